@@ -1,0 +1,22 @@
+# Warnings are errors; the hardening is what Debian's own builds use, and a little more.
+include(CheckPIESupported)
+check_pie_supported()
+
+add_compile_definitions(_GNU_SOURCE)
+add_compile_options(
+  -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wvla -Wswitch-enum -Wmissing-prototypes
+  -Wstrict-prototypes -Wformat=2 -Werror -fno-common -fstack-protector-strong)
+add_link_options(-Wl,-z,relro,-z,now,-z,noexecstack)
+
+set(SALLYPORT_SANITIZE "" CACHE STRING "sanitizers, comma-separated: address,undefined or thread")
+if(SALLYPORT_SANITIZE)
+  add_compile_options(-fsanitize=${SALLYPORT_SANITIZE} -fno-omit-frame-pointer
+                      -fno-sanitize-recover=all)
+  add_link_options(-fsanitize=${SALLYPORT_SANITIZE})
+elseif(CMAKE_BUILD_TYPE STREQUAL "Release" OR CMAKE_BUILD_TYPE STREQUAL "RelWithDebInfo")
+  add_compile_options(-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3 -fcf-protection=full
+                      -fstack-clash-protection)
+endif()
+if(SALLYPORT_FUZZ)
+  add_compile_options(-fsanitize=fuzzer-no-link)
+endif()

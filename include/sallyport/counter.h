@@ -1,0 +1,114 @@
+/* sallyport/counter.h - every counter, by name, and the shared page in which a role keeps them.
+ *
+ * The keeper makes one page for each role; the role writes, the keeper only reads. A page has one
+ * lane for each worker thread (lane 0 is the role's main thread), so counting is one relaxed add
+ * to a line of the thread's own. The texts are stable parts of `status --json`.
+ *
+ * Add a counter: one line here, one COUNT(...) where it happens.
+ */
+#pragma once
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+#include "sallyport/cleanup.h"
+#include "sallyport/limits.h"
+
+/* X(symbol, text, what is counted) */
+#define COUNTERS(X)                                                                                \
+	X(QUERIES_UDP, "queries_udp", "messages read by UDP")                                      \
+	X(QUERIES_TCP, "queries_tcp", "messages read by TCP")                                      \
+	X(ANSWERS, "answers", "answers sent")                                                      \
+	X(ALLOWED, "allowed", "queries allowed")                                                   \
+	X(DENIED, "denied", "queries denied")                                                      \
+	X(LOCAL, "local", "queries answered as special-use names")                                 \
+	X(DROPPED_MALFORMED, "dropped_malformed", "messages that deserve no answer")               \
+	X(FORMERR, "formerr", "messages answered FORMERR")                                         \
+	X(DROPPED_OLD, "dropped_old", "queries that waited too long in the kernel")                \
+	X(KERNEL_DROPS, "kernel_drops", "datagrams the kernel dropped before we read them")        \
+	X(SEND_FAILED, "send_failed", "answers that the kernel would not take")                    \
+	X(TRUNCATED, "truncated", "answers sent with TC=1")                                        \
+	X(BADCOOKIE, "badcookie", "client cookies that did not verify")                            \
+	X(LIMIT_IN_FLIGHT, "limit_in_flight", "queries over a limit of queries in flight")         \
+	X(LIMIT_TCP, "limit_tcp", "connections over a limit of TCP connections")                   \
+	X(LIMIT_TCP_TIMEOUT, "limit_tcp_timeout", "TCP connections closed for idling or slowness") \
+	X(LIMIT_CHAIN, "limit_chain", "chains longer than the limit, or loops")                    \
+	X(LIMIT_SUBQUERIES, "limit_subqueries", "queries that needed too many questions")          \
+	X(LIMIT_QUERY_TIME, "limit_query_time", "queries that took too long")                      \
+	X(LIMIT_FOLLOW, "limit_follow", "chain targets not remembered: table full")                \
+	X(LIMIT_ADDRESSES, "limit_addresses", "answers with more addresses than the profile has")  \
+	X(CACHE_HITS, "cache_hits", "queries answered from the cache")                             \
+	X(CACHE_MISSES, "cache_misses", "queries that needed an upstream")                         \
+	X(CACHE_EVICTED, "cache_evicted", "entries evicted for room")                              \
+	X(CACHE_STALE, "cache_stale", "stale answers served")                                      \
+	X(PREFETCHES, "prefetches", "hot names refreshed before they expired")                     \
+	X(UPSTREAM_QUERIES, "upstream_queries", "questions sent upstream")                         \
+	X(UPSTREAM_TCP, "upstream_tcp", "of these by TCP")                                         \
+	X(UPSTREAM_TIMEOUTS, "upstream_timeouts", "questions without an answer in time")           \
+	X(UPSTREAM_MALFORMED, "upstream_malformed", "upstream messages that failed the pre-scan")  \
+	X(UPSTREAM_MISMATCH, "upstream_mismatch", "upstream messages with a wrong ID or question") \
+	X(UPSTREAM_FAILED, "upstream_failed", "questions that no server answered")                 \
+	X(GUARD_STRIPPED, "guard_stripped", "addresses stripped as not globally reachable")        \
+	X(GUARD_TARGETS, "guard_targets", "chains that led to a denied name")                      \
+	X(REJUDGED, "rejudged", "queries judged again after a policy switch")                      \
+	X(HELD, "held", "answers whose pinholes were held already")                                \
+	X(PINHOLE_REQUESTS, "pinhole_requests", "requests sent to fwsync")                         \
+	X(PINHOLE_TIMEOUTS, "pinhole_timeouts", "requests without a confirmation in time")         \
+	X(PINHOLE_REFUSED, "pinhole_refused", "requests that fwsync refused")                      \
+	X(PINHOLE_LATE, "pinhole_late", "confirmations that nobody waited for any more")           \
+	X(NO_SOURCE, "no_source", "answers without a single source of their family")               \
+	X(RECORDS, "records", "history records written to a ring")                                 \
+	X(RECORDS_LOST, "records_lost", "history records for which a ring had no room")            \
+	X(FW_BATCHES, "fw_batches", "netlink transactions")                                        \
+	X(FW_ELEMENTS, "fw_elements", "set elements added or renewed")                             \
+	X(FW_REFUSED_GUARD, "fw_refused_guard", "requests outside the guard table")                \
+	X(FW_REFUSED_STALE, "fw_refused_stale", "requests judged by an older policy version")      \
+	X(FW_REFUSED_LATE, "fw_refused_late", "requests past their deadline")                      \
+	X(FW_REFUSED_MALFORMED, "fw_refused_malformed", "messages that break the format")          \
+	X(FW_LIMIT_WORKLOAD, "fw_limit_workload", "requests over a workload's pinholes")           \
+	X(FW_SET_FULL, "fw_set_full", "elements refused because a set or the ledger was full")     \
+	X(FW_KERNEL_ERRORS, "fw_kernel_errors", "transactions that the kernel refused")            \
+	X(FW_RETRIES, "fw_retries", "transactions sent again (EINTR, ERESTART, ENOBUFS)")          \
+	X(FW_LOST, "fw_lost", "times that the table or elements were lost and restored")           \
+	X(FW_CLOSED, "fw_closed", "elements removed by a revocation")                              \
+	X(FW_FLOWS_CUT, "fw_flows_cut", "live flows whose mark was cleared by a revocation")       \
+	X(HISTORY_ROWS, "history_rows", "rows written")                                            \
+	X(HISTORY_FOLDED, "history_folded", "records folded into a row that stands for several")   \
+	X(HISTORY_GAPS, "history_gaps", "gap rows written")                                        \
+	X(HISTORY_MALFORMED, "history_malformed", "records that failed their checks")              \
+	X(HISTORY_TRANSACTIONS, "history_transactions", "transactions committed")                  \
+	X(HISTORY_ERRORS, "history_errors", "transactions that failed")                            \
+	X(HISTORY_DAMAGED, "history_damaged", "files moved aside as damaged")
+
+#define COUNTER_ENUM_(sym, text, what) COUNT_##sym,
+enum counter { COUNTERS(COUNTER_ENUM_) COUNT_N };
+
+#define STATS_MAGIC UINT64_C(0x3153544154535053)
+#define STATS_LANES (1 + LIMIT_WORKERS)
+
+struct stats_lane {
+	_Alignas(64) _Atomic uint64_t heartbeat_ns; /* CLOCK_MONOTONIC; 0: lane not in use */
+	_Atomic uint64_t counts[COUNT_N];
+};
+struct stats_page {
+	uint64_t magic;
+	struct stats_lane lanes[STATS_LANES];
+};
+
+static inline void count_add(struct stats_lane *lane, enum counter counter, uint64_t n)
+{
+	atomic_fetch_add_explicit(&lane->counts[counter], n, memory_order_relaxed);
+}
+static inline void count(struct stats_lane *lane, enum counter counter)
+{
+	count_add(lane, counter, 1);
+}
+
+const char *counter_str(enum counter counter);
+
+/* Make a page (a sealed memfd that cannot change its size). Returns the descriptor or an error. */
+int stats_create(void);
+/* Map the page in @fd, @writable or not. Returns 0, ERR_DAMAGED (size or magic) or -errno. The
+ * mapping stays for the life of the process. */
+int stats_map(int fd, int writable, struct stats_page **ret_page) MUST_CHECK;
+uint64_t stats_sum(const struct stats_page *page, enum counter counter); /* over all lanes */

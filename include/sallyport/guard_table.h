@@ -1,0 +1,55 @@
+/* sallyport/guard_table.h - what fwsync may open at most, derived by the keeper from the policy
+ * image and handed over as a sealed memfd. The resolver never sees it.
+ *
+ *   struct guard_table | workloads[] | sources[] | ports[] | internals[] | guarded[] | interfaces[]
+ *
+ * Offsets count octets from the start; a reader checks them all once, at loading.
+ */
+#pragma once
+
+#include <stdint.h>
+
+#include "sallyport/limits.h"
+#include "sallyport/prefix.h"
+
+#define GUARD_MAGIC UINT32_C(0x31445247)
+#define GUARD_VERSION 1
+#define GUARD_IFNAME_LEN 16
+
+struct guard_section {
+	uint32_t offset, count;
+};
+struct guard_table {
+	uint32_t magic, version;
+	uint32_t policy_version; /* 0: no policy; then there are no workloads */
+	uint32_t len;
+	struct guard_section workloads; /* struct guard_workload; index = workload id */
+	struct guard_section sources;   /* struct guard_prefix, of all workloads */
+	struct guard_section ports;     /* struct guard_ports, of all workloads */
+	struct guard_section internals; /* struct guard_prefix: not globally reachable, yet permitted */
+	struct guard_section guarded;   /* struct guard_prefix: what the forward chain filters */
+	struct guard_section observed;  /* struct guard_prefix: sources in observe mode */
+	struct guard_section interfaces; /* char[GUARD_IFNAME_LEN]: filtered whatever the source */
+};
+struct guard_prefix {
+	uint8_t addr[ADDR_LEN];
+	uint8_t len; /* 0..128 */
+	uint8_t reserved[3];
+};
+struct guard_ports {
+	uint8_t kind;  /* enum pinhole_proto_kind */
+	uint8_t proto;
+	uint16_t first, last; /* inclusive; 0 unless PORT */
+	uint16_t reserved;
+};
+struct guard_workload {
+	char name[LIMIT_WORKLOAD_NAME + 1];
+	struct guard_section sources, ports, internals; /* offset: index into that section */
+	uint32_t life_max_s; /* longest life of a pinhole */
+	uint32_t pinholes_max; /* addresses (distinct destinations) open at once */
+};
+
+struct diag;
+
+/* Check every offset of @len octets at @data (4-aligned). Returns 0 or ERR_DAMAGED. */
+int guard_table_check(const void *data, size_t len) MUST_CHECK;

@@ -1,0 +1,67 @@
+/* sallyport/ledger.h - every open pinhole and why it is open.
+ *
+ * Shared memory made by the keeper: fwsync writes, keeper reads; it outlives fwsync. An element in
+ * the kernel may stand for several rows here (one for each reason); it lives as long as the
+ * longest of them, so no rule shortens another's pinhole.
+ *
+ *   struct ledger_head | rows[n_rows] | reasons[n_reasons]
+ *
+ * Every row and reason has a version counter (seqlock: odd while fwsync writes). A reader copies,
+ * compares the counter, tries again a bounded number of times. A writer that died in the middle
+ * leaves an odd counter: its successor drops that row (its element expires by itself and is
+ * removed from the kernel at adoption).
+ */
+#pragma once
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+#include "sallyport/limits.h"
+#include "sallyport/pinhole.h"
+#include "sallyport/prefix.h"
+
+#define LEDGER_MAGIC UINT64_C(0x3152474445475053)
+
+struct ledger_head {
+	uint64_t magic;
+	uint32_t n_rows, n_reasons;
+	_Atomic uint32_t rows_used, reasons_used; /* for status; fwsync writes them */
+};
+
+struct ledger_element { /* a kernel element's key */
+	uint8_t src[ADDR_LEN], dst[ADDR_LEN];
+	struct pinhole_port port;
+};
+struct ledger_row {
+	_Atomic uint32_t version;
+	uint32_t reason;     /* index; UINT32_MAX: the row is free */
+	uint64_t opened_ns;  /* CLOCK_MONOTONIC */
+	uint64_t expires_ns; /* CLOCK_MONOTONIC; not before the kernel's own expiry for this reason */
+	struct ledger_element element;
+	uint32_t reserved;
+};
+struct ledger_reason { /* one question of one workload */
+	_Atomic uint32_t version;
+	uint32_t rows;       /* that point here; 0: free */
+	uint64_t query_id;   /* newest */
+	uint64_t since_wall_ns;
+	uint32_t policy_version, rule; /* of the newest opening */
+	uint16_t names_len, names_cut;
+	char workload[LIMIT_WORKLOAD_NAME + 1];
+	uint8_t names[LIMIT_PINHOLE_NAMES]; /* as in struct pinhole_request */
+};
+
+/* Keeper: room for @n_rows rows and as many reasons as n_rows / 4. Returns a descriptor. */
+int ledger_create(uint32_t n_rows);
+
+struct ledger {
+	struct ledger_head *head;
+	struct ledger_row *rows;
+	struct ledger_reason *reasons;
+};
+/* Map; @writable is for fwsync alone. Returns 0, ERR_DAMAGED or -errno. */
+int ledger_open(struct ledger *ledger, int fd, int writable) MUST_CHECK;
+
+/* Copy row @i and its reason consistently. Returns 1 (live), 0 (free or torn). */
+int ledger_read(const struct ledger *ledger, uint32_t i, struct ledger_row *ret_row,
+                struct ledger_reason *ret_reason);

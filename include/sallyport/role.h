@@ -1,0 +1,159 @@
+/* sallyport/role.h - how the keeper talks to its roles.
+ *
+ * A role is started by fork and exec with one descriptor, ROLE_FD: a SOCK_SEQPACKET channel to the
+ * keeper. Everything else (configuration, sockets, shared memory) arrives over it as typed
+ * messages, each with at most ROLE_FDS_MAX descriptors. A configuration arrives in parts and takes
+ * effect whole at ROLE_MSG_END; what is not named again is closed. A role that reads end-of-file
+ * exits: resolver and fwsync at once, the historian after writing what the rings hold.
+ *
+ * Order at start: CONFIG and the rest in any order, END; the role confines itself (namespace root,
+ * seccomp, no_new_privs, capabilities dropped), then answers READY. Heartbeats and counters live in
+ * the stats page (counter.h), not in messages.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "sallyport/cleanup.h"
+#include "sallyport/guard_table.h"
+#include "sallyport/limits.h"
+#include "sallyport/name.h"
+#include "sallyport/prefix.h"
+
+#define ROLE_FD 3
+#define ROLE_FDS_MAX 4
+#define ROLE_MAGIC UINT32_C(0x31454c52)
+
+enum role { ROLE_RESOLVER, ROLE_HISTORIAN, ROLE_FWSYNC, ROLE_N };
+const char *role_str(enum role role); /* "resolver", ... */
+
+enum role_msg_type {
+	/* keeper to role; fds in brackets, a/b: meaning of the numbers */
+	ROLE_MSG_CONFIG = 1,  /* [sealed memfd of the role's struct *_conf] */
+	ROLE_MSG_STATS,       /* [stats page] */
+	ROLE_MSG_LISTENER,    /* resolver: [socket] a: listener index | worker << 16, b: IPPROTO_UDP/TCP */
+	ROLE_MSG_RING,        /* resolver: [data, back (read-only)] a: worker.
+	                         historian: [data (read-only), back] a: worker */
+	ROLE_MSG_AGGREGATE,   /* historian: [its aggregation area] */
+	ROLE_MSG_PINHOLE,     /* [one end of a worker's pair] a: worker */
+	ROLE_MSG_EPOCH,       /* resolver: [page, read-only]; fwsync: [page] */
+	ROLE_MSG_LEDGER,      /* fwsync: [memory] */
+	ROLE_MSG_NETLINK,     /* fwsync: [the keeper's NETLINK_NETFILTER socket, bound] */
+	ROLE_MSG_DIRECTORY,   /* historian: [history directory] */
+	ROLE_MSG_END,         /* the configuration is complete: apply it */
+	ROLE_MSG_IMAGE,       /* resolver: [policy image, sealed] a: policy version */
+	ROLE_MSG_GUARD,       /* fwsync: [guard table, sealed] a: policy version. Answered APPLIED at
+	                         once: from then on older versions are refused */
+	ROLE_MSG_CATALOG,     /* historian: [catalog, sealed] a: policy version. Answered APPLIED */
+	ROLE_MSG_CLOSE,       /* fwsync: payload uint32_t[]: ledger rows without a reason any more;
+	                         a: policy version, b: 1 in the last message of a list. Answered CLOSED */
+	ROLE_MSG_FLUSH,       /* resolver: payload: wire name (empty: everything), a: 1 = and all below */
+	ROLE_MSG_DRAIN,       /* stop reading new queries, finish what is in flight, then exit 0 */
+	ROLE_MSG_ROTATE,      /* historian: apply retention now (tests, and once an hour by itself) */
+
+	/* role to keeper */
+	ROLE_MSG_READY = 64,  /* a: 0 */
+	ROLE_MSG_APPLIED,     /* a: policy version now in force in every worker */
+	ROLE_MSG_CLOSED,      /* fwsync: a: policy version, b: elements removed */
+	ROLE_MSG_FAILED,      /* payload: text for people; the role exits */
+	ROLE_MSG_FLUSHED,     /* a: entries removed */
+};
+
+struct role_msg {
+	uint16_t type;
+	uint64_t a, b;
+	size_t len;          /* of payload */
+	uint8_t *payload;    /* borrowed from the receive buffer until the next receive */
+	int fds[ROLE_FDS_MAX]; /* owned by the receiver; -1 where none */
+	size_t n_fds;
+};
+
+/* Send one message. @payload may be NULL. Descriptors stay the caller's. Returns 0, ERR_AGAIN (the
+ * channel is full and non-blocking), ERR_CLOSED or -errno. */
+int role_send(int channel, enum role_msg_type type, uint64_t a, uint64_t b, const void *payload,
+              size_t len, const int *fds, size_t n_fds);
+/* Receive one message into @buf (LIMIT_ROLE_MESSAGE octets). Returns 0, ERR_AGAIN, ERR_CLOSED (the
+ * other side is gone), ERR_MALFORMED (descriptors that came with it are closed) or -errno. */
+int role_recv(int channel, uint8_t *buf, size_t cap, struct role_msg *ret_msg) MUST_CHECK;
+void role_msg_close(struct role_msg *msg); /* close the descriptors that nobody has taken */
+
+/* What each role is told. Flat, sealed, checked by size and magic; ranges are the keeper's duty,
+ * and every role clamps array counts to the arrays' sizes before use. */
+struct conf_server {
+	uint8_t addr[ADDR_LEN];
+	uint16_t port;
+	uint16_t reserved;
+};
+struct conf_zone {
+	uint8_t name[NAME_MAX_WIRE + 1]; /* wire form, lower case */
+	uint8_t internal;   /* answers may carry private addresses */
+	uint8_t dnssec_off; /* a negative trust anchor for this zone */
+	uint16_t n_servers;
+	struct conf_server servers[LIMIT_ZONE_SERVERS];
+};
+struct conf_listener {
+	uint8_t addr[ADDR_LEN];
+	uint16_t port;
+	uint8_t wildcard; /* bound to the unspecified address: answer from the address asked */
+	uint8_t reserved;
+};
+
+enum firewall_mode { FIREWALL_LOCAL = 0, FIREWALL_NONE };
+
+#define RESOLVER_CONF_MAGIC UINT32_C(0x31434652)
+struct resolver_conf {
+	uint32_t magic, size;
+	uint32_t workers;
+	uint32_t firewall;        /* enum firewall_mode */
+	uint32_t ack_timeout_ms;
+	uint32_t in_flight, in_flight_workload, in_flight_client;
+	uint32_t tcp_connections, tcp_connections_client, tcp_idle_ms, tcp_read_ms;
+	uint32_t query_ms;
+	uint32_t udp_bytes;       /* largest UDP answer, 512..LIMIT_EDNS_UDP_BYTES */
+	uint64_t cache_bytes;
+	uint32_t cache_max_ttl_s, cache_negative_max_ttl_s, cache_serve_stale_s; /* stale 0: off */
+	uint32_t prefetch;        /* 0: off */
+	uint8_t cookie_secret[16]; /* RFC 9018; made by the keeper, the same for every incarnation */
+	uint8_t hash_key[16];     /* SipHash key for tables that the network fills */
+	uint64_t id_base;         /* query ids start here: wall clock at start << 20, so they are unique
+	                             and sortable; worker w counts id_base + w, step LIMIT_WORKERS */
+	uint32_t test_delay_ack_ms; /* reserved for test builds; 0 otherwise */
+	uint32_t n_listeners, n_zones;
+	struct conf_listener listeners[LIMIT_LISTENERS];
+	struct conf_zone zones[LIMIT_ZONES];
+};
+
+#define FWSYNC_CONF_MAGIC UINT32_C(0x31434657)
+enum firewall_hook { HOOK_FORWARD = 0 };
+struct fwsync_conf {
+	uint32_t magic, size;
+	uint32_t hook;            /* enum firewall_hook */
+	uint32_t workers;         /* number of pinhole pairs */
+	uint32_t mark_egress, mark_inbound; /* one bit each of the conntrack mark, different */
+	uint32_t set_size;        /* elements of each pinhole set */
+	uint32_t owner;           /* 1: owner and persist flags where the kernel has both; 0: never
+	                             (test switch firewall.owner: off) */
+	uint32_t n_dns;           /* DNS listeners: open to guarded sources on the input hook */
+	uint32_t n_gateway_ports;
+	struct conf_listener dns[LIMIT_LISTENERS];
+	struct { uint8_t proto; uint8_t reserved; uint16_t port; } gateway_ports[64];
+	/* Filtered even while no policy is loaded (firewall.guard of the configuration). */
+	uint32_t n_interfaces, n_prefixes;
+	char interfaces[64][GUARD_IFNAME_LEN];
+	struct guard_prefix prefixes[1024];
+};
+
+#define HISTORIAN_CONF_MAGIC UINT32_C(0x31434648)
+struct historian_conf {
+	uint32_t magic, size;
+	uint32_t workers;
+	uint32_t allow_days_s, deny_days_s; /* retention in seconds; 0: keep for ever */
+	uint32_t group_gid;      /* files are made 0640 for this group; UINT32_MAX: leave alone */
+	uint32_t reserved;
+};
+
+/* Map a sealed conf of exactly @size octets that begins with @magic; copies it out. Returns 0,
+ * ERR_VERSION or ERR_DAMAGED. */
+int role_conf_read(int fd, uint32_t magic, void *ret_conf, size_t size) MUST_CHECK;

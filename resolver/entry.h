@@ -1,0 +1,99 @@
+/* resolver/entry.h - one link of an answer as an upstream gave it: what the cache holds.
+ *
+ * An entry answers one question (name, type) by one step: data of the type, an alias (CNAME, or
+ * DNAME with its synthesized CNAME), NODATA or NXDOMAIN with their SOA, or a failure. It is immutable
+ * once made and reference-counted across threads. It is made before the guard: nothing of a policy
+ * is in it. Only records whose owner is the question's name (or a DNAME above it) are taken; what
+ * was not asked is not cached.
+ */
+#pragma once
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "sallyport/name.h"
+#include "sallyport/prefix.h"
+#include "sallyport/record.h"
+#include "sallyport/verdict.h"
+
+enum entry_kind {
+	ENTRY_FAILURE = 0, /* cached briefly (RFC 9520); nothing is ever opened for it */
+	ENTRY_DATA,
+	ENTRY_ALIAS,
+	ENTRY_NODATA,
+	ENTRY_NXDOMAIN,
+};
+
+struct entry_rr { /* in wire order; offsets into the entry's own octets */
+	uint32_t rdata;     /* offset of RDATA, names in it uncompressed */
+	uint32_t owner;     /* offset of the owner's wire name (lower case is not forced) */
+	uint32_t ttl;       /* as upstream gave it, capped (RFC 2181, section 8; cache.max_ttl) */
+	uint16_t rdata_len;
+	uint16_t type;
+	uint8_t section;    /* 1 answer, 2 authority */
+	uint8_t signature;  /* it is an RRSIG over the RRset before it (given to DO=1 only) */
+};
+
+struct entry {
+	_Atomic uint32_t refs;
+	_Atomic uint8_t freq;     /* the cache's own (S3-FIFO) */
+	uint8_t kind;             /* enum entry_kind */
+	uint8_t dnssec;           /* enum dnssec_state */
+	uint16_t type;
+	uint16_t rcode;           /* upstream's */
+	uint16_t n_rrs;
+	uint64_t id;              /* unique in this process; part of memo keys */
+	uint64_t made_ns;         /* CLOCK_MONOTONIC */
+	uint64_t expires_ns;      /* from the smallest TTL; RFC 2308 for negatives */
+	uint64_t stale_until_ns;  /* expires_ns + serve_stale, or expires_ns */
+	uint8_t upstream[ADDR_LEN];
+	uint16_t upstream_port;
+	uint16_t zone;            /* index of the upstreams zone that was asked */
+	uint32_t bytes;           /* all of the allocation, what the cache accounts */
+	uint8_t target_len;       /* of an alias */
+	uint8_t name_len;
+	uint8_t name[NAME_MAX_WIRE];   /* lower case */
+	uint8_t target[NAME_MAX_WIRE]; /* alias target, lower case */
+	/* then struct entry_rr[n_rrs] and octets, reached by entry_rrs(), entry_octets() */
+	_Alignas(8) uint8_t tail[];
+};
+static inline const struct entry_rr *entry_rrs(const struct entry *entry)
+{
+	return (const struct entry_rr *)(const void *)entry->tail;
+}
+const uint8_t *entry_octets(const struct entry *entry);
+
+struct entry *entry_ref(struct entry *entry);
+void entry_unref(struct entry *entry); /* NULL is fine */
+
+struct entry_limits { /* from the configuration */
+	uint32_t max_ttl_s, negative_max_ttl_s, serve_stale_s;
+};
+
+/**
+ * Cut a scanned upstream answer into its links: the question's own, then, as far as the message
+ * carries them, those of the alias chain that begins there (each cached under its own name).
+ * Parsing is ldns' (it has passed scan_message()).
+ *
+ * @name, @type   what was asked, lower case.
+ * @accept        called for each further link's name: may data for it be believed from this
+ *                upstream (same zone of `upstreams`)? Stops the chain at the first no.
+ *
+ * Fills up to LIMIT_CHAIN entries, each with one reference for the caller. Returns their number
+ * (at least 1), or ERR_MALFORMED, ERR_LIMIT (LIMIT_RRSET_RECORDS), ERR_NOMEM. SERVFAIL, REFUSED and
+ * the like make one ENTRY_FAILURE.
+ */
+int entry_from_message(const uint8_t *msg, size_t len, const uint8_t *name, uint16_t type,
+                       uint64_t now_ns, const struct entry_limits *limits,
+                       bool (*accept)(void *ctx, const uint8_t *name), void *ctx,
+                       struct entry **ret_entries, size_t cap);
+
+/* A failure entry of our own (no upstream answered), living @ttl_s. NULL when out of memory. */
+struct entry *entry_failure(const uint8_t *name, uint16_t type, uint16_t rcode, uint64_t now_ns,
+                            uint32_t ttl_s);
+
+/* Data that `hosts` gives: addresses of one family, TTL 60; n = 0 makes NODATA. */
+struct entry *entry_from_hosts(const uint8_t *name, uint16_t type, const uint8_t (*addrs)[ADDR_LEN],
+                               size_t n, uint64_t now_ns);

@@ -1,0 +1,49 @@
+/* resolver/fetch.h - ask the upstreams one question; one exchange in flight for each question of a
+ * worker, however many wait for it.
+ *
+ * The upstream message is built from nothing: the lower-case name with our own 0x20 case, our ID,
+ * RD=1, CD=0, OPT with DO=1 and 1232. Servers of the zone by smoothed RTT, back-off from dead ones,
+ * at most LIMIT_UPSTREAM_TRIES sends; TCP on truncation, and on a near-miss (right server and
+ * socket, wrong ID, question or case). Before every single send each waiter is asked whether the
+ * name may still leave (promise P2); waiters that say no are ended with FETCH_DENIED, and when none
+ * is left nothing is sent.
+ */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "entry.h"
+#include "sallyport/cleanup.h"
+
+struct worker;
+struct fetches;
+struct fetch;
+
+enum fetch_status {
+	FETCH_FAILED = 0, /* no server gave a usable answer; a failure entry may be given */
+	FETCH_OK,         /* entries were made and put into the cache */
+	FETCH_DENIED,     /* may_send said no */
+	FETCH_LIMIT,      /* too many in flight */
+};
+
+struct fetch_waiter { /* in the caller's memory until done or fetch_cancel() */
+	/* May the name be sent now? Judged by the policy of this moment. */
+	bool (*may_send)(struct fetch_waiter *waiter);
+	/* Called once, from the loop, never from fetch_join(). @entries are borrowed for the call: the
+	 * first answers the question, then links of its chain that the same message carried. */
+	void (*done)(struct fetch_waiter *waiter, enum fetch_status status,
+	             struct entry *const *entries, size_t n_entries);
+	struct fetch *fetch;  /* private to fetch.c */
+	struct fetch_waiter *next;
+};
+
+struct fetches *fetches_new(struct worker *worker);
+void fetches_free(struct fetches *fetches);
+
+/* Ask for (@name, @type) in the zone @zone of the settings, or join who already asks. @name: lower
+ * case. Returns 0 (done will be called), ERR_LIMIT or ERR_NOMEM (it will not). */
+int fetch_join(struct worker *worker, const uint8_t *name, uint16_t type, uint16_t zone,
+               struct fetch_waiter *waiter) MUST_CHECK;
+/* Leave before done; the fetch goes on if others wait, else it ends after the exchange. */
+void fetch_cancel(struct fetch_waiter *waiter);

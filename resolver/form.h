@@ -1,0 +1,78 @@
+/* resolver/form.h - a guarded answer, ready to be sent: what one chain of entries becomes under one
+ * verdict (design, section 3, guard).
+ *
+ * The guard walks the links, strips addresses that may not be given, lays the records out as a
+ * message body with compression, and notes where the TTLs stand. A form belongs to one worker and
+ * is memoised by it (memo.h) under everything the guard's outcome depends on.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "entry.h"
+#include "policy/judge.h"
+#include "sallyport/limits.h"
+
+struct form {
+	uint32_t refs;            /* one worker only: plain */
+	uint64_t uid;             /* unique in the worker: key of held pinholes */
+	uint64_t made_ns;         /* the moment from which ttls count down */
+	uint64_t expires_ns;      /* of the shortest link */
+	uint16_t rcode;
+	uint16_t ede;             /* or RECORD_NO_EDE */
+	const char *ede_text;     /* static, or NULL */
+	uint8_t dnssec;           /* weakest link */
+	bool stale, stripped, cut;
+	enum reason reason;       /* REASON_NONE, or why nothing is left (REBINDING, SOURCE, DNSSEC) */
+	uint32_t min_ttl_s;       /* smallest TTL at made_ns; 0 without records */
+	uint16_t n_answer, n_authority;
+	uint16_t n_ttls;          /* TTL fields */
+	uint16_t n_addrs;         /* addresses in it, hints included */
+	uint8_t answer_id[ANSWER_ID_LEN];
+	uint64_t told_generation; /* answers_generation at which record_answer was last written */
+	struct entry *links[LIMIT_CHAIN]; /* referenced */
+	uint8_t n_links;
+	uint16_t names_len;       /* for pinhole requests: name and targets, as pinhole.h lays them */
+	uint16_t names_cut;
+	uint8_t *names;
+	uint8_t (*addrs)[ADDR_LEN];
+	uint32_t *ttls;           /* offset in body and TTL at made_ns: ttls[2i], ttls[2i+1] */
+	uint8_t *body;            /* answer and authority sections; offsets of compression pointers are
+	                             those of a message whose question is the first link's name */
+	uint32_t body_len;
+	uint32_t bytes;           /* whole allocation */
+};
+
+struct form_spec {
+	const uint8_t *qname;   /* lower case; the body is laid out for it */
+	uint16_t qtype;
+	bool dnssec_ok;         /* keep RRSIGs */
+	bool drop_v4_hints, drop_v6_hints; /* no single source of that family */
+	bool internal;          /* the entry rule permits private addresses (rule or zone) */
+	uint32_t stale_ttl_s;   /* nonzero: serve with this TTL, EDE 3 (or 19 for NXDOMAIN) */
+	uint64_t now_ns;
+	/* One for each link: may its own addresses be private? (hosts, internal zone and rule) */
+	const bool *link_internal;
+};
+
+/**
+ * Make the guarded form of @links (1..LIMIT_CHAIN, first answers the question itself; the last is
+ * not an alias unless the chain ends there).
+ *
+ * Addresses: NETCLASS_NEVER is always stripped, NETCLASS_INTERNAL unless its link is internal. An
+ * RRset that was altered loses its RRSIGs and the form carries EDE 17 (Filtered). If every address
+ * went, it is NODATA with REASON_REBINDING. SVCB and HTTPS lose single hints the same way (a
+ * parameter without values goes whole).
+ *
+ * Returns 0 (one reference for the caller), ERR_NOMEM or ERR_LIMIT (more than fits 64 KiB).
+ */
+int form_make(struct entry *const *links, size_t n_links, const struct form_spec *spec,
+              uint64_t uid, struct form **ret_form) MUST_CHECK;
+struct form *form_ref(struct form *form);
+void form_unref(struct form *form); /* NULL is fine */
+
+/* SVCB/HTTPS targets that a judge must see (RFC 9460): AliasMode and ServiceMode targets other than
+ * ".", lower case. Returns their number (clamped to @cap) . */
+size_t form_svcb_targets(const struct entry *entry, uint8_t (*ret_names)[NAME_MAX_WIRE], size_t cap);

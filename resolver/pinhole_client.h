@@ -1,0 +1,39 @@
+/* resolver/pinhole_client.h - have fwsync open what answers need, and wait for its word.
+ *
+ *   NEW --pinhole_ask()--> QUEUED --batch leaves--> SENT --confirmed----------> OPEN
+ *                             '---------------------- '----refused, too late--> FAILED
+ *
+ * Requests of one loop turn leave as one batch; while a batch is in flight the next ones gather.
+ * An answer leaves in OPEN only (promise P1). A confirmation that comes after its deadline finds
+ * nobody and is counted.
+ */
+#pragma once
+
+#include <stdint.h>
+
+#include "sallyport/cleanup.h"
+#include "sallyport/pinhole.h"
+
+struct worker;
+struct pinhole_client;
+
+struct pinhole_ask { /* in the caller's memory until done or pinhole_cancel() */
+	/* Called once, from the loop, never from pinhole_ask(). @status PINHOLE_LATE also stands for
+	 * "no word in time". */
+	void (*done)(struct pinhole_ask *ask, enum pinhole_status status, uint32_t detail,
+	             uint64_t epoch);
+	struct pinhole_view view; /* what to open; borrowed arrays live until done */
+	struct pinhole_request request; /* view.request points here */
+	struct pinhole_ask *next;       /* private from here on */
+	uint64_t deadline_ns;
+	uint64_t seq;
+	uint16_t slot;
+	uint8_t state;
+};
+
+struct pinhole_client *pinhole_client_new(struct worker *worker);
+void pinhole_client_free(struct pinhole_client *client);
+/* Queue one request; its deadline is now + ack_timeout. Returns 0, ERR_LIMIT (LIMIT_PINHOLE_OPS or
+ * too many queued). */
+int pinhole_ask(struct worker *worker, struct pinhole_ask *ask) MUST_CHECK;
+void pinhole_cancel(struct worker *worker, struct pinhole_ask *ask);

@@ -1,0 +1,19 @@
+/* resolver/zones.h - which of `upstreams` a name belongs to: the longest matching zone. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "sallyport/role.h"
+
+#define ZONE_NONE UINT16_MAX
+
+struct zones; /* immutable; made once for each configuration, shared by all workers */
+
+struct zones *zones_new(const struct resolver_conf *conf); /* NULL: out of memory */
+void zones_free(struct zones *zones);
+/* Index into conf->zones of the longest zone that @name (lower case) equals or lies under, or
+ * ZONE_NONE. Costs a probe a label. */
+uint16_t zones_find(const struct zones *zones, const uint8_t *name);
+bool zones_is_root(const struct zones *zones, uint16_t zone);  /* the zone "." */
+bool zones_internal(const struct zones *zones, uint16_t zone); /* false for ZONE_NONE */
