@@ -1,0 +1,2 @@
+/* Not written yet. */
+extern int not_written_yet;
