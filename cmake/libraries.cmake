@@ -2,7 +2,7 @@
 find_package(PkgConfig REQUIRED)
 find_package(Threads REQUIRED)
 set(LIBS_PKG
-  ldns:ldns libuv:libuv sodium:libsodium sqlite3:sqlite3 nftnl:libnftnl mnl:libmnl
+  ldns:ldns uv:libuv sodium:libsodium sqlite3:sqlite3 nftnl:libnftnl mnl:libmnl
   conntrack:libnetfilter_conntrack fyaml:libfyaml seccomp:libseccomp cap:libcap
   jansson:jansson)
 foreach(pair ${LIBS_PKG})
