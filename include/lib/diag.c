@@ -1,0 +1,134 @@
+/* include/lib/diag.c - collecting and printing faults. */
+#include "sallyport/diag.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "sallyport/limits.h"
+
+void diag_init(struct diag *diag)
+{
+	*diag = (struct diag){ 0 };
+}
+
+void diag_fini(struct diag *diag)
+{
+	for (size_t i = 0; i < diag->n_items; i++) {
+		free(diag->items[i].file);
+		free(diag->items[i].text);
+	}
+	free(diag->items);
+	diag_init(diag);
+}
+
+static void add(struct diag *diag, enum diag_severity severity, const char *file, unsigned int line,
+                unsigned int col, const char *fmt, va_list args)
+{
+	struct diag_item item = { .severity = severity, .line = line, .col = col };
+
+	if (!diag)
+		return;
+	if (severity == DIAG_ERROR)
+		diag->n_errors++;
+	if (diag->n_items == LIMIT_DIAG_ITEMS)
+		goto dropped;
+	if (diag->n_items == diag->cap) {
+		size_t cap = diag->cap ? diag->cap * 2 : 16;
+		struct diag_item *items = realloc(diag->items, cap * sizeof(*items));
+
+		if (!items)
+			goto dropped;
+		diag->items = items;
+		diag->cap = cap;
+	}
+	item.file = strdup(file ? file : "");
+	if (!item.file || vasprintf(&item.text, fmt, args) < 0) {
+		free(item.file);
+		goto dropped;
+	}
+	diag->items[diag->n_items++] = item;
+	return;
+dropped:
+	diag->n_dropped++;
+}
+
+void diag_add(struct diag *diag, enum diag_severity severity, const char *file, unsigned int line,
+              unsigned int col, const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	add(diag, severity, file, line, col, fmt, args);
+	va_end(args);
+}
+
+int diag_set(struct diag *diag, int err, const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	add(diag, DIAG_ERROR, NULL, 0, 0, fmt, args);
+	va_end(args);
+	return err;
+}
+
+void diag_print(const struct diag *diag, int fd)
+{
+	for (size_t i = 0; i < diag->n_items; i++) {
+		const struct diag_item *item = &diag->items[i];
+		const char *what = item->severity == DIAG_ERROR ? "error" : "warning";
+
+		if (item->line)
+			dprintf(fd, "%s:%u:%u: %s: %s\n", item->file, item->line, item->col, what,
+			        item->text);
+		else if (*item->file)
+			dprintf(fd, "%s: %s: %s\n", item->file, what, item->text);
+		else
+			dprintf(fd, "%s: %s\n", what, item->text);
+	}
+	if (diag->n_dropped)
+		dprintf(fd, "error: %zu more faults are not shown\n", diag->n_dropped);
+}
+
+/* Levenshtein distance of words up to WORD_MAX octets; longer ones are far from everything. */
+#define WORD_MAX 64
+static size_t distance(const char *a, const char *b)
+{
+	size_t n = strlen(a), m = strlen(b);
+	size_t row[WORD_MAX + 1];
+
+	if (n > WORD_MAX || m > WORD_MAX)
+		return WORD_MAX;
+	for (size_t j = 0; j <= m; j++)
+		row[j] = j;
+	for (size_t i = 1; i <= n; i++) {
+		size_t diagonal = row[0];
+
+		row[0] = i;
+		for (size_t j = 1; j <= m; j++) {
+			size_t above = row[j];
+			size_t swap = diagonal + (a[i - 1] != b[j - 1]);
+
+			row[j] = MIN(swap, MIN(above, row[j - 1]) + 1);
+			diagonal = above;
+		}
+	}
+	return row[m];
+}
+
+const char *diag_nearest(const char *word, const char *const *words)
+{
+	size_t best = MAX(strlen(word) / 3, (size_t)1) + 1;
+	const char *nearest = NULL;
+
+	for (; *words; words++) {
+		size_t d = distance(word, *words);
+
+		if (d < best) {
+			best = d;
+			nearest = *words;
+		}
+	}
+	return nearest;
+}
