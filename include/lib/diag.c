@@ -22,6 +22,24 @@ void diag_fini(struct diag *diag)
 	diag_init(diag);
 }
 
+/* Room for one more item; false at the limit or without memory. */
+static bool reserve(struct diag *diag)
+{
+	size_t cap = diag->cap ? diag->cap * 2 : 16;
+	struct diag_item *items;
+
+	if (diag->n_items == LIMIT_DIAG_ITEMS)
+		return false;
+	if (diag->n_items < diag->cap)
+		return true;
+	items = realloc(diag->items, cap * sizeof(*items));
+	if (!items)
+		return false;
+	diag->items = items;
+	diag->cap = cap;
+	return true;
+}
+
 static void add(struct diag *diag, enum diag_severity severity, const char *file, unsigned int line,
                 unsigned int col, const char *fmt, va_list args)
 {
@@ -31,26 +49,16 @@ static void add(struct diag *diag, enum diag_severity severity, const char *file
 		return;
 	if (severity == DIAG_ERROR)
 		diag->n_errors++;
-	if (diag->n_items == LIMIT_DIAG_ITEMS)
-		goto dropped;
-	if (diag->n_items == diag->cap) {
-		size_t cap = diag->cap ? diag->cap * 2 : 16;
-		struct diag_item *items = realloc(diag->items, cap * sizeof(*items));
-
-		if (!items)
-			goto dropped;
-		diag->items = items;
-		diag->cap = cap;
-	}
 	item.file = strdup(file ? file : "");
-	if (!item.file || vasprintf(&item.text, fmt, args) < 0) {
+	if (!item.file || vasprintf(&item.text, fmt, args) < 0)
+		item.text = NULL;
+	if (!item.text || !reserve(diag)) {
 		free(item.file);
-		goto dropped;
+		free(item.text);
+		diag->n_dropped++;
+		return;
 	}
 	diag->items[diag->n_items++] = item;
-	return;
-dropped:
-	diag->n_dropped++;
 }
 
 void diag_add(struct diag *diag, enum diag_severity severity, const char *file, unsigned int line,

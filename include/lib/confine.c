@@ -1,0 +1,405 @@
+/* include/lib/confine.c - root, uid, capabilities and system calls given up for good.
+ *
+ * As root every step is taken. Without root there is no chroot and no other uid: the file system is
+ * then shut with Landlock, capabilities are none anyway, and all else is the same.
+ */
+#include "sallyport/confine.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <linux/landlock.h>
+#include <sched.h>
+#include <seccomp.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/capability.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+
+#include "sallyport/err.h"
+#include "sallyport/log.h"
+
+#define TAG "confine"
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) ||                         \
+    __has_feature(memory_sanitizer)
+#define SANITIZED 1
+#endif
+#endif
+#ifndef SANITIZED
+#define SANITIZED 0
+#endif
+
+/* What libc itself needs to run on, to end and to abort, whatever the role does. None of these
+ * reaches anything outside the process but descriptors that it holds already. */
+static const int base_syscalls[] = {
+	SCMP_SYS(brk),
+	SCMP_SYS(clock_gettime),
+	SCMP_SYS(clock_nanosleep),
+	SCMP_SYS(close),
+	SCMP_SYS(exit),
+	SCMP_SYS(exit_group),
+	SCMP_SYS(futex),
+	SCMP_SYS(getpid),
+	SCMP_SYS(getrandom),
+	SCMP_SYS(gettid),
+	SCMP_SYS(madvise),
+	SCMP_SYS(mmap),
+	SCMP_SYS(mprotect),
+	SCMP_SYS(mremap),
+	SCMP_SYS(munmap),
+	SCMP_SYS(nanosleep),
+	SCMP_SYS(restart_syscall),
+	SCMP_SYS(rseq),
+	SCMP_SYS(rt_sigaction),
+	SCMP_SYS(rt_sigprocmask),
+	SCMP_SYS(rt_sigreturn),
+	SCMP_SYS(sched_yield),
+	SCMP_SYS(set_robust_list),
+	SCMP_SYS(tgkill),
+	SCMP_SYS(write),
+#if SANITIZED
+	/* The sanitizers' own runtimes. */
+	SCMP_SYS(fstat),
+	SCMP_SYS(getppid),
+	SCMP_SYS(getrlimit),
+	SCMP_SYS(getrusage),
+	SCMP_SYS(lseek),
+	SCMP_SYS(newfstatat),
+	SCMP_SYS(openat),
+	SCMP_SYS(pipe),
+	SCMP_SYS(prctl),
+	SCMP_SYS(prlimit64),
+	SCMP_SYS(read),
+	SCMP_SYS(readlink),
+	SCMP_SYS(sched_getaffinity),
+	SCMP_SYS(sigaltstack),
+	SCMP_SYS(writev),
+#endif
+	-1,
+};
+
+#if SANITIZED
+/* The leak checker would trace this process from a helper thread of its own, which the filter
+ * forbids; it asks here whether it should. */
+static bool confined;
+int __lsan_is_turned_off(void);
+int __lsan_is_turned_off(void)
+{
+	return confined;
+}
+
+/* Under a sanitizer a forbidden call is told by number before the process dies, so that a missing
+ * entry of a role's list is found by its tests and not by guessing. */
+static void on_sigsys(int sig, siginfo_t *info, void *context)
+{
+	char line[80];
+	int n = snprintf(line, sizeof(line), "seccomp: system call %d is not allowed\n",
+	                 info->si_syscall);
+
+	(void)sig, (void)context;
+	if (n > 0 && write(STDERR_FILENO, line, (size_t)n) < 0)
+		_exit(127);
+	_exit(127);
+}
+#endif
+
+static int fail(const struct confine *c, int err, const char *what)
+{
+	log_error(TAG, "%s: %s: %s", c->role, what, err_str(err));
+	return err;
+}
+
+/* --- root ------------------------------------------------------------------------------------ */
+
+/* An empty directory that has no name any more: nothing can be made in it, by anyone. */
+static int open_nowhere(void)
+{
+	static const char *const places[] = { "/run", "/tmp", "/var/tmp", "/dev/shm" };
+	int last = -ENOENT;
+
+	for (size_t i = 0; i < ARRAY_LEN(places); i++) {
+		char path[64];
+		int fd;
+
+		snprintf(path, sizeof(path), "%s/sallyport-XXXXXX", places[i]);
+		if (!mkdtemp(path)) {
+			last = -errno;
+			continue;
+		}
+		fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+		if (fd < 0)
+			last = -errno;
+		if (rmdir(path) < 0) {
+			last = -errno;
+			if (fd >= 0)
+				close(fd);
+			continue;
+		}
+		if (fd >= 0)
+			return fd;
+	}
+	return last;
+}
+
+/* Landlock (Linux 5.13): forbid every access to the file system that this kernel's version of it
+ * knows, except below @root_fd (-1: no exception). */
+static int shut_filesystem(int root_fd)
+{
+	const uint64_t write_access = LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_READ_FILE |
+	                              LANDLOCK_ACCESS_FS_READ_DIR | LANDLOCK_ACCESS_FS_REMOVE_FILE |
+	                              LANDLOCK_ACCESS_FS_MAKE_REG;
+	struct landlock_ruleset_attr attr = {
+		.handled_access_fs = write_access | LANDLOCK_ACCESS_FS_EXECUTE |
+		                     LANDLOCK_ACCESS_FS_REMOVE_DIR | LANDLOCK_ACCESS_FS_MAKE_CHAR |
+		                     LANDLOCK_ACCESS_FS_MAKE_DIR | LANDLOCK_ACCESS_FS_MAKE_SOCK |
+		                     LANDLOCK_ACCESS_FS_MAKE_FIFO | LANDLOCK_ACCESS_FS_MAKE_BLOCK |
+		                     LANDLOCK_ACCESS_FS_MAKE_SYM,
+	};
+	struct landlock_path_beneath_attr beneath = {
+		.allowed_access = write_access,
+		.parent_fd = root_fd,
+	};
+	CLEANUP(fd_close) int ruleset = -1;
+
+	ruleset = (int)syscall(SYS_landlock_create_ruleset, &attr, sizeof(attr), 0);
+	if (ruleset < 0)
+		return -errno;
+	if (root_fd >= 0 &&
+	    syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PATH_BENEATH, &beneath, 0) < 0)
+		return -errno;
+	if (syscall(SYS_landlock_restrict_self, ruleset, 0) < 0)
+		return -errno;
+	return ERR_OK;
+}
+
+static int enter_root(const struct confine *c)
+{
+	bool given = c->flags & CONFINE_ROOT_FD;
+	CLEANUP(fd_close) int nowhere = -1;
+	int fd = c->root_fd, r;
+
+	if (!given) {
+		nowhere = open_nowhere();
+		if (nowhere < 0)
+			return fail(c, nowhere, "no empty directory can be made to be the root");
+		fd = nowhere;
+	}
+	if (fchdir(fd) < 0)
+		return fail(c, -errno, "the root directory cannot be entered");
+	if (chroot(".") == 0)
+		return chdir("/") < 0 ? fail(c, -errno, "chdir") : ERR_OK;
+	if (errno != EPERM)
+		return fail(c, -errno, "chroot");
+
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+		return fail(c, -errno, "no_new_privs");
+	r = shut_filesystem(given ? fd : -1);
+	if (r < 0)
+		return fail(c, r,
+		            "a root of its own needs root (chroot) or Landlock, and neither "
+		            "is here; start sallyportd as root");
+	log_debug(TAG, "%s: not root: file system shut with Landlock instead of chroot", c->role);
+	return ERR_OK;
+}
+
+/* --- groups, uid, capabilities --------------------------------------------------------------- */
+
+/* While CAP_SETPCAP is still there: without the bounding set no later execve() gives any back. */
+static int drop_bounding(const struct confine *c)
+{
+	for (cap_value_t cap = 0; cap <= cap_max_bits(); cap++) {
+		if (cap_get_bound(cap) == 1 && cap_drop_bound(cap) < 0)
+			return fail(c, -errno, "the bounding set cannot be emptied");
+	}
+	return ERR_OK;
+}
+
+static int change_user(const struct confine *c)
+{
+	if (geteuid() != 0) {
+		if ((c->uid != (uid_t)-1 && c->uid != geteuid()) ||
+		    (c->gid != (gid_t)-1 && c->gid != getegid()))
+			return fail(c, -EPERM,
+			            "another user needs root; start sallyportd as root, "
+			            "or name its own user in `user:`");
+		return ERR_OK;
+	}
+	if (setgroups(0, NULL) < 0)
+		return fail(c, -errno, "the groups cannot be given up");
+	if (c->gid != (gid_t)-1 && setresgid(c->gid, c->gid, c->gid) < 0)
+		return fail(c, -errno, "the group cannot be changed");
+	if (c->uid == (uid_t)-1)
+		return ERR_OK;
+	if (prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0)
+		return fail(c, -errno, "keepcaps");
+	if (setresuid(c->uid, c->uid, c->uid) < 0)
+		return fail(c, -errno, "the user cannot be changed");
+	if (prctl(PR_SET_KEEPCAPS, 0, 0, 0, 0) < 0)
+		return fail(c, -errno, "keepcaps");
+	return ERR_OK;
+}
+
+static void cap_free_cleanup(cap_t *caps)
+{
+	if (*caps)
+		cap_free(*caps);
+}
+
+static int keep_capability(const struct confine *c)
+{
+	CLEANUP(cap_free) cap_t caps = cap_init(); /* empty sets */
+	cap_value_t keep = c->keep_cap;
+
+	if (!caps)
+		return fail(c, -errno, "capabilities");
+	if (c->keep_cap >= 0 && (cap_set_flag(caps, CAP_PERMITTED, 1, &keep, CAP_SET) < 0 ||
+	                         cap_set_flag(caps, CAP_EFFECTIVE, 1, &keep, CAP_SET) < 0))
+		return fail(c, -errno, "capabilities");
+	if (cap_set_proc(caps) < 0)
+		return fail(c, -errno,
+		            c->keep_cap >= 0
+		                ? "its capability is not there; start sallyportd as root"
+		                : "the capabilities cannot be given up");
+	if (cap_reset_ambient() < 0 && errno != EINVAL)
+		return fail(c, -errno, "the ambient capabilities cannot be given up");
+	/* Believe nothing that was not looked at: the way back must be shut. */
+	if (c->uid != (uid_t)-1 && c->uid != 0 && setresuid(0, 0, 0) == 0)
+		return fail(c, ERR_DENIED, "it could become root again");
+	return ERR_OK;
+}
+
+/* --- system calls ---------------------------------------------------------------------------- */
+
+static void seccomp_release_cleanup(scmp_filter_ctx *ctx)
+{
+	if (*ctx)
+		seccomp_release(*ctx);
+}
+
+static bool listed(const int *list, int number)
+{
+	for (; list && *list != -1; list++) {
+		if (*list == number)
+			return true;
+	}
+	return false;
+}
+
+/* One allowed call. Where a listed call could do more than any role has use for, only its harmless
+ * form is: memory that is never executable, threads but no processes. */
+static int allow(scmp_filter_ctx ctx, const struct confine *c, int number)
+{
+	if (number < 0)
+		return ERR_OK; /* libseccomp's pseudo numbers: this architecture has no such call */
+	if (number == SCMP_SYS(mmap) || number == SCMP_SYS(mprotect))
+		return seccomp_rule_add(ctx, SCMP_ACT_ALLOW, number, 1,
+		                        SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
+	if (number == SCMP_SYS(clone))
+		return seccomp_rule_add(ctx, SCMP_ACT_ALLOW, number, 1,
+		                        SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD, CLONE_THREAD));
+	if (number == SCMP_SYS(clone3) || (number == SCMP_SYS(socket) && c->socket_families))
+		return ERR_OK; /* has rules of its own */
+	return seccomp_rule_add(ctx, SCMP_ACT_ALLOW, number, 0);
+}
+
+static int fill_filter(scmp_filter_ctx ctx, const struct confine *c)
+{
+	int r;
+
+	for (const int *p = base_syscalls; *p != -1; p++) {
+		r = allow(ctx, c, *p);
+		if (r < 0)
+			return r;
+	}
+	for (const int *p = c->syscalls; p && *p != -1; p++) {
+		if (listed(base_syscalls, *p))
+			continue;
+		r = allow(ctx, c, *p);
+		if (r < 0)
+			return r;
+	}
+	/* clone3() hides its flags behind a pointer; told that there is none, libc uses clone(). */
+	r = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0);
+	if (r < 0)
+		return r;
+	if (listed(c->syscalls, SCMP_SYS(clone3)) && !listed(c->syscalls, SCMP_SYS(clone))) {
+		r = allow(ctx, c, SCMP_SYS(clone));
+		if (r < 0)
+			return r;
+	}
+	for (const int *p = c->socket_families; p && *p != -1; p++) {
+		r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1,
+		                     SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)*p));
+		if (r < 0)
+			return r;
+	}
+	return ERR_OK;
+}
+
+static int load_filter(const struct confine *c)
+{
+	CLEANUP(seccomp_release) scmp_filter_ctx ctx = NULL;
+	int r;
+
+#if SANITIZED
+	struct sigaction action = { .sa_sigaction = on_sigsys, .sa_flags = SA_SIGINFO };
+
+	if (sigaction(SIGSYS, &action, NULL) < 0)
+		return fail(c, -errno, "sigaction");
+	confined = true;
+	ctx = seccomp_init(SCMP_ACT_TRAP);
+#else
+	ctx = seccomp_init(SCMP_ACT_KILL_PROCESS);
+#endif
+	if (!ctx)
+		return fail(c, ERR_NOMEM, "no seccomp filter");
+	r = seccomp_attr_set(ctx, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
+	if (r == 0)
+		r = seccomp_attr_set(ctx, SCMP_FLTATR_CTL_TSYNC, 1);
+	if (r == 0)
+		r = fill_filter(ctx, c);
+	if (r < 0)
+		return fail(c, r, "the seccomp filter cannot be made");
+	r = seccomp_load(ctx);
+	if (r < 0)
+		return fail(c, r, "the seccomp filter cannot be loaded");
+	return ERR_OK;
+}
+
+int confine_self(const struct confine *c)
+{
+	int death_signal = 0, r;
+
+	if (prctl(PR_GET_PDEATHSIG, &death_signal, 0, 0, 0) < 0)
+		return fail(c, -errno, "pdeathsig");
+	r = enter_root(c);
+	if (r < 0)
+		return r;
+	if (geteuid() == 0) {
+		r = drop_bounding(c);
+		if (r < 0)
+			return r;
+	}
+	r = change_user(c);
+	if (r < 0)
+		return r;
+	r = keep_capability(c);
+	if (r < 0)
+		return r;
+	/* The kernel forgets it with every change of credentials. */
+	if (death_signal && prctl(PR_SET_PDEATHSIG, death_signal, 0, 0, 0) < 0)
+		return fail(c, -errno, "pdeathsig");
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+		return fail(c, -errno, "no_new_privs");
+	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
+		return fail(c, -errno, "dumpable");
+	return load_filter(c);
+}
