@@ -99,30 +99,33 @@ void diag_print(const struct diag *diag, int fd)
 		dprintf(fd, "error: %zu more faults are not shown\n", diag->n_dropped);
 }
 
-/* Levenshtein distance of words up to WORD_MAX octets; longer ones are far from everything. */
+/* Edit distance of words up to WORD_MAX octets, where swapping two neighbours is one edit (optimal
+ * string alignment); longer words are far from everything. */
 #define WORD_MAX 64
 static size_t distance(const char *a, const char *b)
 {
 	size_t n = strlen(a), m = strlen(b);
-	size_t row[WORD_MAX + 1];
+	size_t rows[3][WORD_MAX + 1]; /* row i lies in rows[i % 3] */
 
 	if (n > WORD_MAX || m > WORD_MAX)
 		return WORD_MAX;
 	for (size_t j = 0; j <= m; j++)
-		row[j] = j;
+		rows[0][j] = j;
 	for (size_t i = 1; i <= n; i++) {
-		size_t diagonal = row[0];
+		const size_t *above = rows[(i - 1) % 3];
+		size_t *row = rows[i % 3];
 
 		row[0] = i;
 		for (size_t j = 1; j <= m; j++) {
-			size_t above = row[j];
-			size_t swap = diagonal + (a[i - 1] != b[j - 1]);
+			size_t best = MIN(above[j], row[j - 1]) + 1;
 
-			row[j] = MIN(swap, MIN(above, row[j - 1]) + 1);
-			diagonal = above;
+			best = MIN(best, above[j - 1] + (a[i - 1] != b[j - 1]));
+			if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
+				best = MIN(best, rows[(i - 2) % 3][j - 2] + 1);
+			row[j] = best;
 		}
 	}
-	return row[m];
+	return rows[n % 3][m];
 }
 
 const char *diag_nearest(const char *word, const char *const *words)
