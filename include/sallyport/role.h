@@ -100,11 +100,20 @@ struct conf_listener {
 	uint8_t reserved;
 };
 
+/* In every conf: whom the role runs as, and how it logs. A role calls log_init() with these and
+ * gives uid and gid to confine_self(). */
+struct conf_common {
+	uint32_t uid, gid;   /* UINT32_MAX: stay who you are */
+	uint32_t log_form;   /* enum log_form */
+	uint32_t log_level;  /* enum log_level */
+};
+
 enum firewall_mode { FIREWALL_LOCAL = 0, FIREWALL_NONE };
 
 #define RESOLVER_CONF_MAGIC UINT32_C(0x31434652)
 struct resolver_conf {
 	uint32_t magic, size;
+	struct conf_common common;
 	uint32_t workers;
 	uint32_t firewall;        /* enum firewall_mode */
 	uint32_t ack_timeout_ms;
@@ -129,6 +138,7 @@ struct resolver_conf {
 enum firewall_hook { HOOK_FORWARD = 0 };
 struct fwsync_conf {
 	uint32_t magic, size;
+	struct conf_common common;
 	uint32_t hook;            /* enum firewall_hook */
 	uint32_t workers;         /* number of pinhole pairs */
 	uint32_t mark_egress, mark_inbound; /* one bit each of the conntrack mark, different */
@@ -148,6 +158,7 @@ struct fwsync_conf {
 #define HISTORIAN_CONF_MAGIC UINT32_C(0x31434648)
 struct historian_conf {
 	uint32_t magic, size;
+	struct conf_common common;
 	uint32_t workers;
 	uint32_t allow_days_s, deny_days_s; /* retention in seconds; 0: keep for ever */
 	uint32_t group_gid;      /* files are made 0640 for this group; UINT32_MAX: leave alone */
