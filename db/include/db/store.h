@@ -22,8 +22,8 @@
 #include "sallyport/limits.h"
 
 #define STORE_SHA256_LEN 32
-#define STORE_TEXT_MAX 4096      /* octets of a file name, user name or comment; longer: cut */
-#define STORE_FEED_PIECE 262144  /* feeds are stored in pieces of this size */
+#define STORE_TEXT_MAX 4096     /* octets of a file name, user name or comment; longer: cut */
+#define STORE_FEED_PIECE 262144 /* feeds are stored in pieces of this size */
 #define STORE_UID_NONE UINT32_MAX
 
 struct store; /* opaque; one thread at a time */
@@ -62,12 +62,12 @@ struct store_put {
 	const char *text; /* the policy document; need not be terminated */
 	size_t text_len;  /* <= LIMIT_POLICY_BYTES */
 	const struct store_put_feed *feeds;
-	size_t n_feeds;   /* <= LIMIT_FEEDS */
+	size_t n_feeds; /* <= LIMIT_FEEDS */
 	struct store_actor actor;
-	uint64_t time_ns; /* wall clock */
-	const char *action;  /* audit: "policy apply", "policy rollback" */
-	const char *file;    /* as the person named it */
-	const char *comment; /* may be "" */
+	uint64_t time_ns;              /* wall clock */
+	const char *action;            /* audit: "policy apply", "policy rollback" */
+	const char *file;              /* as the person named it */
+	const char *comment;           /* may be "" */
 	uint32_t n_rules, n_workloads; /* of the compiled policy, for listings */
 };
 /* Store a new version and make it current, with its audit row, in one transaction. Returns 0 with
@@ -82,11 +82,11 @@ struct store_feed {
 };
 struct store_version {
 	uint32_t version;
-	uint32_t uid;  /* STORE_UID_NONE: the system itself */
-	char *user;    /* NULL when it had no name */
+	uint32_t uid; /* STORE_UID_NONE: the system itself */
+	char *user;   /* NULL when it had no name */
 	uint64_t time_ns;
 	char *file, *comment;
-	char *text;    /* terminated; NULL in store_list() */
+	char *text; /* terminated; NULL in store_list() */
 	size_t text_len;
 	uint8_t sha256[STORE_SHA256_LEN]; /* of the text */
 	uint32_t n_rules, n_workloads;
@@ -118,16 +118,15 @@ int store_list(struct store *store, store_list_cb *cb, void *arg) MUST_CHECK;
 
 /* The audit trail: what was done by whom. store_put() writes its own row. */
 struct store_audit {
-	uint64_t id;      /* set by store_audit_list() */
+	uint64_t id; /* set by store_audit_list() */
 	uint64_t time_ns;
 	struct store_actor actor;
-	const char *action;     /* "reload", "flush", "start" ... */
-	const char *detail;     /* for people; may be "" */
+	const char *action;      /* "reload", "flush", "start" ... */
+	const char *detail;      /* for people; may be "" */
 	uint32_t policy_version; /* that it is about; 0: none */
 };
 int store_audit_add(struct store *store, const struct store_audit *audit,
                     struct diag *diag) MUST_CHECK;
 /* Newest first, at most @limit rows (0: all). Texts are borrowed for the call. */
 typedef int store_audit_cb(const struct store_audit *audit, void *arg);
-int store_audit_list(struct store *store, uint64_t limit, store_audit_cb *cb,
-                     void *arg) MUST_CHECK;
+int store_audit_list(struct store *store, uint64_t limit, store_audit_cb *cb, void *arg) MUST_CHECK;
