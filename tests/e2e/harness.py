@@ -143,6 +143,17 @@ def route(ns, dest, via):
     run(["ip", "-6" if ":" in via else "-4", "route", "add", dest, "via", via], ns=ns)
 
 
+def resolver(ns, address, options="timeout:2 attempts:1"):
+    """What the C library of programs in `ns` asks: an /etc/resolv.conf of its own (the folder that
+    `ip netns exec` mounts over /etc lies in a private copy of /etc)."""
+    if not os.path.exists("/run/etc"):
+        run(["cp", "-a", "/etc", "/run/etc"])
+        run(["mount", "--bind", "/run/etc", "/etc"])
+    os.makedirs(f"/etc/netns/{ns}", exist_ok=True)
+    with open(f"/etc/netns/{ns}/resolv.conf", "w") as f:
+        f.write(f"nameserver {address}\noptions {options}\n")
+
+
 def forwarding(ns):
     run(["sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1"], ns=ns)
 
