@@ -51,5 +51,7 @@ static inline int fd_take(int *fd)
 #define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
 #define UNUSED __attribute__((unused))
 
+#ifndef MIN /* uv.h brings the same two through sys/param.h */
 #define MIN(a, b) ((a) < (b) ? (a) : (b))
 #define MAX(a, b) ((a) > (b) ? (a) : (b))
+#endif
