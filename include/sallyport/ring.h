@@ -32,17 +32,17 @@
 
 struct ring_head {
 	uint64_t magic;
-	uint64_t id;        /* random, made by the keeper; names this memory for ever */
-	uint64_t n_slots;   /* a power of two */
+	uint64_t id;      /* random, made by the keeper; names this memory for ever */
+	uint64_t n_slots; /* a power of two */
 	uint64_t pad[5];
-	_Alignas(64) _Atomic uint64_t head;             /* next position to be written */
+	_Alignas(64) _Atomic uint64_t head;               /* next position to be written */
 	_Alignas(64) _Atomic uint64_t offered[VERDICT_N]; /* queries ever offered, by verdict */
-	_Atomic uint64_t lost[VERDICT_N];               /* of these: no room */
-	_Atomic uint64_t kernel_drops;                  /* datagrams lost before we read them */
+	_Atomic uint64_t lost[VERDICT_N];                 /* of these: no room */
+	_Atomic uint64_t kernel_drops;                    /* datagrams lost before we read them */
 };
 struct ring_back {
 	uint64_t magic;
-	_Alignas(64) _Atomic uint64_t tail;        /* everything before it is durable */
+	_Alignas(64) _Atomic uint64_t tail;  /* everything before it is durable */
 	_Atomic uint64_t answers_generation; /* raised when producers must tell answers anew */
 };
 
@@ -64,6 +64,8 @@ int ring_producer_open(struct ring_producer *ring, int data_fd, int back_fd) MUS
 bool ring_put(struct ring_producer *ring, const struct record *record, const void *tail,
               size_t tail_len);
 void ring_publish(struct ring_producer *ring); /* once a batch: one release store */
+void ring_producer_close(
+    struct ring_producer *ring); /* unmaps; what was put but not published is gone */
 
 struct ring_consumer {
 	const struct ring_head *head;
@@ -73,6 +75,8 @@ struct ring_consumer {
 };
 int ring_consumer_open(struct ring_consumer *ring, int data_fd, int back_fd) MUST_CHECK;
 /* Copy the record at *@pos into @buf and move *@pos past it. Returns its length, 0 (nothing there
- * yet), or ERR_DAMAGED (*@pos is then moved to the present head). */
+ * yet), or ERR_DAMAGED (*@pos is then moved to the present head; unless head went back: positions
+ * name records, so *@pos stays and the ring yields nothing before head is there again). */
 int ring_get(const struct ring_consumer *ring, uint64_t *pos, void *buf, size_t cap);
 void ring_release(struct ring_consumer *ring, uint64_t pos); /* tail = pos */
+void ring_consumer_close(struct ring_consumer *ring);
