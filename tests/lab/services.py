@@ -7,7 +7,7 @@
     services.py connect NAME PORT [SOURCE]    a TCP client: connects by name and prints the greeting
     services.py send NAME PORT TEXT           a UDP client
 """
-import http.server, socket, ssl, sys
+import http.server, socket, socketserver, ssl, sys
 
 
 def https(address, port, tls):
@@ -19,7 +19,9 @@ def https(address, port, tls):
             self.end_headers()
             self.wfile.write(body)
 
-    server = http.server.ThreadingHTTPServer((address, int(port)), Handler)
+    # Not HTTPServer: it asks the DNS for the address's name before it serves.
+    socketserver.ThreadingTCPServer.allow_reuse_address = True
+    server = socketserver.ThreadingTCPServer((address, int(port)), Handler)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(f"{tls}/cert.pem", f"{tls}/key.pem")
     server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
