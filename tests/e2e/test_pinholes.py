@@ -1,0 +1,142 @@
+"""Promise P1: no answer that carries an address leaves before the kernel has confirmed its pinhole."""
+import os, re, signal, sys, time
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import harness as h
+import network as n
+
+h.enter(os.path.abspath(__file__), seconds=300)
+n.build()
+up = n.answerer(ttl=300)
+sp = h.Sallyport("gw", n.CONFIG).up()
+sp.apply(n.POLICY)
+sink = n.Sink()
+
+
+@h.case
+def two_workloads_ask_10000_new_names_each_and_no_first_packet_is_rejected():
+    sink.reset()
+    runs = [n.asker(ns, prefix=f"{ns}-".replace("2", "b"), first=first, count=10000, types="a", window=256, sink=4000,
+                    wait=False) for ns, first in (("app", 0), ("app2", 10000))]
+    got = [n.asker_result(p) for p in runs]
+    for g in got:
+        h.same((g["answered"], g["noerror"], g["sent"], g["icmp_errors"]), (10000, 10000, 10000, 0), str(g))
+    h.same(sink.count(), 20000, "distinct first packets that arrived (IPv4)")
+
+
+@h.case
+def AAAA_over_IPv4_opens_for_the_workloads_single_IPv6_address():
+    sink.reset()
+    got = n.asker("app", prefix="y", first=20000, count=9000, types="6", window=256, sink=4000)
+    h.same((got["noerror"], got["sent"], got["icmp_errors"], sink.count()), (9000, 9000, 0, 9000), str(got))
+
+
+@h.case
+def A_and_AAAA_over_IPv6_open_too():
+    sink.reset()
+    got = n.asker("app2", prefix="z", first=30000, count=4000, types="a6", window=128, sink=4000, server="fd00:2::1")
+    h.same((got["noerror"], got["sent"], got["icmp_errors"], sink.count()), (8000, 8000, 0, 8000), str(got))
+
+
+@h.case
+def an_address_that_was_never_answered_is_closed():
+    assert not n.udp_passes("app", "44.128.255.250", 4000 + 1), "a raw address passed"
+    with h.inside("app"):
+        m = h.ask(n.DNS4, "x999.good.test")
+    h.same(m.addresses, ["44.128.3.231"])
+    assert not n.udp_passes("app", "44.128.3.231", 4002), "a port that the rule lacks passed"
+    assert not n.udp_passes("app2", "44.128.3.231", 4005), "another port of another workload passed"
+
+
+def timeouts(address):
+    """Seconds left of every element that opens `address`, read element by element."""
+    left = []
+    for name in ("pinhole4", "pinhole6"):
+        if (":" in address) != name.endswith("6"):
+            continue
+        src = "fd00:1::2" if ":" in address else "10.1.0.2"
+        for proto, port in (("udp", 4000), ("tcp", 4001)):
+            out = h.nft("gw", "get", "element", "inet", "sallyport", name,
+                        "{ %s . %s . %s . %d }" % (src, address, proto, port))
+            text = out.split("expires", 1)[1].split()[0]
+            left.append(seconds(text))
+    return left
+
+
+def seconds(text):
+    total = 0.0
+    for number, unit in re.findall(r"(\d+)(d|h|ms|m|s)", text):
+        total += int(number) * {"d": 86400, "h": 3600, "m": 60, "s": 1, "ms": 0.001}[unit]
+    return total
+
+
+@h.case
+def every_elements_timeout_is_at_least_the_TTL_served_plus_grace():
+    global up
+    for ttl in (0, 1, 300, 86400):
+        h.stop(up)
+        up = n.answerer(ttl=ttl)
+        for round in range(3):
+            with h.inside("app"):
+                m = h.ask(n.DNS4, f"t{40000 + ttl % 9973}.good.test")
+            assert m and m.addresses, f"TTL {ttl}: {m and m.status} {m and m.ede}"
+            served = m.answer[0][2]
+            for left in timeouts(m.addresses[0]):
+                # 0.3 s may pass between the answer and our look.
+                assert left >= served + 60 - 0.3, f"TTL {ttl}, round {round}: served {served}, element {left}"
+            time.sleep(1.1 if round == 0 else 0)
+    h.stop(up)
+    up = n.answerer(ttl=300)
+
+
+@h.case
+def a_stale_answer_renews_its_pinhole():
+    global up
+    h.stop(up)
+    up = n.answerer(ttl=1)
+    with h.inside("app"):
+        m = h.ask(n.DNS4, "s41000.good.test")
+    address = m.addresses[0]
+    h.stop(up)
+    time.sleep(2.2)
+    with h.inside("app"):
+        m = h.ask(n.DNS4, "s41000.good.test", timeout=8)
+    up = n.answerer(ttl=300)
+    assert m and m.addresses == [address], f"no stale answer: {m and m.status} {m and m.ede}"
+    h.same(m.answer[0][2], 30, "TTL of a stale answer (RFC 8767)")
+    assert any(code == 3 for code, _text in m.ede), f"no EDE 3: {m.ede}"
+    for left in timeouts(address):
+        assert left >= 30 + 60 - 0.5, f"element {left}"
+
+
+@h.case
+def with_fwsync_stopped_the_answer_is_SERVFAIL_in_time_and_the_stale_batch_opens_nothing():
+    pid = sp.role_pid("fwsync")
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        begin = time.monotonic()
+        with h.inside("app"):
+            m = h.ask(n.DNS4, "x42000.good.test", timeout=3)
+        took = time.monotonic() - begin
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    assert m and m.status == "SERVFAIL" and not m.addresses, f"{m and m.status}"
+    assert m.ede, "no extended error"
+    assert took < 0.25 + 0.1 + 0.05, f"took {took:.3f} s"
+    time.sleep(0.3)
+    assert not n.udp_passes("app", "44.128.164.16", 4006)
+    out = h.nft("gw", "get", "element", "inet", "sallyport", "pinhole4",
+                "{ 10.1.0.2 . 44.128.164.16 . udp . 4000 }", check=False)
+    assert "expires" not in out, "the late batch opened its element"
+
+
+@h.after
+def end(failed):
+    if failed:
+        print(sp.logs())
+    code = sp.down()
+    if code:
+        print(f"not ok sallyportd ended with {code}")
+
+
+h.main()

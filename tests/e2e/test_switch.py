@@ -1,0 +1,151 @@
+"""Promise P5 (first round): a query is judged by one policy version, whole."""
+import os, socket, sys, threading, time
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import harness as h
+import network as n
+
+h.enter(os.path.abspath(__file__), seconds=300)
+n.build()
+
+HEAD = "version: 1\nprofiles:\n"
+WITH = HEAD + """\
+  p:
+    allow:
+      - {name: always.good.test}
+      - {name: sometimes.good.test}
+workloads:
+  app: {source: [10.1.0.2, "fd00:1::2"], profile: p}
+"""
+WITHOUT = WITH.replace("      - {name: sometimes.good.test}\n", "")
+SWITCHES = int(os.environ.get("SWITCHES", "1000"))
+
+
+def answers(name, qtype):
+    if qtype != 1:
+        return 0, [], [h.soa("test")]
+    if name == "www.chain.test":
+        return 0, [h.rr(name, "CNAME", 60, "t.target.test"), h.rr("t.target.test", "A", 60, "44.128.5.1")]
+    if name == "in.private.test":
+        return 0, [h.rr(name, "A", 60, "10.77.0.1")]
+    return 0, [h.rr(name, "A", 60, "44.128.5.2")]
+
+
+up = h.Upstream("net", "44.128.0.53", answers)
+sp = h.Sallyport("gw", n.CONFIG).up()
+
+
+@h.case
+def a_thousand_switches_under_load_and_every_answer_agrees_with_its_rows_version():
+    sp.apply(WITH)
+    first = sp.json("status")[0]["policy_version"]
+    answered, stop = [], threading.Event()
+
+    def ask():
+        with h.inside("app"):
+            s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        s.connect((n.DNS4, 53))
+        while not stop.is_set():
+            m = h.ask(n.DNS4, "sometimes.good.test", sock=s, timeout=2)
+            answered.append((s.getsockname()[1], m.id, m.status, tuple(m.addresses)) if m else None)
+    threads = [threading.Thread(target=ask) for _ in range(2)]
+    for t in threads:
+        t.start()
+    paths = [h.work("with.yaml"), h.work("without.yaml")]
+    for path, text in zip(paths, (WITH, WITHOUT)):
+        with open(path, "w") as f:
+            f.write(text)
+    for i in range(SWITCHES):
+        sp.cli("policy", "apply", paths[(i + 1) % 2])
+    stop.set()
+    for t in threads:
+        t.join(5)
+    h.same(answered.count(None), 0, "unanswered queries")
+    last = sp.json("status")[0]["policy_version"]
+    h.same(last - first, SWITCHES, "versions")
+    time.sleep(1.5)
+    # Odd steps from the first version are WITHOUT.
+    rows = sp.json("history", "--name", "sometimes.good.test", "--limit", "1000000")
+    good = bad = total = 0
+    for row in rows:
+        if "policy_version" not in row:
+            continue
+        total += row["count"]
+        has = (row["policy_version"] - first) % 2 == 0
+        right = (row["verdict"] == "allow") == has and bool(row["addresses"]) == has
+        good += right
+        bad += not right
+    h.same(bad, 0, f"rows that contradict their version (of {good + bad})")
+    h.same(total, len(answered), "queries in the history")
+    refused = sum(1 for a in answered if a[2] == "NXDOMAIN")
+    assert 0 < refused < len(answered), f"{refused} of {len(answered)} denied: the test saw one version only"
+    in_rows = sum(r["count"] for r in rows if r.get("verdict") == "deny")
+    h.same(in_rows, refused, "denials told and denials recorded")
+
+
+@h.case
+def a_query_held_by_the_upstream_across_the_switch_is_judged_again():
+    sp.apply(WITH)
+    sp.cli("flush", "--all")
+    up.delay = 1.0
+    got = []
+
+    def ask():
+        with h.inside("app"):
+            got.append(h.ask(n.DNS4, "sometimes.good.test", timeout=5))
+    t = threading.Thread(target=ask)
+    up.log.clear()
+    t.start()
+    h.until("the question is upstream", lambda: up.log, 2)
+    sp.apply(WITHOUT)
+    t.join(6)
+    up.delay = 0
+    assert got and got[0] and not got[0].addresses, f"answered {got and got[0] and got[0].addresses}"
+    assert got[0].status == "NXDOMAIN" and got[0].ede and got[0].ede[0][0] == 15, f"{got[0].status} {got[0].ede}"
+    assert not n.udp_passes("app", "44.128.5.2", 443)
+
+
+TWO = HEAD + """\
+  plain:
+    allow:
+      - {zone: chain.test}
+      - {name: in.private.test}
+  strict:
+    allow:
+      - {name: in.private.test, internal: true}
+      - {zone: chain.test}
+    deny: [{zone: target.test}]
+  none:
+    allow:
+      - {zone: chain.test, follow: none}
+workloads:
+  app: {source: 10.1.0.2, profile: %s}
+  app2: {source: 10.1.1.2, profile: %s}
+"""
+
+
+@h.case
+def two_profiles_never_see_each_others_cached_forms_in_either_order():
+    want = {"plain": (["44.128.5.1"], []), "strict": ([], ["10.77.0.1"]), "none": ([], None)}
+    for one, two in (("plain", "strict"), ("strict", "plain"), ("plain", "none"), ("none", "plain"),
+                     ("strict", "none"), ("none", "strict")):
+        sp.apply(TWO % (one, two))
+        sp.cli("flush", "--all")
+        for _round in range(2):
+            for ns, server, profile in (("app", n.DNS4, one), ("app2", "10.1.1.1", two)):
+                with h.inside(ns):
+                    chain = h.ask(server, "www.chain.test")
+                    inner = h.ask(server, "in.private.test")
+                h.same(chain.addresses, want[profile][0], f"{profile} (beside {one}/{two}), chain")
+                if want[profile][1] is not None:
+                    h.same(inner.addresses, want[profile][1], f"{profile} (beside {one}/{two}), internal")
+
+
+@h.after
+def end(failed):
+    if failed:
+        print(sp.logs())
+    sp.down()
+
+
+h.main()
