@@ -1,0 +1,155 @@
+/* keeper/revoke.c - judging the ledger against a new policy. */
+#include "revoke.h"
+
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "guard.h"
+#include "policy/judge.h"
+#include "sallyport/err.h"
+#include "sallyport/name.h"
+#include "zone.h"
+
+#define TYPE_A 1
+#define TYPE_AAAA 28
+#define CHAIN_MAX 64 /* names of one reason: LIMIT_CHAIN targets and room; more: closed */
+
+/* Names of a reason: a length (uint16_t), then that many octets of wire form. Returns their number,
+ * or 0 when they break the format. */
+static size_t read_names(const struct ledger_reason *reason, const uint8_t **ret_names)
+{
+	size_t n = 0, pos = 0;
+
+	if (reason->names_len > sizeof(reason->names))
+		return 0;
+	while (pos < reason->names_len) {
+		uint16_t len;
+
+		if (n == CHAIN_MAX || reason->names_len - pos < sizeof(len))
+			return 0;
+		memcpy(&len, reason->names + pos, sizeof(len));
+		pos += sizeof(len);
+		if (len > reason->names_len - pos ||
+		    name_wire_len(reason->names + pos, len) != (int)len)
+			return 0;
+		ret_names[n++] = reason->names + pos;
+		pos += len;
+	}
+	return n;
+}
+
+static bool covers(const struct policy_port *have, const struct pinhole_port *want)
+{
+	switch ((enum pinhole_proto_kind)have->kind) {
+	case PINHOLE_KIND_ANY:
+		return true;
+	case PINHOLE_KIND_PROTO:
+		return want->kind != PINHOLE_KIND_ANY && want->proto == have->proto;
+	case PINHOLE_KIND_PORT:
+		return want->kind == PINHOLE_KIND_PORT && want->proto == have->proto &&
+		       want->port == have->port;
+	}
+	return false;
+}
+
+static bool port_stands(const struct policy_image *image, uint32_t rule,
+                        const struct pinhole_port *want)
+{
+	const struct policy_port *ports;
+	size_t n = policy_rule_ports(image, rule, &ports);
+
+	for (size_t i = 0; i < n; i++) {
+		if (covers(&ports[i], want))
+			return true;
+	}
+	return false;
+}
+
+static bool in_hosts(const struct policy_image *image, const uint8_t *name,
+                     const uint8_t addr[static ADDR_LEN])
+{
+	const uint8_t(*addrs)[ADDR_LEN];
+	bool exists;
+	size_t n = policy_hosts(image, name, addr_is_v4(addr), &exists, &addrs);
+
+	for (size_t i = 0; i < n; i++) {
+		if (memcmp(addrs[i], addr, ADDR_LEN) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Does the chain step from outside an internal zone into it? */
+static bool crosses_inwards(const struct resolver_conf *conf, const uint8_t *from,
+                            const uint8_t *to)
+{
+	const struct conf_zone *zone = zone_find(conf, to);
+
+	return zone && zone->internal && zone_find(conf, from) != zone;
+}
+
+bool revoke_row_stands(const struct policy_image *image, const struct resolver_conf *conf,
+                       uint64_t now_s, const struct ledger_row *row,
+                       const struct ledger_reason *reason)
+{
+	const uint8_t *names[CHAIN_MAX];
+	const struct ledger_element *element = &row->element;
+	uint16_t type = addr_is_v4(element->dst) ? TYPE_A : TYPE_AAAA;
+	struct verdict entry, last;
+	uint32_t workload;
+	size_t n;
+
+	if (reason->names_cut)
+		return false;
+	n = read_names(reason, names);
+	workload = policy_workload(image, element->src);
+	if (n == 0 || workload == POLICY_NONE)
+		return false;
+	policy_judge(image, workload, names[0], type, now_s, &entry);
+	if (entry.kind != VERDICT_ALLOW || entry.require_dnssec ||
+	    !port_stands(image, entry.rule, &element->port))
+		return false;
+	last = entry;
+	for (size_t i = 1; i < n; i++) {
+		policy_judge_target(image, workload, &entry, names[i], type, now_s,
+		                    crosses_inwards(conf, names[i - 1], names[i]), &last);
+		if (last.kind != VERDICT_ALLOW)
+			return false;
+	}
+	return last.internal || !guard_is_internal(element->dst) ||
+	       in_hosts(image, names[n - 1], element->dst);
+}
+
+int revoke_list(const struct ledger *ledger, const struct policy_image *image,
+                const struct resolver_conf *conf, uint64_t now_s, uint32_t **ret_rows,
+                size_t *ret_n)
+{
+	CLEANUP(free) uint32_t *rows = NULL;
+	size_t n = 0, cap = 0;
+
+	for (uint32_t i = 0; i < ledger->head->n_rows; i++) {
+		struct ledger_reason reason;
+		struct ledger_row row;
+
+		/* A torn row is one that fwsync is writing now, under its newest guard table, or
+		 * died in; its successor drops those. */
+		if (ledger_read(ledger, i, &row, &reason) != 1)
+			continue;
+		if (image && revoke_row_stands(image, conf, now_s, &row, &reason))
+			continue;
+		if (n == cap) {
+			size_t more = cap ? cap * 2 : 1024;
+			uint32_t *grown = realloc(rows, more * sizeof(*rows));
+
+			if (!grown)
+				return ERR_NOMEM;
+			rows = grown;
+			cap = more;
+		}
+		rows[n++] = i;
+	}
+	*ret_rows = TAKE(rows);
+	*ret_n = n;
+	return ERR_OK;
+}

@@ -1,0 +1,27 @@
+/* keeper/revoke.h - which open pinholes have no reason any more under a new policy.
+ *
+ * Each row of the ledger is judged again: the workload of its source in the new image, the name
+ * that was asked and each target of the chain, for the type of the destination's family; then the
+ * port, DNSSEC, and whether the address may be internal. What cannot be judged is closed.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "policy/image.h"
+#include "sallyport/cleanup.h"
+#include "sallyport/ledger.h"
+#include "sallyport/role.h"
+
+/* Does the row still have its reason? Pure; for one row. */
+bool revoke_row_stands(const struct policy_image *image, const struct resolver_conf *conf,
+                       uint64_t now_s, const struct ledger_row *row,
+                       const struct ledger_reason *reason);
+
+/* The rows to close; the caller frees *ret_rows. @image NULL: all of them. Returns 0 or
+ * ERR_NOMEM. */
+int revoke_list(const struct ledger *ledger, const struct policy_image *image,
+                const struct resolver_conf *conf, uint64_t now_s, uint32_t **ret_rows,
+                size_t *ret_n) MUST_CHECK;
