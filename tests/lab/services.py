@@ -1,6 +1,7 @@
 """The lab's small servers and clients.
 
     services.py https ADDRESS PORT TLSDIR     serves one file
+    services.py web ADDRESS PORT              says hello over HTTP
     services.py tcp ADDRESS PORT              greets whoever connects
     services.py syslog ADDRESS PORT           prints datagrams
     services.py dns ADDRESS PORT              the attacker's own resolver: answers anything
@@ -26,6 +27,18 @@ def https(address, port, tls):
     context.load_cert_chain(f"{tls}/cert.pem", f"{tls}/key.pem")
     server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     server.serve_forever()
+
+
+def web(address, port):
+    s = socket.create_server((address, int(port)), family=socket.AF_INET6, dualstack_ipv6=True)
+    while True:
+        conn, _ = s.accept()
+        try:
+            conn.recv(4096)
+            conn.sendall(b"HTTP/1.0 200 OK\r\nContent-Length: 6\r\n\r\nhello\n")
+        except OSError:
+            pass
+        conn.close()
 
 
 def tcp(address, port):
