@@ -18,16 +18,20 @@ struct listener;
 struct tcp_connection;
 
 struct client {
-	struct listener *listener;  /* of UDP; kept until its last client has answered */
-	struct tcp_connection *tcp; /* NULL: UDP. Referenced; may be closed by the time of the answer */
+	struct listener *listener; /* of UDP; kept until its last client has answered */
+	struct tcp_connection
+	    *tcp; /* NULL: UDP. Referenced; may be closed by the time of the answer */
 	uint8_t addr[ADDR_LEN];
-	uint8_t local[ADDR_LEN];    /* the address that was asked, for wildcard listeners */
+	uint8_t local[ADDR_LEN]; /* the address that was asked, for wildcard listeners */
 	uint16_t port;
 	bool wildcard;
+	bool held;      /* client_hold() took references */
+	uint32_t scope; /* of a link-local client: its interface; else 0 */
 };
 
 /* A buffer for one answer, valid until client_answer() or client_drop(): at least *ret_cap octets
- * (LIMIT_EDNS_UDP_BYTES by UDP, 65535 by TCP). NULL: none left; the query is dropped and counted. */
+ * (LIMIT_EDNS_UDP_BYTES by UDP, 65535 by TCP). NULL: none left, or the client has gone; the query
+ * is dropped and counted. A worker has one at a time: asking for the next one voids it. */
 uint8_t *client_buffer(struct worker *worker, const struct client *client, size_t *ret_cap);
 /* Send what client_buffer() holds, @len octets. Returns 0, ERR_CLOSED (the client has gone) or
  * -errno; counts SEND_FAILED itself. */

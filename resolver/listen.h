@@ -4,20 +4,32 @@
  */
 #pragma once
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "sallyport/cleanup.h"
 
 #define LISTEN_BATCH 64
+/* Longest message that is read from a client, by UDP or TCP. A query needs a few hundred octets;
+ * what is longer is cut, cannot be parsed then, and is answered FORMERR. */
+#define LISTEN_QUERY_BYTES 2048
 
 struct worker;
 struct listeners;
 
 struct listeners *listeners_new(struct worker *worker);
 void listeners_free(struct listeners *listeners);
-/* Take @fd (owned from here on, whatever is returned) as listener @index. */
+/* Take @fd (owned from here on, whatever is returned) as listener @index of the worker's settings.
+ * A socket that stands here already is named again: it keeps what waits in it. Returns 0, ERR_INVAL
+ * (no such listener), ERR_NOMEM or -errno. */
 int listeners_add(struct worker *worker, int fd, unsigned int index, int proto) MUST_CHECK;
-/* Close those that the new configuration does not name (called between two sets at END). */
-void listeners_keep_only(struct worker *worker, const uint64_t *udp_keep, const uint64_t *tcp_keep);
+/* The set is complete: close every listener that listeners_add() has not named since the last call.
+ */
+void listeners_keep_named(struct worker *worker);
 void listeners_drain(struct worker *worker); /* stop reading; connections end when answered */
-void listeners_flush(struct worker *worker); /* send gathered UDP answers now (end of a batch) */
+void listeners_flush(struct worker *worker); /* publish the ring, then send gathered UDP answers */
+/* Before the loop waits: what connections have kept back, then listeners_flush(). */
+void listeners_turn(struct worker *worker);
+/* A few times a second: datagrams that the kernel dropped go to the counter and to the ring. */
+void listeners_count_drops(struct worker *worker);
+size_t listeners_connections(const struct worker *worker); /* TCP, open now */

@@ -14,6 +14,8 @@
 #include "cache.h"
 #include "memo.h"
 #include "policy_slot.h"
+#include "sallyport/cleanup.h"
+#include "sallyport/clock.h"
 #include "sallyport/counter.h"
 #include "sallyport/pinhole.h"
 #include "sallyport/ring.h"
@@ -38,28 +40,81 @@ void settings_unref(struct settings *settings);
 
 struct worker {
 	uv_loop_t loop;
-	unsigned int index;           /* 0.. */
-	struct settings *settings;    /* this worker's reference */
-	struct policy_slot *slot;     /* shared */
-	struct policy_map *policy;    /* in force in this worker; NULL: none yet (everything REFUSED) */
-	struct cache *cache;          /* shared */
-	struct follow_table *follow;  /* shared */
-	struct stats_lane *lane;      /* this worker's counters (lane index + 1) */
-	struct ring_producer ring;    /* history */
+	unsigned int index;        /* 0.. */
+	struct settings *settings; /* this worker's reference */
+	struct policy_slot *slot;  /* shared */
+	struct policy_map
+	    *policy;         /* in force in this worker; NULL: none yet (everything REFUSED) */
+	struct cache *cache; /* shared */
+	struct follow_table *follow;       /* shared */
+	struct stats_lane *lane;           /* this worker's counters (lane index + 1) */
+	struct ring_producer ring;         /* history */
 	const struct pinhole_epoch *epoch; /* read-only page; NULL when firewall.mode is none */
-	int pinhole_fd;               /* SOCK_SEQPACKET to fwsync; -1 when firewall.mode is none */
-	uint64_t now_ns;              /* CLOCK_MONOTONIC, read once a loop turn or batch */
-	uint64_t wall_ns;             /* CLOCK_REALTIME, the same */
-	uint64_t next_query_id;       /* step LIMIT_WORKERS */
+	int pinhole_fd;         /* SOCK_SEQPACKET to fwsync; -1 when firewall.mode is none */
+	uint64_t now_ns;        /* CLOCK_MONOTONIC, read once a loop turn or batch */
+	uint64_t wall_ns;       /* CLOCK_REALTIME, the same */
+	uint64_t next_query_id; /* step LIMIT_WORKERS */
 	struct memo *memo;
 	struct held *held;
 	struct pinhole_client *pinholes;
 	struct fetches *fetches;
 	struct queries *queries;
 	struct listeners *listeners;
-	struct servers *servers;      /* upstream state: RTT, back-off */
+	struct servers *servers; /* upstream state: RTT, back-off */
 	bool draining;
-	_Atomic uint32_t policy_version; /* for the main thread: the version this worker judges by */
+	_Atomic uint32_t
+	    policy_version;           /* for the main thread: the version this worker judges by */
+	struct wheel *wheel;          /* deadlines of fetches and connections */
+	struct poller *poller;        /* their sockets */
+	struct worker_thread *thread; /* private to worker.c; NULL where a test drives the loop */
 };
 
-void worker_touch_clock(struct worker *worker); /* now_ns and wall_ns */
+static inline void worker_touch_clock(struct worker *worker) /* now_ns and wall_ns */
+{
+	worker->now_ns = clock_mono_ns();
+	worker->wall_ns = clock_wall_ns();
+}
+
+/* What a worker begins with. Everything but the descriptors is borrowed and outlives it. */
+struct worker_spec {
+	unsigned int index;
+	struct settings *settings; /* the worker takes references of its own */
+	struct cache *cache;
+	struct policy_slot *slot;
+	struct follow_table *follow;
+	struct stats_lane *lane;
+	const struct pinhole_epoch *epoch;
+	int ring_fd, ring_back_fd; /* borrowed for the call */
+	int pinhole_fd;            /* owned by the worker after success; -1: none */
+	int notify_fd; /* an eventfd: written when something that was asked for is done */
+};
+
+/* One configuration's worth of sockets for one worker. */
+struct worker_listener {
+	int fd; /* owned; -1 once taken */
+	unsigned int index;
+	int proto;
+};
+struct worker_set {
+	struct settings *settings; /* a reference */
+	struct cache *cache;       /* borrowed; another one when the zones have changed */
+	uint64_t seq;              /* worker_applied() reports it */
+	size_t n_listeners;
+	struct worker_listener listeners[2 * LIMIT_LISTENERS];
+};
+void worker_set_free(struct worker_set *set); /* NULL is fine; closes what was not taken */
+
+/* Make the loop and all parts; nothing runs yet. Returns 0, ERR_NOMEM, ERR_DAMAGED or -errno. */
+int worker_new(const struct worker_spec *spec, struct worker **ret_worker) MUST_CHECK;
+int worker_start(struct worker *worker) MUST_CHECK; /* the thread */
+
+/* From the main thread, any time. The mailbox holds one of each kind: a newer set replaces one that
+ * has not been taken yet (it names everything), so it can never be full. */
+void worker_give_set(struct worker *worker, struct worker_set *set);
+void worker_tell_policy(struct worker *worker); /* the slot has a newer image */
+void worker_drain(struct worker *worker);       /* finish what is in flight, then end the thread */
+
+/* What the worker has done so far. */
+uint64_t worker_applied(const struct worker *worker); /* seq of the newest set in force */
+bool worker_ended(const struct worker *worker); /* drained; worker_join() will not wait long */
+void worker_join(struct worker *worker);

@@ -1,0 +1,350 @@
+/* resolver/listen_udp.c - UDP: per batch one recvmmsg and one sendmmsg, and no allocation.
+ *
+ * The poll stays armed and a batch is read once a loop turn, full or not: the kernel tells again
+ * when something is left, and other sockets get their turn in between.
+ */
+#include "listener.h"
+
+#include <errno.h>
+#include <linux/sock_diag.h>
+#include <netinet/udp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "query.h"
+#include "sallyport/err.h"
+#include "sallyport/log.h"
+
+static void on_ready(uv_poll_t *handle, int status, int events);
+
+static void arm(struct listener *listener)
+{
+	int events =
+	    (listener->reading ? UV_READABLE : 0) | (listener->out->blocked ? UV_WRITABLE : 0);
+
+	if (events)
+		uv_poll_start(&listener->udp_poll, events, on_ready);
+	else
+		uv_poll_stop(&listener->udp_poll);
+}
+
+struct udp_in *listen_udp_in_new(void)
+{
+	struct udp_in *in = calloc(1, sizeof(*in));
+
+	if (!in)
+		return NULL;
+	for (size_t i = 0; i < LISTEN_BATCH; i++) {
+		in->iov[i] = (struct iovec){ in->bufs[i], LISTEN_QUERY_BYTES };
+		in->msgs[i].msg_hdr = (struct msghdr){
+			.msg_name = &in->addrs[i],
+			.msg_namelen = sizeof(in->addrs[i]),
+			.msg_iov = &in->iov[i],
+			.msg_iovlen = 1,
+			.msg_control = &in->control[i],
+			.msg_controllen = sizeof(in->control[i]),
+		};
+	}
+	return in;
+}
+
+/* What the control messages of one datagram say. */
+static void read_control(const struct msghdr *msg, const struct listener *listener,
+                         struct client *client, uint64_t *ret_arrived_ns)
+{
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c;
+	     c = CMSG_NXTHDR((struct msghdr *)(uintptr_t)msg, c)) {
+		if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_TIMESTAMPNS) {
+			struct timespec ts;
+
+			memcpy(&ts, CMSG_DATA(c), sizeof(ts));
+			*ret_arrived_ns = (uint64_t)ts.tv_sec * NS_PER_S + (uint64_t)ts.tv_nsec;
+		} else if (!listener->wildcard) {
+			continue;
+		} else if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_PKTINFO) {
+			struct in_pktinfo info;
+			uint8_t v4[4];
+
+			memcpy(&info, CMSG_DATA(c), sizeof(info));
+			memcpy(v4, &info.ipi_addr, sizeof(v4));
+			addr_from_v4(v4, client->local);
+		} else if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_PKTINFO) {
+			struct in6_pktinfo info;
+
+			memcpy(&info, CMSG_DATA(c), sizeof(info));
+			memcpy(client->local, &info.ipi6_addr, ADDR_LEN);
+		}
+	}
+}
+
+static bool read_sender(const union listen_addr *from, struct client *client)
+{
+	if (from->sa.sa_family == AF_INET) {
+		uint8_t v4[4];
+
+		memcpy(v4, &from->v4.sin_addr, sizeof(v4));
+		addr_from_v4(v4, client->addr);
+		client->port = ntohs(from->v4.sin_port);
+		return true;
+	}
+	if (from->sa.sa_family != AF_INET6)
+		return false;
+	memcpy(client->addr, &from->v6.sin6_addr, ADDR_LEN);
+	client->port = ntohs(from->v6.sin6_port);
+	client->scope = from->v6.sin6_scope_id;
+	return true;
+}
+
+static void deliver(struct listener *listener, struct udp_in *in, unsigned int i, uint64_t *n_old)
+{
+	struct worker *worker = listener->worker;
+	struct msghdr *msg = &in->msgs[i].msg_hdr;
+	struct client client;
+	uint64_t arrived_ns = 0;
+
+	memset(&client, 0, sizeof(client));
+	client.listener = listener;
+	client.wildcard = listener->wildcard;
+	memcpy(client.local, listener->addr, ADDR_LEN);
+	read_control(msg, listener, &client, &arrived_ns);
+	/* Nobody waits for it any more; under overload the time is better spent on the next. */
+	if (arrived_ns && arrived_ns + LIMIT_QUEUE_AGE_MS * NS_PER_MS < worker->wall_ns) {
+		++*n_old;
+		return;
+	}
+	/* Port 0 cannot be answered. */
+	if (!read_sender(&in->addrs[i], &client) || client.port == 0) {
+		count(worker->lane, COUNT_DROPPED_MALFORMED);
+		return;
+	}
+	query_received(worker, &client, in->bufs[i], in->msgs[i].msg_len);
+}
+
+static void read_batch(struct listener *listener)
+{
+	struct worker *worker = listener->worker;
+	struct udp_in *in = worker->listeners->in;
+	uint64_t n_old = 0;
+	int n;
+
+	n = recvmmsg(listener->fd, in->msgs, LISTEN_BATCH, MSG_DONTWAIT, NULL);
+	if (n <= 0)
+		return;
+	worker_touch_clock(worker);
+	count_add(worker->lane, COUNT_QUERIES_UDP, (uint64_t)n);
+	for (unsigned int i = 0; i < (unsigned int)n; i++) {
+		struct msghdr *msg = &in->msgs[i].msg_hdr;
+
+		deliver(listener, in, i, &n_old);
+		msg->msg_namelen = sizeof(in->addrs[i]);
+		msg->msg_controllen = sizeof(in->control[i]);
+	}
+	if (n_old > 0) {
+		count_add(worker->lane, COUNT_DROPPED_OLD, n_old);
+		/* Not judged, hence no record of its own: they are part of the next gap row. */
+		if (worker->ring.head)
+			atomic_fetch_add_explicit(&worker->ring.head->kernel_drops, n_old,
+			                          memory_order_relaxed);
+	}
+	listeners_flush(worker);
+}
+
+static void on_ready(uv_poll_t *handle, int status, int events)
+{
+	struct listener *listener = handle->data;
+
+	if (status < 0) {
+		/* libuv has stopped the poll; asking for the socket's error clears it. */
+		int err;
+		socklen_t len = sizeof(err);
+
+		(void)getsockopt(listener->fd, SOL_SOCKET, SO_ERROR, &err, &len);
+		arm(listener);
+		return;
+	}
+	if (events & UV_WRITABLE) {
+		listener->out->blocked = false;
+		listen_udp_flush(listener);
+		if (!listener->out->blocked)
+			arm(listener);
+	}
+	if ((events & UV_READABLE) && listener->reading)
+		read_batch(listener);
+}
+
+uint8_t *listen_udp_buffer(struct listener *listener)
+{
+	struct udp_out *out = listener->out;
+
+	if (out->n == LISTEN_BATCH && !out->blocked) {
+		listener_publish(listener->worker);
+		listen_udp_flush(listener);
+	}
+	if (out->n == LISTEN_BATCH) {
+		count(listener->worker->lane, COUNT_SEND_FAILED);
+		return NULL;
+	}
+	return out->bufs[(out->head + out->n) % LISTEN_BATCH];
+}
+
+static socklen_t write_receiver(const struct client *client, union listen_addr *to)
+{
+	if (client->listener->family == AF_INET) {
+		to->v4 =
+		    (struct sockaddr_in){ .sin_family = AF_INET, .sin_port = htons(client->port) };
+		memcpy(&to->v4.sin_addr, client->addr + 12, 4);
+		return sizeof(to->v4);
+	}
+	to->v6 = (struct sockaddr_in6){ .sin6_family = AF_INET6,
+		                        .sin6_port = htons(client->port),
+		                        .sin6_scope_id = client->scope };
+	memcpy(&to->v6.sin6_addr, client->addr, ADDR_LEN);
+	return sizeof(to->v6);
+}
+
+/* A wildcard socket answers from the address that was asked: a client believes no other. */
+static size_t write_source(const struct client *client, struct listen_control *control)
+{
+	struct cmsghdr *c = (struct cmsghdr *)(void *)control->octets;
+
+	if (client->listener->family == AF_INET) {
+		struct in_pktinfo info = { 0 };
+
+		memcpy(&info.ipi_spec_dst, client->local + 12, 4);
+		c->cmsg_level = IPPROTO_IP;
+		c->cmsg_type = IP_PKTINFO;
+		c->cmsg_len = CMSG_LEN(sizeof(info));
+		memcpy(CMSG_DATA(c), &info, sizeof(info));
+		return CMSG_SPACE(sizeof(info));
+	}
+	struct in6_pktinfo info = { .ipi6_ifindex = client->scope };
+
+	memcpy(&info.ipi6_addr, client->local, ADDR_LEN);
+	c->cmsg_level = IPPROTO_IPV6;
+	c->cmsg_type = IPV6_PKTINFO;
+	c->cmsg_len = CMSG_LEN(sizeof(info));
+	memcpy(CMSG_DATA(c), &info, sizeof(info));
+	return CMSG_SPACE(sizeof(info));
+}
+
+void listen_udp_answer(const struct client *client, size_t len)
+{
+	struct udp_out *out = client->listener->out;
+	unsigned int i = (out->head + out->n) % LISTEN_BATCH;
+	struct msghdr *msg = &out->msgs[i].msg_hdr;
+
+	out->iov[i] = (struct iovec){ out->bufs[i], len };
+	*msg = (struct msghdr){
+		.msg_name = &out->addrs[i],
+		.msg_namelen = write_receiver(client, &out->addrs[i]),
+		.msg_iov = &out->iov[i],
+		.msg_iovlen = 1,
+	};
+	if (client->wildcard) {
+		msg->msg_controllen = write_source(client, &out->control[i]);
+		msg->msg_control = &out->control[i];
+	}
+	out->n++;
+}
+
+static void drop_head(struct udp_out *out, unsigned int n)
+{
+	out->head = (out->head + n) % LISTEN_BATCH;
+	out->n -= n;
+	if (out->n == 0)
+		out->head = 0; /* so that the next batch is one piece */
+}
+
+void listen_udp_flush(struct listener *listener)
+{
+	struct udp_out *out = listener->out;
+
+	if (out->blocked)
+		return;
+	while (out->n > 0) {
+		unsigned int piece = MIN(out->n, LISTEN_BATCH - out->head);
+		int n = sendmmsg(listener->fd, out->msgs + out->head, piece, MSG_DONTWAIT);
+
+		if (n > 0) {
+			count_add(listener->worker->lane, COUNT_ANSWERS, (uint64_t)n);
+			drop_head(out, (unsigned int)n);
+		} else if (errno == EAGAIN) {
+			out->blocked = true;
+			arm(listener);
+			return;
+		} else if (errno != EINTR) {
+			/* This one cannot be sent (no route, firewall); the others can. */
+			count(listener->worker->lane, COUNT_SEND_FAILED);
+			drop_head(out, 1);
+		}
+	}
+}
+
+uint32_t listen_udp_drops(const struct listener *listener)
+{
+	uint32_t mem[SK_MEMINFO_VARS] = { 0 };
+	socklen_t len = sizeof(mem);
+
+	/* Exact at any moment; SO_RXQ_OVFL would tell only with the next datagram that gets in. */
+	if (getsockopt(listener->fd, SOL_SOCKET, SO_MEMINFO, mem, &len) < 0)
+		return listener->drops_seen;
+	return mem[SK_MEMINFO_DROPS];
+}
+
+static void set_option(int fd, int level, int option, int value)
+{
+	/* Best effort: the keeper has set these before us where they matter for answers. */
+	if (setsockopt(fd, level, option, &value, sizeof(value)) < 0)
+		log_debug("listen", "socket option %d/%d: %s", level, option, err_str(-errno));
+}
+
+int listen_udp_open(struct listener *listener)
+{
+	int fd = listener->fd, r;
+
+	set_option(fd, SOL_SOCKET, SO_TIMESTAMPNS, 1);
+	/* Answers never believe a forged "packet too big": they are small enough for any path. */
+	if (listener->family == AF_INET) {
+		set_option(fd, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_OMIT);
+	} else {
+		set_option(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_OMIT);
+	}
+	if (listener->wildcard) {
+		set_option(fd, listener->family == AF_INET ? IPPROTO_IP : IPPROTO_IPV6,
+		           listener->family == AF_INET ? IP_PKTINFO : IPV6_RECVPKTINFO, 1);
+	}
+	listener->out = calloc(1, sizeof(*listener->out));
+	if (!listener->out)
+		return ERR_NOMEM;
+	r = uv_poll_init(&listener->worker->loop, &listener->udp_poll, fd);
+	if (r < 0) {
+		free(listener->out);
+		return r;
+	}
+	listener->udp_poll.data = listener;
+	listener->reading = true;
+	arm(listener);
+	return 0;
+}
+
+void listen_udp_read_off(struct listener *listener)
+{
+	listener->reading = false;
+	arm(listener);
+}
+
+static void on_closed(uv_handle_t *handle)
+{
+	struct listener *listener = handle->data;
+
+	close(listener->fd);
+	free(listener->out);
+	free(listener);
+}
+
+void listen_udp_close(struct listener *listener)
+{
+	uv_close((uv_handle_t *)&listener->udp_poll, on_closed);
+}

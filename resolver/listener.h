@@ -1,0 +1,140 @@
+/* resolver/listener.h - what listen.c, listen_udp.c, listen_tcp.c and client.c share: one listening
+ * socket of one worker. Nobody else includes this.
+ */
+#pragma once
+
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/socket.h>
+#include <sys/types.h>
+#include <uv.h>
+
+#include "client.h"
+#include "listen.h"
+#include "poller.h"
+#include "sallyport/limits.h"
+#include "stream.h"
+#include "tcp_frames.h"
+#include "wheel.h"
+#include "worker.h"
+
+union listen_addr {
+	struct sockaddr sa;
+	struct sockaddr_in v4;
+	struct sockaddr_in6 v6;
+};
+#define LISTEN_CONTROL 128 /* a timestamp, an address, a drop count */
+struct listen_control {
+	_Alignas(struct cmsghdr) uint8_t octets[LISTEN_CONTROL];
+};
+
+/* Answers that wait for the end of the batch: a ring of slots, so that what the kernel did not take
+ * keeps its place while new answers come behind it. Strides are off the power of two: 64 buffers at
+ * one alignment would fight for the same few lines of the first-level cache. */
+#define LISTEN_OUT_STRIDE 1344
+_Static_assert(LISTEN_OUT_STRIDE >= LIMIT_EDNS_UDP_BYTES, "an answer fits a slot");
+struct udp_out {
+	unsigned int head, n;
+	bool blocked; /* the kernel's buffer is full: waiting for it */
+	struct mmsghdr msgs[LISTEN_BATCH];
+	struct iovec iov[LISTEN_BATCH];
+	union listen_addr addrs[LISTEN_BATCH];
+	struct listen_control control[LISTEN_BATCH];
+	uint8_t bufs[LISTEN_BATCH][LISTEN_OUT_STRIDE];
+};
+
+#define LISTEN_IN_STRIDE (LISTEN_QUERY_BYTES + 64)
+struct udp_in {
+	struct mmsghdr msgs[LISTEN_BATCH];
+	struct iovec iov[LISTEN_BATCH];
+	union listen_addr addrs[LISTEN_BATCH];
+	struct listen_control control[LISTEN_BATCH];
+	uint8_t bufs[LISTEN_BATCH][LISTEN_IN_STRIDE];
+};
+
+struct listener {
+	struct listener *next;
+	struct worker *worker;
+	int fd;     /* UDP: polled by udp_poll; TCP: owned by tcp_accept */
+	int proto;  /* IPPROTO_UDP, IPPROTO_TCP */
+	ino_t ino;  /* of the socket: what names it across configurations */
+	bool named; /* by the set that is being applied */
+	bool reading;
+	bool closed;       /* removed; goes when the last held client has answered */
+	unsigned int refs; /* clients that are held, and 1 while not closed */
+	int family;
+	bool wildcard;
+	uint8_t addr[ADDR_LEN];
+	uint32_t drops_seen; /* of the kernel's count for this socket */
+	uv_poll_t udp_poll;
+	struct poller_item tcp_accept;
+	struct wheel_item tcp_pause; /* no descriptors left: accept again later */
+	struct udp_out *out;
+};
+
+struct tcp_connection {
+	struct tcp_connection *next, *prev; /* of all, the longest without a query first */
+	struct tcp_connection *bucket_next, **bucket_link; /* of those with the same address hash */
+	struct tcp_connection *resume_next;
+	struct worker *worker;
+	struct stream stream;
+	struct tcp_frames frames;
+	struct wheel_item timer;
+	uint64_t active_ns;   /* accepted, or the last message or answer */
+	uint64_t began_ns;    /* when the message that is not complete began */
+	uint64_t sent_ns;     /* when the other side last took something */
+	unsigned int refs;    /* clients that are held, 1 while open, 1 while in use on the stack */
+	unsigned int pending; /* queries handed on and not answered */
+	bool eof;             /* the client has sent all that it will */
+	bool open;
+	bool delivering; /* query_received() is on the stack for this connection */
+	bool resuming;   /* in the list of those with room again */
+	uint8_t addr[ADDR_LEN], local[ADDR_LEN];
+	uint16_t port;
+	uint32_t scope;
+	uint8_t buf[2 + LISTEN_QUERY_BYTES];
+};
+
+#define LISTEN_BUCKETS 1024
+struct listeners {
+	struct worker *worker;
+	struct listener *first;
+	struct udp_in *in;
+	bool draining;
+	bool settled;                /* the first set is complete */
+	uint64_t drops_inherited;    /* what its sockets had dropped before */
+	struct tcp_connection conns; /* list head */
+	struct tcp_connection *resume;
+	struct tcp_connection *buckets[LISTEN_BUCKETS];
+	uint32_t n_conns;
+	uint64_t hash_seed;
+	uint8_t tcp_out[2 + LIMIT_MSG_BYTES]; /* the answer that is being written */
+};
+
+/* What is recorded must be there before an answer can be seen (promise P4). */
+static inline void listener_publish(struct worker *worker)
+{
+	if (worker->ring.head)
+		ring_publish(&worker->ring);
+}
+
+int listen_udp_open(struct listener *listener) MUST_CHECK; /* options, poll, buffers */
+void listen_udp_read_off(struct listener *listener);
+void listen_udp_close(struct listener *listener); /* frees it when the handle has closed */
+void listen_udp_flush(struct listener *listener);
+uint8_t *listen_udp_buffer(struct listener *listener);
+void listen_udp_answer(const struct client *client, size_t len);
+uint32_t listen_udp_drops(const struct listener *listener);
+struct udp_in *listen_udp_in_new(void);
+
+int listen_tcp_open(struct listener *listener) MUST_CHECK;
+void listen_tcp_close(struct listener *listener);
+void listen_tcp_turn(struct listeners *listeners);
+void listen_tcp_drain(struct listeners *listeners);
+void listen_tcp_close_all(struct listeners *listeners);
+int listen_tcp_answer(struct tcp_connection *conn, size_t len);
+void listen_tcp_answered(struct tcp_connection *conn); /* one query less is pending */
+void listen_tcp_unref(struct tcp_connection *conn);
+
+void listener_unref(struct listener *listener);

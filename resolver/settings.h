@@ -1,0 +1,18 @@
+/* resolver/settings.h - one configuration and what derives from it. Immutable once made; shared by
+ * the main thread and the workers through references. The struct itself is in worker.h.
+ */
+#pragma once
+
+#include <stdbool.h>
+
+#include "sallyport/cleanup.h"
+#include "worker.h"
+
+/* Copy @conf, with its counts clamped and its zeros replaced by the defaults of limits.h. One
+ * reference for the caller. NULL: out of memory. */
+struct settings *settings_new(const struct resolver_conf *conf);
+struct settings *settings_ref(struct settings *settings);
+
+/* Do both send every name to the same servers under the same conditions? If not, nothing that was
+ * learnt under one may be believed under the other. */
+bool settings_same_zones(const struct settings *a, const struct settings *b);
