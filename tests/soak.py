@@ -1,0 +1,36 @@
+"""The long forms, which do not fit into ./dev test.
+
+usage: soak.py [fuzz [SECONDS]] | [load [SECONDS]] | [switch [COUNT]]      default: all
+    fuzz     every target for SECONDS each (600)
+    load     two workloads at full speed for SECONDS (300); the history's counts must be exact
+    switch   COUNT policy switches under load (10,000)
+"""
+import os, subprocess, sys
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+
+def run(*cmd, **env):
+    print("$", *cmd, flush=True)
+    return subprocess.run(cmd, cwd=ROOT, env=dict(os.environ, **env)).returncode
+
+
+def fuzz(seconds="600"):
+    return run("./dev", "fuzz", seconds)
+
+
+def load(seconds="300"):
+    return run("./dev", "build") or run("/usr/bin/python3", "tests/e2e/soak_load.py", LOAD_SECONDS=seconds)
+
+
+def switch(count="10000"):
+    return run("./dev", "build") or run("/usr/bin/python3", "tests/e2e/test_switch.py", "thousand", SWITCHES=count)
+
+
+forms = {"fuzz": fuzz, "load": load, "switch": switch}
+args = sys.argv[1:]
+if args and args[0] not in forms:
+    sys.exit(f"no such form: {args[0]}; there are: {', '.join(forms)}")
+failed = [name for name in (args[:1] or forms) if forms[name](*args[1:])]
+print(f"{len(args[:1] or forms) - len(failed)} passed, {len(failed)} failed")
+sys.exit(1 if failed else 0)
