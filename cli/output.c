@@ -1,2 +1,0 @@
-/* Not written yet. */
-extern int not_written_yet;

@@ -1,0 +1,163 @@
+#include "text.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+
+/* Invisible or direction-changing code points: a name could otherwise be shown as another one. */
+static const struct {
+	uint32_t first, last;
+} hidden[] = {
+	{ 0x80, 0x9f },     { 0xad, 0xad },     { 0x61c, 0x61c },   { 0x180e, 0x180e },
+	{ 0x200b, 0x200f }, { 0x2028, 0x202e }, { 0x2060, 0x206f }, { 0xd800, 0xdfff },
+	{ 0xfe00, 0xfe0f }, { 0xfeff, 0xfeff }, { 0xfff9, 0xfffb }, { 0xe0000, 0xe01ef },
+};
+
+static bool visible(uint32_t point)
+{
+	for (size_t i = 0; i < ARRAY_LEN(hidden); i++) {
+		if (point >= hidden[i].first && point <= hidden[i].last)
+			return false;
+	}
+	return point <= 0x10ffff;
+}
+
+/* Octets of the valid, visible UTF-8 sequence at @s (RFC 3629), or 0. */
+static size_t utf8_len(const unsigned char *s, size_t avail)
+{
+	static const uint32_t smallest[] = { 0, 0, 0x80, 0x800, 0x10000 };
+	uint32_t point;
+	size_t n;
+
+	if (s[0] >= 0xc2 && s[0] <= 0xdf) {
+		n = 2;
+		point = s[0] & 0x1f;
+	} else if (s[0] >= 0xe0 && s[0] <= 0xef) {
+		n = 3;
+		point = s[0] & 0x0f;
+	} else if (s[0] >= 0xf0 && s[0] <= 0xf4) {
+		n = 4;
+		point = s[0] & 0x07;
+	} else {
+		return 0;
+	}
+	if (n > avail)
+		return 0;
+	for (size_t i = 1; i < n; i++) {
+		if ((s[i] & 0xc0) != 0x80)
+			return 0;
+		point = point << 6 | (s[i] & 0x3f);
+	}
+	return point >= smallest[n] && visible(point) ? n : 0;
+}
+
+/* Write the octets at @s that belong together; returns how many were taken. */
+static size_t put_one(FILE *out, enum text_kind kind, const unsigned char *s, size_t avail)
+{
+	size_t n;
+
+	if ((*s > ' ' && *s < 0x7f) || (*s == ' ' && kind == TEXT_PROSE)) {
+		putc(*s, out);
+		return 1;
+	}
+	n = kind == TEXT_PROSE ? utf8_len(s, avail) : 0;
+	if (n > 0) {
+		fwrite(s, 1, n, out);
+		return n;
+	}
+	fprintf(out, "\\%03u", *s);
+	return 1;
+}
+
+void text_put(FILE *out, enum text_kind kind, const char *text)
+{
+	const unsigned char *s = (const unsigned char *)text;
+	size_t left = strlen(text);
+
+	while (left > 0) {
+		size_t n = put_one(out, kind, s, left);
+
+		s += n;
+		left -= n;
+	}
+}
+
+void text_put_lines(FILE *out, const char *text, size_t len)
+{
+	const unsigned char *s = (const unsigned char *)text;
+
+	while (len > 0) {
+		size_t n = 1;
+
+		if (*s == '\n' || *s == '\t')
+			putc(*s, out);
+		else
+			n = put_one(out, TEXT_PROSE, s, len);
+		s += n;
+		len -= n;
+	}
+}
+
+char *text_escape(enum text_kind kind, const char *text)
+{
+	char *escaped = NULL;
+	size_t len;
+	FILE *out = open_memstream(&escaped, &len);
+
+	if (!out)
+		return NULL;
+	text_put(out, kind, text);
+	if (fclose(out) != 0) {
+		free(escaped);
+		return NULL;
+	}
+	return escaped;
+}
+
+size_t text_width(const char *escaped)
+{
+	size_t n = 0;
+
+	for (; *escaped; escaped++)
+		n += ((unsigned char)*escaped & 0xc0) != 0x80;
+	return n;
+}
+
+char *text_format(const char *fmt, ...)
+{
+	va_list args;
+	char *text;
+	int r;
+
+	va_start(args, fmt);
+	r = vasprintf(&text, fmt, args);
+	va_end(args);
+	return r < 0 ? NULL : text;
+}
+
+void text_span(double seconds, char out[static TEXT_SPAN_LEN])
+{
+	static const struct {
+		uint64_t s;
+		char unit;
+	} units[] = { { 86400, 'd' }, { 3600, 'h' }, { 60, 'm' }, { 1, 's' } };
+	uint64_t left;
+
+	if (!(seconds > 0))
+		seconds = 0;
+	left = seconds > 1e15 ? UINT64_C(1000000000000000) : (uint64_t)seconds;
+	for (size_t i = 0; i < ARRAY_LEN(units); i++) {
+		if (left < units[i].s && i + 1 < ARRAY_LEN(units))
+			continue;
+		if (i + 1 < ARRAY_LEN(units) && left % units[i].s / units[i + 1].s > 0)
+			snprintf(out, TEXT_SPAN_LEN, "%" PRIu64 "%c %" PRIu64 "%c",
+			         left / units[i].s, units[i].unit,
+			         left % units[i].s / units[i + 1].s, units[i + 1].unit);
+		else
+			snprintf(out, TEXT_SPAN_LEN, "%" PRIu64 "%c", left / units[i].s,
+			         units[i].unit);
+		return;
+	}
+}
