@@ -1,0 +1,96 @@
+/* include/lib/guard_table.c - check a guard table once, at loading, so that readers need not. */
+#include "sallyport/guard_table.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <string.h>
+
+#include "sallyport/err.h"
+#include "sallyport/pinhole.h"
+
+/* A section lies behind the head, inside @len, and its entries are aligned. */
+static bool section_ok(const struct guard_section *section, size_t entry, size_t align, size_t len)
+{
+	if (section->count == 0)
+		return true;
+	return section->offset >= sizeof(struct guard_table) && section->offset % align == 0 &&
+	       section->offset <= len && section->count <= (len - section->offset) / entry;
+}
+
+/* A workload's part of a section: offset counts entries there. */
+static bool part_ok(const struct guard_section *part, const struct guard_section *whole)
+{
+	return part->offset <= whole->count && part->count <= whole->count - part->offset;
+}
+
+static bool prefixes_ok(const uint8_t *base, const struct guard_section *section)
+{
+	const struct guard_prefix *prefixes = (const void *)(base + section->offset);
+
+	for (uint32_t i = 0; i < section->count; i++)
+		if (prefixes[i].len > 128)
+			return false;
+	return true;
+}
+
+static bool ports_ok(const uint8_t *base, const struct guard_section *section)
+{
+	const struct guard_ports *ports = (const void *)(base + section->offset);
+
+	for (uint32_t i = 0; i < section->count; i++) {
+		if (ports[i].kind < PINHOLE_KIND_PORT || ports[i].kind > PINHOLE_KIND_ANY)
+			return false;
+		if (ports[i].kind == PINHOLE_KIND_PORT && ports[i].first > ports[i].last)
+			return false;
+	}
+	return true;
+}
+
+static bool interfaces_ok(const uint8_t *base, const struct guard_section *section)
+{
+	for (uint32_t i = 0; i < section->count; i++) {
+		const uint8_t *name = base + section->offset + (size_t)i * GUARD_IFNAME_LEN;
+
+		if (name[0] == '\0' || !memchr(name, '\0', GUARD_IFNAME_LEN))
+			return false;
+	}
+	return true;
+}
+
+int guard_table_check(const void *data, size_t len)
+{
+	const struct guard_table *table = data;
+	const uint8_t *base = data;
+
+	if (len < sizeof(*table) || table->magic != GUARD_MAGIC)
+		return ERR_DAMAGED;
+	if (table->version != GUARD_VERSION || table->len != len)
+		return ERR_DAMAGED;
+	if (table->workloads.count > LIMIT_WORKLOADS ||
+	    !section_ok(&table->workloads, sizeof(struct guard_workload), 4, len) ||
+	    !section_ok(&table->sources, sizeof(struct guard_prefix), 1, len) ||
+	    !section_ok(&table->ports, sizeof(struct guard_ports), 2, len) ||
+	    !section_ok(&table->internals, sizeof(struct guard_prefix), 1, len) ||
+	    !section_ok(&table->guarded, sizeof(struct guard_prefix), 1, len) ||
+	    !section_ok(&table->observed, sizeof(struct guard_prefix), 1, len) ||
+	    !section_ok(&table->interfaces, GUARD_IFNAME_LEN, 1, len))
+		return ERR_DAMAGED;
+	if (table->policy_version == 0 && table->workloads.count != 0)
+		return ERR_DAMAGED;
+	if (!prefixes_ok(base, &table->sources) || !prefixes_ok(base, &table->internals) ||
+	    !prefixes_ok(base, &table->guarded) || !prefixes_ok(base, &table->observed) ||
+	    !ports_ok(base, &table->ports) || !interfaces_ok(base, &table->interfaces))
+		return ERR_DAMAGED;
+
+	const struct guard_workload *workloads = (const void *)(base + table->workloads.offset);
+
+	for (uint32_t i = 0; i < table->workloads.count; i++) {
+		const struct guard_workload *w = &workloads[i];
+
+		if (!memchr(w->name, '\0', sizeof(w->name)) ||
+		    !part_ok(&w->sources, &table->sources) || !part_ok(&w->ports, &table->ports) ||
+		    !part_ok(&w->internals, &table->internals))
+			return ERR_DAMAGED;
+	}
+	return ERR_OK;
+}
