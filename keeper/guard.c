@@ -250,7 +250,8 @@ static int add_internals(struct builder *b)
 	struct prefix host = { .len = 128 };
 	int r;
 
-	for (int i = 0; i < LIMIT_HOSTS && policy_image_host(b->image, i, &name, host.addr) == 0;
+	for (int i = 0;
+	     i < LIMIT_HOSTS && policy_image_host(b->image, (uint32_t)i, &name, host.addr) == 0;
 	     i++) {
 		r = add_prefix(&b->internals, &host);
 		if (r < 0)

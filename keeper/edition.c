@@ -1,0 +1,128 @@
+/* keeper/edition.c - a policy version, ready to hand out. */
+#include "edition.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#include "catalog.h"
+#include "guard.h"
+#include "sallyport/err.h"
+#include "sallyport/limits.h"
+#include "sallyport/shm.h"
+
+int edition_map(int fd, uint32_t version, struct policy_image *ret_image)
+{
+	const int wanted = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE;
+	int seals = fcntl(fd, F_GET_SEALS), r;
+	struct stat st;
+	void *data;
+	size_t len;
+
+	/* The compiler read foreign text: what it made may be anything. */
+	if (seals < 0 || (seals & wanted) != wanted || fstat(fd, &st) < 0)
+		return ERR_DAMAGED;
+	if (st.st_size > LIMIT_IMAGE_BYTES)
+		return ERR_LIMIT;
+	r = shm_map(fd, SHM_READ, 1, &data, &len);
+	if (r < 0)
+		return r;
+	r = policy_image_open(data, len, version, ret_image);
+	if (r < 0)
+		munmap(data, len);
+	return r;
+}
+
+static int seal_guard(const struct policy_image *image, const struct fwsync_conf *conf)
+{
+	CLEANUP(free) void *data = NULL;
+	size_t len;
+	int r = guard_build(image, conf, &data, &len);
+
+	return r < 0 ? r : shm_create_sealed("sallyport-guard", data, len);
+}
+
+static int seal_catalog(const struct policy_image *image, const char *file)
+{
+	CLEANUP(free) char *text = NULL;
+	size_t len;
+	int r = catalog_build(image, file, &text, &len);
+
+	return r < 0 ? r : shm_create_sealed("sallyport-catalog", text, len);
+}
+
+int edition_new(int image_fd, uint32_t version, const char *file, const struct fwsync_conf *conf,
+                struct edition **ret_edition)
+{
+	CLEANUP(edition_unref) struct edition *e = calloc(1, sizeof(*e));
+	int r;
+
+	if (!e) {
+		close(image_fd);
+		return ERR_NOMEM;
+	}
+	*e = (struct edition){ .refs = 1,
+		               .version = version,
+		               .image_fd = image_fd,
+		               .guard_fd = -1,
+		               .catalog_fd = -1 };
+	r = edition_map(image_fd, version, &e->image);
+	if (r < 0)
+		return r;
+	e->guard_fd = seal_guard(&e->image, conf);
+	if (e->guard_fd < 0)
+		return e->guard_fd;
+	e->catalog_fd = seal_catalog(&e->image, file);
+	if (e->catalog_fd < 0)
+		return e->catalog_fd;
+	*ret_edition = TAKE(e);
+	return ERR_OK;
+}
+
+int edition_none(const struct fwsync_conf *conf, struct edition **ret_edition)
+{
+	CLEANUP(edition_unref) struct edition *e = calloc(1, sizeof(*e));
+
+	if (!e)
+		return ERR_NOMEM;
+	*e = (struct edition){ .refs = 1, .image_fd = -1, .catalog_fd = -1 };
+	e->guard_fd = seal_guard(NULL, conf);
+	if (e->guard_fd < 0)
+		return e->guard_fd;
+	*ret_edition = TAKE(e);
+	return ERR_OK;
+}
+
+int edition_renew_guard(struct edition *e, const struct fwsync_conf *conf)
+{
+	int fd = seal_guard(e->image.data ? &e->image : NULL, conf);
+
+	if (fd < 0)
+		return fd;
+	close(e->guard_fd);
+	e->guard_fd = fd;
+	return ERR_OK;
+}
+
+struct edition *edition_ref(struct edition *e)
+{
+	e->refs++;
+	return e;
+}
+
+void edition_unref(struct edition *e)
+{
+	if (!e || --e->refs > 0)
+		return;
+	if (e->image.data)
+		munmap((void *)(uintptr_t)e->image.data, e->image.len);
+	if (e->image_fd >= 0)
+		close(e->image_fd);
+	if (e->guard_fd >= 0)
+		close(e->guard_fd);
+	if (e->catalog_fd >= 0)
+		close(e->catalog_fd);
+	free(e);
+}

@@ -1,0 +1,40 @@
+/* keeper/shared.h - the memory and sockets that outlive every role: made once, handed to each
+ * incarnation, so that a death loses nothing that was written or sent.
+ */
+#pragma once
+
+#include <stdint.h>
+
+#include "config.h"
+#include "sallyport/cleanup.h"
+#include "sallyport/counter.h"
+#include "sallyport/diag.h"
+#include "sallyport/ledger.h"
+#include "sallyport/limits.h"
+
+struct shared_worker {
+	int ring_data, ring_data_ro; /* the resolver's, the historian's */
+	int ring_back, ring_back_ro; /* the historian's, the resolver's */
+	int pinhole[2];              /* the resolver's end, fwsync's end */
+};
+struct shared {
+	int stats[ROLE_N];
+	struct stats_page *pages[ROLE_N];
+	int area;            /* the historian's aggregation area */
+	int epoch, epoch_ro; /* fwsync's, the resolver's */
+	int ledger_fd;
+	struct ledger ledger; /* our own view, only read */
+	int netlink;          /* the owner of the nftables table; -1 without a firewall */
+	uint32_t workers;
+	struct shared_worker each[LIMIT_WORKERS];
+};
+
+#define SHARED_RING_SLOTS 65536 /* a worker: 4 MiB, some 20,000 records */
+
+/* Make everything. After an error shared_fini() is still due. */
+int shared_init(struct shared *shared, const struct config *config, struct diag *diag) MUST_CHECK;
+void shared_fini(struct shared *shared);
+/* The keeper's nftables write socket: NETLINK_NETFILTER, bound. Returns it or -errno. */
+int shared_open_netlink(void);
+/* Records that the rings hold and the historian has not stored yet, in slots. */
+uint64_t shared_backlog(const struct shared *shared);
