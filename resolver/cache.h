@@ -1,9 +1,9 @@
 /* resolver/cache.h - the answer cache, shared by all workers of the process.
  *
- * Sharded by hash of (name, type); each shard has a mutex and an S3-FIFO of its own, sized in bytes.
- * Why S3-FIFO: a scan of names asked once (the rule under a random-subdomain flood) leaves through
- * the small queue and does not push out what is used, and a hit only raises a counter, so no list
- * is reordered under the lock.
+ * Sharded by hash of (name, type); each shard has a mutex and an S3-FIFO of its own, sized in
+ * bytes. Why S3-FIFO: a scan of names asked once (the rule under a random-subdomain flood) leaves
+ * through the small queue and does not push out what is used, and a hit only raises a counter, so
+ * no list is reordered under the lock.
  */
 #pragma once
 
@@ -16,7 +16,8 @@
 
 struct cache;
 
-struct cache *cache_new(uint64_t bytes, const uint8_t hash_key[static 16]); /* NULL: out of memory */
+struct cache *cache_new(uint64_t bytes,
+                        const uint8_t hash_key[static 16]); /* NULL: out of memory */
 void cache_free(struct cache *cache);
 /* Change the size; shrinking evicts. */
 void cache_resize(struct cache *cache, uint64_t bytes);
@@ -28,6 +29,11 @@ enum cache_hit cache_get(struct cache *cache, const uint8_t *name, uint16_t type
 /* Put a reference of the cache's own. A failure never replaces a stale-servable answer. Evictions
  * are counted in @lane. */
 void cache_put(struct cache *cache, struct entry *entry, uint64_t now_ns, struct stats_lane *lane);
+/* A question whose stale-servable answer could not be refreshed: until when is it not worth asking
+ * again (RFC 8767, section 5: the failure recheck timer)? 0: ask. Set by cache_put() of a failure
+ * that found such an answer; CLOCK_MONOTONIC. */
+uint64_t cache_failed_until(struct cache *cache, const uint8_t *name, uint16_t type,
+                            uint64_t now_ns);
 /* Remove a name (all types), or with @below everything under it too; the root with @below is all.
  * Returns how many entries went. Raises cache_generation(). */
 size_t cache_flush(struct cache *cache, const uint8_t *name, bool below);

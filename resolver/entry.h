@@ -1,10 +1,10 @@
 /* resolver/entry.h - one link of an answer as an upstream gave it: what the cache holds.
  *
  * An entry answers one question (name, type) by one step: data of the type, an alias (CNAME, or
- * DNAME with its synthesized CNAME), NODATA or NXDOMAIN with their SOA, or a failure. It is immutable
- * once made and reference-counted across threads. It is made before the guard: nothing of a policy
- * is in it. Only records whose owner is the question's name (or a DNAME above it) are taken; what
- * was not asked is not cached.
+ * DNAME with its synthesized CNAME), NODATA or NXDOMAIN with their SOA, or a failure. It is
+ * immutable once made and reference-counted across threads. It is made before the guard: nothing of
+ * a policy is in it. Only records whose owner is the question's name (or a DNAME above it) are
+ * taken; what was not asked is not cached.
  */
 #pragma once
 
@@ -26,33 +26,33 @@ enum entry_kind {
 	ENTRY_NXDOMAIN,
 };
 
-struct entry_rr { /* in wire order; offsets into the entry's own octets */
-	uint32_t rdata;     /* offset of RDATA, names in it uncompressed */
-	uint32_t owner;     /* offset of the owner's wire name (lower case is not forced) */
-	uint32_t ttl;       /* as upstream gave it, capped (RFC 2181, section 8; cache.max_ttl) */
+struct entry_rr {       /* in wire order; offsets into the entry's own octets */
+	uint32_t rdata; /* offset of RDATA, names in it uncompressed */
+	uint32_t owner; /* offset of the owner's wire name (lower case is not forced) */
+	uint32_t ttl;   /* as upstream gave it, capped (RFC 2181, section 8; cache.max_ttl) */
 	uint16_t rdata_len;
 	uint16_t type;
-	uint8_t section;    /* 1 answer, 2 authority */
-	uint8_t signature;  /* it is an RRSIG over the RRset before it (given to DO=1 only) */
+	uint8_t section;   /* 1 answer, 2 authority */
+	uint8_t signature; /* it is an RRSIG over the RRset before it (given to DO=1 only) */
 };
 
 struct entry {
 	_Atomic uint32_t refs;
-	_Atomic uint8_t freq;     /* the cache's own (S3-FIFO) */
-	uint8_t kind;             /* enum entry_kind */
-	uint8_t dnssec;           /* enum dnssec_state */
+	_Atomic uint8_t freq; /* the cache's own (S3-FIFO) */
+	uint8_t kind;         /* enum entry_kind */
+	uint8_t dnssec;       /* enum dnssec_state */
 	uint16_t type;
-	uint16_t rcode;           /* upstream's */
+	uint16_t rcode; /* upstream's */
 	uint16_t n_rrs;
-	uint64_t id;              /* unique in this process; part of memo keys */
-	uint64_t made_ns;         /* CLOCK_MONOTONIC */
-	uint64_t expires_ns;      /* from the smallest TTL; RFC 2308 for negatives */
-	uint64_t stale_until_ns;  /* expires_ns + serve_stale, or expires_ns */
+	uint64_t id;             /* unique in this process; part of memo keys */
+	uint64_t made_ns;        /* CLOCK_MONOTONIC */
+	uint64_t expires_ns;     /* from the smallest TTL; RFC 2308 for negatives */
+	uint64_t stale_until_ns; /* expires_ns + serve_stale, or expires_ns */
 	uint8_t upstream[ADDR_LEN];
 	uint16_t upstream_port;
-	uint16_t zone;            /* index of the upstreams zone that was asked */
-	uint32_t bytes;           /* all of the allocation, what the cache accounts */
-	uint8_t target_len;       /* of an alias */
+	uint16_t zone;      /* index of the upstreams zone that was asked */
+	uint32_t bytes;     /* all of the allocation, what the cache accounts */
+	uint8_t target_len; /* of an alias */
 	uint8_t name_len;
 	uint8_t name[NAME_MAX_WIRE];   /* lower case */
 	uint8_t target[NAME_MAX_WIRE]; /* alias target, lower case */
@@ -67,6 +67,9 @@ const uint8_t *entry_octets(const struct entry *entry);
 
 struct entry *entry_ref(struct entry *entry);
 void entry_unref(struct entry *entry); /* NULL is fine */
+
+/* A failure lives so long (RFC 9520, section 3.2: at least 1 s, at most 5 min). */
+#define ENTRY_FAILURE_TTL_S 5
 
 struct entry_limits { /* from the configuration */
 	uint32_t max_ttl_s, negative_max_ttl_s, serve_stale_s;
@@ -83,7 +86,12 @@ struct entry_limits { /* from the configuration */
  *
  * Fills up to LIMIT_CHAIN entries, each with one reference for the caller. Returns their number
  * (at least 1), or ERR_MALFORMED, ERR_LIMIT (LIMIT_RRSET_RECORDS), ERR_NOMEM. SERVFAIL, REFUSED and
- * the like make one ENTRY_FAILURE.
+ * the like make one ENTRY_FAILURE, and so does a referral (NS records of a zone below, no SOA): an
+ * upstream of ours is expected to answer. The caller sets upstream, upstream_port, zone and dnssec
+ * before it shares an entry.
+ *
+ * A negative answer without a SOA lives for no time at all (RFC 2308, section 5): it serves those
+ * who wait for it. One at the end of a chain is left out; its name must be asked by itself.
  */
 int entry_from_message(const uint8_t *msg, size_t len, const uint8_t *name, uint16_t type,
                        uint64_t now_ns, const struct entry_limits *limits,
@@ -97,3 +105,12 @@ struct entry *entry_failure(const uint8_t *name, uint16_t type, uint16_t rcode, 
 /* Data that `hosts` gives: addresses of one family, TTL 60; n = 0 makes NODATA. */
 struct entry *entry_from_hosts(const uint8_t *name, uint16_t type, const uint8_t (*addrs)[ADDR_LEN],
                                size_t n, uint64_t now_ns);
+
+/* Presentation form of one record: the owner in lower case, the data as in a zone file, with every
+ * octet that is not printable ASCII as \DDD. Off the hot path. Returns 0, ERR_NOSPC (a text was cut
+ * to its size, terminated), ERR_MALFORMED or ERR_NOMEM. */
+int entry_rr_text(const struct entry *entry, const struct entry_rr *rr, char *owner,
+                  size_t owner_size, char *data, size_t data_size);
+/* The same of any record: @owner as a wire name, @rdata uncompressed. */
+int record_text(const uint8_t *owner, uint16_t type, const uint8_t *rdata, uint16_t rdata_len,
+                char *ret_owner, size_t owner_size, char *ret_data, size_t data_size);

@@ -16,11 +16,17 @@ struct memo_key {
 	uint8_t name_len;
 	uint16_t type;
 	uint32_t policy_version, profile, rule;
-	uint8_t reason;    /* enum reason of the entry's verdict (follow and rule differ) */
-	uint8_t flags;     /* enum memo_flag */
+	uint8_t reason; /* enum reason of the entry's verdict (follow and rule differ) */
+	uint8_t flags;  /* enum memo_flag */
 	uint64_t cache_generation;
 };
-enum memo_flag { MEMO_DO = 1, MEMO_NO_V4 = 2, MEMO_NO_V6 = 4, MEMO_INTERNAL = 8, MEMO_OBSERVED = 16 };
+enum memo_flag {
+	MEMO_DO = 1,
+	MEMO_NO_V4 = 2,
+	MEMO_NO_V6 = 4,
+	MEMO_INTERNAL = 8,
+	MEMO_OBSERVED = 16
+};
 
 struct memo *memo_new(uint64_t bytes, const uint8_t hash_key[static 16]);
 void memo_free(struct memo *memo);

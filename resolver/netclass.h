@@ -8,9 +8,9 @@
 enum netclass {
 	NETCLASS_NEVER = 0, /* loopback, unspecified, multicast, broadcast, link-local, reserved: no
 	                       pinhole can ever be meant */
-	NETCLASS_INTERNAL,  /* not globally reachable by the special-purpose registries (RFC 6890 and
-	                       its updates), but usable inside: private use, CGNAT, ULA, documentation,
-	                       benchmarking ... */
+	NETCLASS_INTERNAL, /* not globally reachable by the special-purpose registries (RFC 6890 and
+	                      its updates), but usable inside: private use, CGNAT, ULA,
+	                      documentation, benchmarking ... */
 	NETCLASS_GLOBAL,
 };
 /* IPv4 inside NAT64 (64:ff9b::/96, 64:ff9b:1::/48), 6to4, Teredo and mapped addresses is classified

@@ -20,13 +20,13 @@ struct question {
 	uint16_t id;
 	uint8_t opcode;
 	bool rd, ad, cd;
-	bool have_question; /* qname .. name_len are valid */
-	const uint8_t *qname; /* in msg, the client's case */
+	bool have_question;          /* qname .. name_len are valid */
+	const uint8_t *qname;        /* in msg, the client's case */
 	uint8_t name[NAME_MAX_WIRE]; /* lower case */
 	uint8_t name_len;
-	uint8_t labels;     /* without the root's */
+	uint8_t labels; /* without the root's */
 	uint16_t qtype, qclass;
-	bool edns;          /* the client sent an OPT */
+	bool edns; /* the client sent an OPT */
 	bool dnssec_ok;
 	uint16_t udp_bytes; /* what the client takes: 512 without EDNS, else at least 512 */
 	bool cookie;        /* a COOKIE option of legal length came */
@@ -38,9 +38,9 @@ struct question {
 enum question_result {
 	QUESTION_DROP = 0, /* shorter than a header, or a response: answering would reflect */
 	QUESTION_OK,
-	QUESTION_FORMERR,  /* rcode 1; have_question tells whether it can be echoed */
-	QUESTION_NOTIMP,   /* an opcode other than QUERY */
-	QUESTION_BADVERS,  /* EDNS version above 0 (RFC 6891, section 6.1.3) */
+	QUESTION_FORMERR, /* rcode 1; have_question tells whether it can be echoed */
+	QUESTION_NOTIMP,  /* an opcode other than QUERY */
+	QUESTION_BADVERS, /* EDNS version above 0 (RFC 6891, section 6.1.3) */
 };
 /* Fills @ret_q as far as it gets. @msg stays the caller's and must outlive @ret_q. About 100 ns. */
 enum question_result question_parse(const uint8_t *msg, size_t len, struct question *ret_q);

@@ -13,22 +13,24 @@
 #include "question.h"
 
 struct reply {
-	uint16_t rcode;        /* extended; the upper bits go into OPT */
-	uint16_t ede;          /* INFO-CODE or RECORD_NO_EDE */
-	const char *ede_text;  /* UTF-8, cut to REPLY_EDE_TEXT; may be NULL */
-	bool ad;               /* set AD if the client asked for it (RFC 6840, section 5.8) */
-	bool ra;               /* normally true */
+	uint16_t rcode; /* extended; the upper bits go into OPT (above 15 without OPT: SERVFAIL).
+	                   In reply_form() 0 means the form's */
+	uint16_t ede; /* INFO-CODE or RECORD_NO_EDE; in reply_form() the latter means the form's */
+	const char *ede_text; /* UTF-8, cut to REPLY_EDE_TEXT; may be NULL */
+	bool ad;              /* set AD if the client asked for it (RFC 6840, section 5.8) */
+	bool ra;              /* normally true */
 	const uint8_t *server_cookie; /* COOKIE_SERVER_LEN octets, or NULL */
-	uint16_t udp_bytes;    /* what we advertise in OPT */
-	size_t limit;          /* the answer may have so many octets: min(client's, ours) by UDP, 65535
-	                          by TCP. Over it: TC=1, no records (it opens nothing) */
-	bool keepalive;        /* reserved: edns-tcp-keepalive */
+	uint16_t udp_bytes;           /* what we advertise in OPT */
+	size_t limit;   /* the answer may have so many octets: min(client's, ours) by UDP, 65535
+	                   by TCP. Over it: TC=1, no records (it opens nothing) */
+	bool keepalive; /* reserved: edns-tcp-keepalive */
 };
 #define REPLY_EDE_TEXT 200
+/* What does not fit is given up in this order: EXTRA-TEXT, the whole EDE, the records (TC=1). */
 
 struct reply_result {
-	size_t len;      /* octets written, 0: not even the header fits */
-	bool truncated;  /* TC=1 */
+	size_t len;     /* octets written, 0: not even the header fits */
+	bool truncated; /* TC=1 */
 };
 
 /* Header, question, OPT: errors, refusals, SERVFAIL. */
