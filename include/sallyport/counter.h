@@ -35,6 +35,7 @@
 	X(LIMIT_CHAIN, "limit_chain", "chains longer than the limit, or loops")                    \
 	X(LIMIT_SUBQUERIES, "limit_subqueries", "queries that needed too many questions")          \
 	X(LIMIT_QUERY_TIME, "limit_query_time", "queries that took too long")                      \
+	X(LIMIT_UPSTREAM, "limit_upstream", "questions without a socket or a place upstream")      \
 	X(LIMIT_FOLLOW, "limit_follow", "chain targets not remembered: table full")                \
 	X(LIMIT_ADDRESSES, "limit_addresses", "answers with more addresses than the profile has")  \
 	X(CACHE_HITS, "cache_hits", "queries answered from the cache")                             \

@@ -58,6 +58,7 @@ enum limit {
 	LIMIT_QUEUE_AGE_MS = 4000,          /* queries that waited longer in the kernel are dropped */
 	LIMIT_FOLLOW_TARGETS = 4096,        /* chain targets a workload may ask itself */
 	LIMIT_UPSTREAM_TRIES = 4,           /* sends of one question, all servers together */
+	LIMIT_UPSTREAM_FETCHES = 4096,      /* questions with upstreams at once, per worker */
 	LIMIT_UPSTREAM_TCP = 64,            /* connections to one server, per worker */
 
 	/* Pinholes. */
