@@ -30,12 +30,12 @@ enum fetch_status {
 struct fetch_waiter { /* in the caller's memory until done or fetch_cancel() */
 	/* May the name be sent now? Judged by the policy of this moment. */
 	bool (*may_send)(struct fetch_waiter *waiter);
-	/* Called once, from the loop, never from fetch_join(). @entries are borrowed for the call: the
-	 * first answers the question, then links of its chain that the same message carried. */
+	/* Called once, from the loop, never from fetch_join(). @entries are borrowed for the call:
+	 * the first answers the question, then links of its chain that the same message carried. */
 	void (*done)(struct fetch_waiter *waiter, enum fetch_status status,
 	             struct entry *const *entries, size_t n_entries);
-	struct fetch *fetch;  /* private to fetch.c */
-	struct fetch_waiter *next;
+	struct fetch *fetch; /* private to fetch.c */
+	struct fetch_waiter *next, **link;
 };
 
 struct fetches *fetches_new(struct worker *worker);
@@ -45,5 +45,13 @@ void fetches_free(struct fetches *fetches);
  * case. Returns 0 (done will be called), ERR_LIMIT or ERR_NOMEM (it will not). */
 int fetch_join(struct worker *worker, const uint8_t *name, uint16_t type, uint16_t zone,
                struct fetch_waiter *waiter) MUST_CHECK;
-/* Leave before done; the fetch goes on if others wait, else it ends after the exchange. */
+/* Leave before done; the fetch goes on if others wait, else it ends after the exchange. Fine after
+ * done, too, and for a zeroed waiter. */
 void fetch_cancel(struct fetch_waiter *waiter);
+
+/* Before the loop waits: tell the waiters of what has ended. */
+void fetches_turn(struct worker *worker);
+/* worker->settings and worker->servers are new ones with other zones: what is in flight is asked
+ * again, of the servers that its name belongs to now. */
+void fetches_zones_changed(struct worker *worker);
+size_t fetches_in_flight(const struct worker *worker);
