@@ -1,8 +1,8 @@
 /* resolver/follow_table.h - chains that workloads were given, so that they may ask the targets
  * themselves while the chain's TTL runs (design, section 4, follow; systemd-resolved does).
  *
- * Shared by the workers (a mutex a shard); bounded to LIMIT_FOLLOW_TARGETS a workload; a row is void
- * under another policy version.
+ * Shared by the workers (a mutex a shard); bounded to LIMIT_FOLLOW_TARGETS a workload; a row is
+ * void under another policy version.
  */
 #pragma once
 

@@ -13,7 +13,8 @@
 #include "sallyport/prefix.h"
 
 struct held;
-struct held *held_new(unsigned int rows, const uint8_t hash_key[static 16]); /* NULL: out of memory */
+struct held *held_new(unsigned int rows,
+                      const uint8_t hash_key[static 16]); /* NULL: out of memory */
 void held_free(struct held *held);
 /* Until when (CLOCK_MONOTONIC) does @addr hold form @uid under @workload in @epoch? 0: not held. */
 uint64_t held_until(const struct held *held, const uint8_t addr[static ADDR_LEN], uint32_t workload,

@@ -9,6 +9,7 @@
  */
 #pragma once
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "sallyport/cleanup.h"
@@ -18,11 +19,11 @@ struct worker;
 struct pinhole_client;
 
 struct pinhole_ask { /* in the caller's memory until done or pinhole_cancel() */
-	/* Called once, from the loop, never from pinhole_ask(). @status PINHOLE_LATE also stands for
-	 * "no word in time". */
+	/* Called once, from the loop, never from pinhole_ask(). @status PINHOLE_LATE also stands
+	 * for "no word in time". */
 	void (*done)(struct pinhole_ask *ask, enum pinhole_status status, uint32_t detail,
 	             uint64_t epoch);
-	struct pinhole_view view; /* what to open; borrowed arrays live until done */
+	struct pinhole_view view;       /* what to open; borrowed arrays live until done */
 	struct pinhole_request request; /* view.request points here */
 	struct pinhole_ask *next;       /* private from here on */
 	uint64_t deadline_ns;
@@ -31,9 +32,22 @@ struct pinhole_ask { /* in the caller's memory until done or pinhole_cancel() */
 	uint8_t state;
 };
 
+/* NULL: out of memory, or the loop would not take the handles. */
 struct pinhole_client *pinhole_client_new(struct worker *worker);
+/* The memory goes when the loop has closed the handles: run the loop once more. NULL is fine. */
 void pinhole_client_free(struct pinhole_client *client);
 /* Queue one request; its deadline is now + ack_timeout. Returns 0, ERR_LIMIT (LIMIT_PINHOLE_OPS or
  * too many queued). */
 int pinhole_ask(struct worker *worker, struct pinhole_ask *ask) MUST_CHECK;
 void pinhole_cancel(struct worker *worker, struct pinhole_ask *ask);
+
+/* worker->pinhole_fd is another one now (or -1): watch that. Returns 0 or a uv error. What is in
+ * flight on the old one gets no word any more and ends at its deadline. */
+int pinhole_client_attach(struct worker *worker);
+
+/* What the loop's handles call; tests call them with a clock of their own. */
+void pinhole_client_send(struct worker *worker); /* the batch of this turn, if none is in flight */
+void pinhole_client_tick(struct worker *worker); /* end what is past its deadline */
+/* One message from fwsync, 8-aligned. Whatever breaks the format is ignored: its batch times out.
+ */
+void pinhole_client_result(struct worker *worker, const void *msg, size_t len);

@@ -17,7 +17,9 @@ struct worker;
 struct queries;
 
 struct queries *queries_new(struct worker *worker); /* NULL: out of memory */
-void queries_free(struct queries *queries);         /* after the last one has ended */
+/* After the last one has ended. The memory goes when the loop has closed the timer: run the loop
+ * once more. NULL is fine. */
+void queries_free(struct queries *queries);
 
 /* One message read from a socket. @msg is borrowed for the call. worker->now_ns and wall_ns are
  * those of the batch. Answers or drops @client, now or later. */
@@ -26,4 +28,11 @@ void query_received(struct worker *worker, struct client *client, const uint8_t 
 /* The policy of the worker has just been swapped: everything in flight is judged again. */
 void queries_policy_changed(struct worker *worker);
 
+/* worker->settings has just been swapped: limits are taken anew, remembered forms are void. */
+void queries_settings_changed(struct worker *worker);
+
+/* End what is past its deadline by worker->now_ns: what the loop's timer calls. */
+void queries_tick(struct worker *worker);
+
+/* Prefetches, for which no client waits, included. */
 size_t queries_in_flight(const struct worker *worker);

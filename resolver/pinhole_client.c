@@ -1,0 +1,430 @@
+/* resolver/pinhole_client.c - requests of one loop turn as one batch, one batch in flight. */
+#include "pinhole_client.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <uv.h>
+
+#include "sallyport/clock.h"
+#include "sallyport/counter.h"
+#include "sallyport/err.h"
+#include "sallyport/log.h"
+#include "worker.h"
+
+#define RECEIVE_MAX 16 /* messages read in one turn of the loop */
+#define QUEUED_MAX LIMIT_IN_FLIGHT
+
+enum ask_state {
+	ASK_IDLE = 0, /* not ours (any more) */
+	ASK_QUEUED,
+	ASK_SENT,
+};
+
+struct pinhole_client {
+	struct worker *worker;
+	uv_poll_t *poll;      /* of its own memory: it is bound to one descriptor for life */
+	uv_prepare_t prepare; /* runs before the loop waits: the end of a turn */
+	uv_timer_t timer;
+	unsigned int handles; /* still to be closed before this memory may go */
+	bool full, broken;
+
+	struct pinhole_ask *first, **last; /* queued, oldest (earliest deadline) first */
+	unsigned int n_queued;
+
+	/* The batch in flight, in the order of its requests; NULL: expired or cancelled. */
+	struct pinhole_ask *slots[LIMIT_PINHOLE_REQUESTS];
+	unsigned int n_slots; /* 0: none in flight */
+	uint64_t seq, deadline_ns;
+
+	_Alignas(8) uint8_t out[LIMIT_PINHOLE_MESSAGE];
+	_Alignas(8) uint8_t in[LIMIT_PINHOLE_MESSAGE];
+};
+
+static uint64_t timeout_ns(const struct worker *worker)
+{
+	return (uint64_t)worker->settings->conf.ack_timeout_ms * NS_PER_MS;
+}
+
+/* The one way out of QUEUED and SENT. @ask may be gone afterwards. */
+static void end(struct pinhole_client *client, struct pinhole_ask *ask, enum pinhole_status status,
+                uint32_t detail, uint64_t epoch)
+{
+	ask->state = ASK_IDLE;
+	switch (status) {
+	case PINHOLE_OPEN:
+		break;
+	case PINHOLE_LATE:
+		count(client->worker->lane, COUNT_PINHOLE_TIMEOUTS);
+		break;
+	case PINHOLE_FAILED:
+	case PINHOLE_OUTSIDE:
+	case PINHOLE_STALE:
+	case PINHOLE_WORKLOAD_FULL:
+	case PINHOLE_FULL:
+	case PINHOLE_MALFORMED:
+		count(client->worker->lane, COUNT_PINHOLE_REFUSED);
+		break;
+	}
+	ask->done(ask, status, detail, epoch);
+}
+
+static struct pinhole_ask *unqueue_first(struct pinhole_client *client)
+{
+	struct pinhole_ask *ask = client->first;
+
+	client->first = ask->next;
+	if (!client->first)
+		client->last = &client->first;
+	client->n_queued--;
+	ask->next = NULL;
+	return ask;
+}
+
+/* Deadlines: earliest in the batch in flight, else at the head of the queue. */
+
+static void on_timer(uv_timer_t *timer)
+{
+	struct pinhole_client *client = timer->data;
+
+	worker_touch_clock(client->worker);
+	pinhole_client_tick(client->worker);
+}
+
+static void arm(struct pinhole_client *client)
+{
+	uint64_t now_ns = client->worker->now_ns, due_ns = UINT64_MAX;
+
+	if (client->n_slots)
+		due_ns = client->deadline_ns;
+	for (unsigned int i = 0; i < client->n_slots; i++) {
+		if (client->slots[i])
+			due_ns = MIN(due_ns, client->slots[i]->deadline_ns);
+	}
+	if (client->first)
+		due_ns = MIN(due_ns, client->first->deadline_ns);
+	if (due_ns == UINT64_MAX)
+		uv_timer_stop(&client->timer);
+	else
+		uv_timer_start(&client->timer, on_timer,
+		               due_ns > now_ns ? (due_ns - now_ns) / NS_PER_MS + 1 : 1, 0);
+}
+
+void pinhole_client_tick(struct worker *worker)
+{
+	struct pinhole_client *client = worker->pinholes;
+
+	for (unsigned int i = 0; i < client->n_slots; i++) {
+		struct pinhole_ask *ask = client->slots[i];
+
+		if (!ask || ask->deadline_ns > worker->now_ns)
+			continue;
+		client->slots[i] = NULL;
+		end(client, ask, PINHOLE_LATE, 0, 0);
+	}
+	/* fwsync opens nothing past the batch's deadline; whatever it says of it now is late. */
+	if (client->n_slots && client->deadline_ns <= worker->now_ns)
+		client->n_slots = 0;
+	while (client->first && client->first->deadline_ns <= worker->now_ns)
+		end(client, unqueue_first(client), PINHOLE_LATE, 0, 0);
+	pinhole_client_send(worker);
+	arm(client);
+}
+
+/* Lay out what is queued, as far as one message holds it. Returns its length, 0 for nothing. */
+static size_t compose(struct pinhole_client *client, unsigned int *ret_n)
+{
+	struct pinhole_batch *head = (struct pinhole_batch *)(void *)client->out;
+	unsigned int n = 0;
+	int len = sizeof(*head);
+
+	*head = (struct pinhole_batch){ .magic = PINHOLE_MAGIC,
+		                        .version = PINHOLE_VERSION,
+		                        .seq = client->seq + 1 };
+	for (struct pinhole_ask *ask = client->first; ask && n < LIMIT_PINHOLE_REQUESTS;
+	     ask = ask->next) {
+		int longer =
+		    pinhole_batch_append(client->out, (size_t)len, sizeof(client->out), &ask->view);
+
+		if (longer < 0)
+			break;
+		len = longer;
+		n++;
+		head->deadline_ns = ask->deadline_ns; /* the latest: the queue is in order */
+	}
+	head->n_requests = (uint16_t)n;
+	head->len = (uint32_t)len;
+	*ret_n = n;
+	return n ? (size_t)len : 0;
+}
+
+static void on_poll(uv_poll_t *poll, int status, int events);
+
+static void watch(struct pinhole_client *client, bool full)
+{
+	client->full = full;
+	if (client->poll)
+		uv_poll_start(client->poll, full ? UV_READABLE | UV_WRITABLE : UV_READABLE,
+		              on_poll);
+}
+
+void pinhole_client_send(struct worker *worker)
+{
+	struct pinhole_client *client = worker->pinholes;
+	unsigned int n;
+	size_t len;
+
+	if (client->n_slots || !client->first || worker->pinhole_fd < 0)
+		return;
+	len = compose(client, &n);
+	if (len == 0) { /* cannot happen: pinhole_ask() let in only what fits a message */
+		end(client, unqueue_first(client), PINHOLE_MALFORMED, 0, 0);
+		return;
+	}
+	if (send(worker->pinhole_fd, client->out, len, MSG_DONTWAIT | MSG_NOSIGNAL) < 0) {
+		/* Full, or fwsync is gone: keep gathering; each request ends at its deadline. */
+		if (errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS) {
+			if (!client->full)
+				watch(client, true);
+		} else if (!client->broken) {
+			client->broken = true;
+			log_warning("pinhole", "requests cannot be sent: %s", strerror(errno));
+		}
+		return;
+	}
+	if (client->full)
+		watch(client, false);
+	client->broken = false;
+	client->seq++;
+	client->deadline_ns = ((const struct pinhole_batch *)(void *)client->out)->deadline_ns;
+	for (unsigned int i = 0; i < n; i++) {
+		struct pinhole_ask *ask = unqueue_first(client);
+
+		ask->state = ASK_SENT;
+		ask->seq = client->seq;
+		ask->slot = (uint16_t)i;
+		client->slots[i] = ask;
+	}
+	client->n_slots = n;
+	count_add(worker->lane, COUNT_PINHOLE_REQUESTS, n);
+	arm(client);
+}
+
+static enum pinhole_status status_of(uint32_t wire)
+{
+	return wire <= PINHOLE_MALFORMED ? (enum pinhole_status)wire : PINHOLE_FAILED;
+}
+
+void pinhole_client_result(struct worker *worker, const void *msg, size_t len)
+{
+	struct pinhole_client *client = worker->pinholes;
+	const struct pinhole_results *head;
+	const struct pinhole_result *results;
+	unsigned int n;
+
+	if (pinhole_results_read(msg, len, &head, &results) < 0) {
+		log_warning("pinhole", "a malformed message from fwsync was ignored");
+		return;
+	}
+	if (client->n_slots == 0 || head->seq != client->seq) {
+		count_add(worker->lane, COUNT_PINHOLE_LATE, head->n_results);
+		return;
+	}
+	if (head->n_results != client->n_slots) {
+		log_warning("pinhole", "%u results for %u requests were ignored", head->n_results,
+		            client->n_slots);
+		return;
+	}
+	n = client->n_slots;
+	for (unsigned int i = 0; i < n; i++) {
+		struct pinhole_ask *ask = client->slots[i];
+
+		client->slots[i] = NULL;
+		if (!ask)
+			count(worker->lane, COUNT_PINHOLE_LATE);
+		else if (ask->deadline_ns <= worker->now_ns)
+			end(client, ask, PINHOLE_LATE, 0, 0);
+		else
+			end(client, ask, status_of(results[i].status), results[i].detail,
+			    results[i].epoch);
+	}
+	client->n_slots = 0;
+	pinhole_client_send(worker); /* what gathered meanwhile */
+	arm(client);
+}
+
+static void on_poll(uv_poll_t *poll, int status, int events)
+{
+	struct pinhole_client *client = poll->data;
+	struct worker *worker = client->worker;
+
+	(void)events; /* both are tried: each costs one call when there is nothing */
+	worker_touch_clock(worker);
+	for (int i = 0; i < RECEIVE_MAX; i++) {
+		ssize_t n = recv(worker->pinhole_fd, client->in, sizeof(client->in),
+		                 MSG_DONTWAIT | MSG_TRUNC);
+
+		if (n > (ssize_t)sizeof(client->in)) {
+			log_warning("pinhole", "an over-long message from fwsync was ignored");
+			continue;
+		}
+		if (n > 0) {
+			pinhole_client_result(worker, client->in, (size_t)n);
+			continue;
+		}
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK) && status == 0)
+			break;
+		/* End of file or a broken socket: without a stop the loop would spin. */
+		log_warning("pinhole", "the socket to fwsync is closed");
+		uv_poll_stop(poll);
+		break;
+	}
+	pinhole_client_send(worker);
+}
+
+static void on_prepare(uv_prepare_t *prepare)
+{
+	struct pinhole_client *client = prepare->data;
+
+	pinhole_client_send(client->worker);
+}
+
+/* Elements that a request becomes: pairs of one family, times ports. */
+static size_t elements_of(const struct pinhole_view *view)
+{
+	const struct pinhole_request *request = view->request;
+	size_t src4 = 0, dst4 = 0;
+
+	for (unsigned int i = 0; i < request->n_src; i++)
+		src4 += addr_is_v4(view->src[i]);
+	for (unsigned int i = 0; i < request->n_dst; i++)
+		dst4 += addr_is_v4(view->dst[i]);
+	return (src4 * dst4 + (request->n_src - src4) * (request->n_dst - dst4)) * request->n_ports;
+}
+
+int pinhole_ask(struct worker *worker, struct pinhole_ask *ask)
+{
+	struct pinhole_client *client = worker->pinholes;
+	const struct pinhole_request *request = &ask->request;
+	size_t bytes = sizeof(struct pinhole_batch) + sizeof(*request) + request->names_len + 8 +
+	               ((size_t)request->n_src + request->n_dst) * ADDR_LEN +
+	               request->n_ports * sizeof(struct pinhole_port);
+	size_t elements;
+
+	ask->view.request = &ask->request;
+	elements = elements_of(&ask->view);
+	if (elements == 0 || elements > LIMIT_PINHOLE_OPS || bytes > LIMIT_PINHOLE_MESSAGE ||
+	    request->names_len > LIMIT_PINHOLE_NAMES || client->n_queued >= QUEUED_MAX)
+		return ERR_LIMIT;
+	ask->deadline_ns = worker->now_ns + timeout_ns(worker);
+	ask->state = ASK_QUEUED;
+	ask->next = NULL;
+	*client->last = ask;
+	client->last = &ask->next;
+	client->n_queued++;
+	if (!uv_is_active((uv_handle_t *)&client->timer))
+		arm(client);
+	return ERR_OK;
+}
+
+void pinhole_cancel(struct worker *worker, struct pinhole_ask *ask)
+{
+	struct pinhole_client *client = worker->pinholes;
+
+	switch ((enum ask_state)ask->state) {
+	case ASK_IDLE:
+		return;
+	case ASK_SENT:
+		client->slots[ask->slot] = NULL;
+		break;
+	case ASK_QUEUED:
+		for (struct pinhole_ask **at = &client->first; *at; at = &(*at)->next) {
+			if (*at != ask)
+				continue;
+			*at = ask->next;
+			if (!*at)
+				client->last = at;
+			client->n_queued--;
+			break;
+		}
+		break;
+	}
+	ask->state = ASK_IDLE;
+}
+
+static void on_closed(uv_handle_t *handle)
+{
+	struct pinhole_client *client = handle->data;
+
+	if (--client->handles == 0)
+		free(client);
+}
+
+static void on_poll_closed(uv_handle_t *handle)
+{
+	free(handle);
+}
+
+static int attach(struct pinhole_client *client, int fd)
+{
+	int r;
+
+	if (client->poll)
+		uv_close((uv_handle_t *)TAKE(client->poll), on_poll_closed);
+	client->broken = client->full = false;
+	if (fd < 0)
+		return ERR_OK;
+	client->poll = calloc(1, sizeof(*client->poll));
+	if (!client->poll)
+		return ERR_NOMEM;
+	client->poll->data = client;
+	r = uv_poll_init(&client->worker->loop, client->poll, fd);
+	if (r < 0) {
+		free(TAKE(client->poll));
+		return r;
+	}
+	uv_unref((uv_handle_t *)client->poll);
+	return uv_poll_start(client->poll, UV_READABLE, on_poll);
+}
+
+int pinhole_client_attach(struct worker *worker)
+{
+	return attach(worker->pinholes, worker->pinhole_fd);
+}
+
+struct pinhole_client *pinhole_client_new(struct worker *worker)
+{
+	struct pinhole_client *client = calloc(1, sizeof(*client));
+
+	if (!client)
+		return NULL;
+	client->worker = worker;
+	client->last = &client->first;
+	/* Larger than any number that a predecessor on this pair can have reached: it used at most
+	 * one a nanosecond, and the clock has gone on. */
+	client->seq = worker->now_ns;
+	uv_prepare_init(&worker->loop, &client->prepare); /* these three cannot fail */
+	uv_prepare_start(&client->prepare, on_prepare);
+	uv_timer_init(&worker->loop, &client->timer);
+	client->prepare.data = client->timer.data = client;
+	uv_unref((uv_handle_t *)&client->prepare);
+	uv_unref((uv_handle_t *)&client->timer);
+	client->handles = 2;
+	if (attach(client, worker->pinhole_fd) < 0) {
+		pinhole_client_free(client);
+		return NULL;
+	}
+	return client;
+}
+
+void pinhole_client_free(struct pinhole_client *client)
+{
+	if (!client)
+		return;
+	if (client->poll)
+		uv_close((uv_handle_t *)TAKE(client->poll), on_poll_closed);
+	uv_close((uv_handle_t *)&client->prepare, on_closed);
+	uv_close((uv_handle_t *)&client->timer, on_closed);
+}

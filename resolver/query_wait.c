@@ -1,0 +1,489 @@
+/* resolver/query_wait.c - states, limits and deadlines of waiting queries. */
+#include "query_wait.h"
+
+#include <string.h>
+
+#include "query.h"
+#include "query_guard.h"
+#include "sallyport/clock.h"
+#include "sallyport/counter.h"
+#include "sallyport/err.h"
+#include "wire.h"
+#include "worker.h"
+
+static void on_timer(uv_timer_t *timer)
+{
+	struct queries *queries = timer->data;
+
+	worker_touch_clock(queries->worker);
+	queries_tick(queries->worker);
+}
+
+static void link_in(struct queries *queries, struct query *q)
+{
+	q->prev = queries->last;
+	if (queries->last)
+		queries->last->next = q;
+	else
+		queries->first = q;
+	queries->last = q;
+	if (queries->n_in_flight++ == 0)
+		uv_timer_start(&queries->timer, on_timer, QUERY_TICK_MS, QUERY_TICK_MS);
+	queries->n_prefetches += q->prefetch;
+}
+
+static void unlink_from(struct queries *queries, struct query *q)
+{
+	if (q->prev)
+		q->prev->next = q->next;
+	else
+		queries->first = q->next;
+	if (q->next)
+		q->next->prev = q->prev;
+	else
+		queries->last = q->prev;
+	if (--queries->n_in_flight == 0)
+		uv_timer_stop(&queries->timer);
+	queries->n_prefetches -= q->prefetch;
+}
+
+static void forget_links(struct query *q)
+{
+	for (unsigned int i = 0; i < q->n_links; i++)
+		entry_unref(q->links[i]);
+	q->n_links = 0;
+}
+
+static void let_go(struct query *q)
+{
+	struct queries *queries = q->worker->queries;
+
+	unlink_from(queries, q);
+	if (!q->prefetch) {
+		query_tally_remove(queries->tally, &q->tally_client);
+		query_tally_remove(queries->tally, &q->tally_workload);
+	}
+	forget_links(q);
+	for (unsigned int i = 0; i < q->n_given; i++)
+		entry_unref(q->given[i]);
+	entry_unref(q->stale);
+	form_unref(q->form);
+	free(q);
+}
+
+void query_enter(struct query *q, enum query_state next)
+{
+	switch (q->state) {
+	case QUERY_RESOLVING:
+		resolve_stop(q);
+		break;
+	case QUERY_OPENING:
+		pin_stop(q);
+		break;
+	case QUERY_NEW:
+	case QUERY_GUARDING:
+	case QUERY_SWITCHING:
+	case QUERY_ENDED:
+		break;
+	}
+	q->due_ns = 0;
+	q->state = next;
+
+	switch (next) {
+	case QUERY_SWITCHING:
+		q->due_ns = q->worker->now_ns + QUERY_SWITCH_MS * NS_PER_MS;
+		break;
+	case QUERY_ENDED:
+		let_go(q);
+		break;
+	case QUERY_NEW:
+	case QUERY_RESOLVING:
+	case QUERY_GUARDING:
+	case QUERY_OPENING:
+		break;
+	}
+}
+
+void query_run(struct query *q)
+{
+	enum query_step step = STEP_NEXT;
+
+	/* Ends: every link, fetch and opening is counted against a limit. */
+	while (step == STEP_NEXT) {
+		switch (q->state) {
+		case QUERY_NEW:
+			query_enter(q, QUERY_RESOLVING);
+			break;
+		case QUERY_RESOLVING:
+			step = resolve_step(q);
+			break;
+		case QUERY_GUARDING:
+			step = guard_step(q);
+			break;
+		case QUERY_OPENING:
+			step = pin_step(q);
+			break;
+		case QUERY_SWITCHING:
+			step = STEP_WAIT;
+			break;
+		case QUERY_ENDED:
+			return;
+		}
+	}
+}
+
+enum query_step query_fail(struct query *q, const struct refusal *refusal)
+{
+	if (!q->prefetch)
+		respond_refusal(q->worker, &q->asked, refusal);
+	query_enter(q, QUERY_ENDED);
+	return STEP_ENDED;
+}
+
+enum query_step query_deny_target(struct query *q, const uint8_t *target,
+                                  const struct verdict *verdict)
+{
+	if (!q->prefetch)
+		respond_target(q->worker, &q->asked, target, verdict);
+	query_enter(q, QUERY_ENDED);
+	return STEP_ENDED;
+}
+
+enum query_step query_end_judged(struct query *q)
+{
+	if (!q->prefetch)
+		respond_judged(q->worker, &q->asked);
+	query_enter(q, QUERY_ENDED);
+	return STEP_ENDED;
+}
+
+/* Limits. */
+
+static const char *over_limit(const struct queries *queries, const struct query_tally_key *client,
+                              const struct query_tally_key *workload)
+{
+	if (queries->n_in_flight >= queries->in_flight_max)
+		return "limit in_flight: too many queries wait";
+	if (query_tally_get(queries->tally, workload) >= queries->workload_max)
+		return "limit in_flight_workload: too many queries of this workload wait";
+	if (query_tally_get(queries->tally, client) >= queries->client_max)
+		return "limit in_flight_client: too many queries of this client wait";
+	return NULL;
+}
+
+static void refuse_new(struct worker *worker, struct asked asked, const struct refusal *refusal)
+{
+	respond_refusal(worker, &asked, refusal);
+}
+
+/* Copy what the reply echoes; the rest of the client's message is not needed any more. */
+static void keep_question(struct query *q, const struct question *question)
+{
+	size_t len = MIN(sizeof(q->message), (size_t)WIRE_HEADER + question->name_len + 4);
+
+	len = MIN(len, question->len);
+	memcpy(q->message, question->msg, len);
+	q->question = *question;
+	q->question.msg = q->message;
+	q->question.len = (uint16_t)len;
+	q->question.qname = q->message + WIRE_HEADER;
+}
+
+static struct query *make(struct worker *worker, const struct asked *asked)
+{
+	struct query *q = calloc(1, sizeof(*q));
+
+	if (!q)
+		return NULL;
+	q->worker = worker;
+	q->asked = *asked;
+	q->client = *asked->client;
+	q->asked.client = &q->client;
+	keep_question(q, asked->q);
+	q->asked.q = &q->question;
+	q->memo_generation = guard_generation(worker);
+	q->deadline_ns = asked->read_ns + worker->settings->conf.query_ms * NS_PER_MS;
+	return q;
+}
+
+struct query *query_new(struct worker *worker, const struct asked *asked)
+{
+	struct queries *queries = worker->queries;
+	struct query_tally_key client = { .workload = UINT32_MAX };
+	struct query_tally_key workload = { .workload = asked->j.workload };
+	struct refusal refusal = { RCODE_SERVFAIL, EDE_OTHER, REASON_LIMIT, NULL };
+	struct query *q;
+
+	memcpy(client.addr, asked->client->addr, ADDR_LEN);
+	refusal.text = over_limit(queries, &client, &workload);
+	if (refusal.text) {
+		count(worker->lane, COUNT_LIMIT_IN_FLIGHT);
+		refuse_new(worker, *asked, &refusal);
+		return NULL;
+	}
+	q = make(worker, asked);
+	if (!q || query_tally_add(queries->tally, &client) < 0) {
+		free(q);
+		refusal.reason = REASON_INTERNAL;
+		refusal.text = "out of memory";
+		refuse_new(worker, *asked, &refusal);
+		return NULL;
+	}
+	if (query_tally_add(queries->tally, &workload) < 0) {
+		query_tally_remove(queries->tally, &client);
+		free(q);
+		refusal.text = "limit in_flight: too many workloads wait";
+		refuse_new(worker, *asked, &refusal);
+		return NULL;
+	}
+	q->tally_client = client;
+	q->tally_workload = workload;
+	client_hold(&q->client);
+	link_in(queries, q);
+	return q;
+}
+
+struct query *query_new_prefetch(struct worker *worker, const struct asked *asked)
+{
+	struct queries *queries = worker->queries;
+	struct query *q;
+
+	if (queries->n_prefetches >= QUERY_PREFETCHES ||
+	    queries->n_in_flight >= queries->in_flight_max)
+		return NULL;
+	q = make(worker, asked);
+	if (!q)
+		return NULL;
+	q->prefetch = true;
+	q->deadline_ns = worker->now_ns + worker->settings->conf.query_ms * NS_PER_MS;
+	link_in(queries, q);
+	return q;
+}
+
+/* Judging again. */
+
+const uint8_t *query_pending(const struct query *q)
+{
+	return q->n_links ? q->links[q->n_links - 1]->target : q->question.name;
+}
+
+static bool is_open_ended(const struct query *q)
+{
+	return q->n_links > 0 && q->links[q->n_links - 1]->kind == ENTRY_ALIAS;
+}
+
+bool query_judge_again(struct query *q, struct judgement *ret_j, const uint8_t **ret_target,
+                       struct verdict *ret_verdict)
+{
+	unsigned int n = q->n_links;
+
+	judge_question(q->worker, &q->question, q->client.addr, ret_j);
+	if (ret_j->action != JUDGE_RESOLVE)
+		return false;
+	/* Links 1.. and, of an unfinished chain, the name that comes next. */
+	for (unsigned int i = 1; i < n + is_open_ended(q); i++) {
+		const struct entry *owner = q->links[i - 1];
+
+		if (!judge_target(q->worker, ret_j, owner->name, owner->target, q->question.qtype,
+		                  ret_verdict)) {
+			*ret_target = owner->target;
+			return false;
+		}
+	}
+	return true;
+}
+
+/* What was found stays (the cache's entries know no policy); what was concluded from it goes. */
+static void conclude_again(struct query *q, const struct judgement *j)
+{
+	struct verdict verdict;
+
+	q->asked.j = *j;
+	q->observed = false;
+	for (unsigned int i = 0; i < q->n_links; i++) {
+		verdict = j->verdict;
+		if (i > 0) {
+			judge_target(q->worker, j, q->links[i - 1]->name, q->links[i]->name,
+			             q->question.qtype, &verdict);
+			q->observed |= verdict.observed;
+		}
+		q->internal[i] = judge_internal(q->worker, &verdict, q->links[i]->name);
+	}
+}
+
+void query_adopt(struct query *q, struct form *form)
+{
+	for (unsigned int i = 0; i < form->n_links; i++)
+		q->links[q->n_links++] = entry_ref(form->links[i]);
+	conclude_again(q, &q->asked.j);
+	q->form = form_ref(form);
+	q->adopted = true;
+	query_enter(q, QUERY_OPENING);
+}
+
+static void judge_again(struct query *q)
+{
+	struct judgement j;
+	struct verdict verdict;
+	const uint8_t *target = NULL;
+
+	count(q->worker->lane, COUNT_REJUDGED);
+	if (!query_judge_again(q, &j, &target, &verdict)) {
+		q->asked.j = j;
+		if (j.action != JUDGE_RESOLVE)
+			query_end_judged(q);
+		else
+			query_deny_target(q, target, &verdict);
+		return;
+	}
+	conclude_again(q, &j);
+	switch (q->state) {
+	case QUERY_RESOLVING: /* still allowed: go on waiting for the same upstream */
+		break;
+	case QUERY_OPENING:
+	case QUERY_SWITCHING:
+		/* A form is one policy's work, and so are the links that its guard has thinned. */
+		form_unref(TAKE(q->form));
+		if (q->adopted)
+			forget_links(q);
+		query_enter(q, q->adopted ? QUERY_RESOLVING : QUERY_GUARDING);
+		q->adopted = false;
+		query_run(q);
+		break;
+	case QUERY_NEW:
+	case QUERY_GUARDING:
+	case QUERY_ENDED:
+		break; /* not states in which anything waits */
+	}
+}
+
+void queries_policy_changed(struct worker *worker)
+{
+	struct query *next;
+
+	for (struct query *q = worker->queries->first; q; q = next) {
+		next = q->next;
+		judge_again(q);
+	}
+}
+
+/* Deadlines. */
+
+static void expire(struct query *q)
+{
+	struct refusal refusal = { RCODE_SERVFAIL, EDE_OTHER, REASON_INTERNAL,
+		                   "no answer in time" };
+
+	count(q->worker->lane, COUNT_LIMIT_QUERY_TIME);
+	switch (q->state) {
+	case QUERY_RESOLVING:
+		refusal.reason = REASON_UPSTREAM;
+		refusal.ede = EDE_NO_REACHABLE_AUTHORITY;
+		break;
+	case QUERY_OPENING:
+	case QUERY_SWITCHING:
+		refusal.reason = REASON_PINHOLE;
+		break;
+	case QUERY_NEW:
+	case QUERY_GUARDING:
+	case QUERY_ENDED:
+		break;
+	}
+	query_fail(q, &refusal);
+}
+
+void queries_tick(struct worker *worker)
+{
+	static const struct refusal no_policy = { RCODE_SERVFAIL, EDE_NOT_READY, REASON_PINHOLE,
+		                                  "the firewall waits for a newer policy" };
+	struct query *next;
+
+	for (struct query *q = worker->queries->first; q; q = next) {
+		next = q->next;
+		if (q->due_ns && q->due_ns <= worker->now_ns) {
+			if (q->state == QUERY_SWITCHING)
+				query_fail(q, &no_policy);
+			else
+				resolve_due(q);
+		} else if (q->deadline_ns <= worker->now_ns) {
+			expire(q);
+		}
+	}
+}
+
+/* The set of them. */
+
+static unsigned int share(unsigned int limit, unsigned int workers)
+{
+	return (limit + workers - 1) / workers;
+}
+
+void queries_settings_changed(struct worker *worker)
+{
+	const struct resolver_conf *conf = &worker->settings->conf;
+	unsigned int workers = MAX(conf->workers, 1u);
+	struct queries *queries = worker->queries;
+	struct query_tally *tally;
+
+	queries->settings_generation++; /* forms made under other zones are void */
+	queries->workload_max = share(conf->in_flight_workload, workers);
+	queries->client_max = share(conf->in_flight_client, workers);
+	queries->in_flight_max = share(conf->in_flight, workers);
+	tally = query_tally_new(MAX(queries->in_flight_max, queries->n_in_flight), conf->hash_key);
+	if (!tally) {
+		/* The old table stays, and with it room for as many as before at least. */
+		queries->in_flight_max = MIN(queries->in_flight_max, queries->n_in_flight);
+		return;
+	}
+	for (const struct query *q = queries->first; q; q = q->next) {
+		if (!q->prefetch && (query_tally_add(tally, &q->tally_client) < 0 ||
+		                     query_tally_add(tally, &q->tally_workload) < 0))
+			break; /* cannot happen: there is room for all of them */
+	}
+	query_tally_free(queries->tally);
+	queries->tally = tally;
+}
+
+struct queries *queries_new(struct worker *worker)
+{
+	const struct resolver_conf *conf = &worker->settings->conf;
+	unsigned int workers = MAX(conf->workers, 1u);
+	struct queries *queries = calloc(1, sizeof(*queries));
+
+	if (!queries)
+		return NULL;
+	queries->worker = worker;
+	queries->in_flight_max = share(conf->in_flight, workers);
+	queries->workload_max = share(conf->in_flight_workload, workers);
+	queries->client_max = share(conf->in_flight_client, workers);
+	queries->tally = query_tally_new(queries->in_flight_max, conf->hash_key);
+	if (!queries->tally) {
+		free(queries);
+		return NULL;
+	}
+	uv_timer_init(&worker->loop, &queries->timer); /* cannot fail */
+	queries->timer.data = queries;
+	return queries;
+}
+
+static void on_closed(uv_handle_t *handle)
+{
+	struct queries *queries = handle->data;
+
+	query_tally_free(queries->tally);
+	free(queries);
+}
+
+void queries_free(struct queries *queries)
+{
+	if (!queries)
+		return;
+	while (queries->first) /* prefetches, for which nobody waits */
+		query_enter(queries->first, QUERY_ENDED);
+	uv_close((uv_handle_t *)&queries->timer, on_closed);
+}
+
+size_t queries_in_flight(const struct worker *worker)
+{
+	return worker->queries->n_in_flight;
+}

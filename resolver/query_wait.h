@@ -1,0 +1,140 @@
+/* resolver/query_wait.h - a query that waits: for an upstream, for fwsync, for a policy.
+ *
+ *                    .--------------------- judged again -------------------.
+ *                    v                                                      |
+ *   NEW --> RESOLVING --all links--> GUARDING --form--> OPENING --stale--> SWITCHING
+ *               |                        |                 |
+ *               '---------- denied, failed, answered ------'--> ENDED
+ *
+ * One block of memory a query; what it refers to (entries, form, client) is referenced and let go
+ * in one place. Belongs to one worker; there is no lock. query_enter() alone assigns the state.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <uv.h>
+
+#include "entry.h"
+#include "fetch.h"
+#include "form.h"
+#include "pinhole_client.h"
+#include "query_open.h"
+#include "query_respond.h"
+#include "query_tally.h"
+
+enum query_limit {
+	QUERY_TICK_MS = 20,          /* how exactly deadlines are kept */
+	QUERY_STALE_AFTER_MS = 1800, /* RFC 8767, section 5: the client response timer */
+	QUERY_STALE_TTL_S = 30,      /* RFC 8767, section 5 */
+	QUERY_STALE_RECHECK_S = 30,  /* RFC 8767, section 5: failure recheck timer */
+	QUERY_FAILURE_S = 5,         /* RFC 9520, section 3.2: 1 s at least, 5 min at most */
+	QUERY_SWITCH_MS = 1000,      /* fwsync knows a newer policy: so long for it to come to us */
+	QUERY_OPENS = 3,             /* times that one query asks fwsync: renewals after a loss */
+	QUERY_FAILED_ROWS = 4096,    /* remembered failures of names with stale data, per worker */
+	QUERY_FOLLOW_MIN_S = 10, /* a chain of TTL 0 must still be walked by whom it was given */
+	QUERY_PREFETCHES = 64,   /* in flight, per worker */
+	QUERY_PREFETCH_MARKS = 256,
+	QUERY_PREFETCH_LIFE_S = 10, /* shorter lives are not worth a prefetch */
+};
+
+enum query_state {
+	QUERY_NEW = 0,
+	QUERY_RESOLVING, /* a fetch may be out */
+	QUERY_GUARDING,
+	QUERY_OPENING,   /* a pinhole request may be out */
+	QUERY_SWITCHING, /* fwsync refused: judged by an older policy than its own */
+	QUERY_ENDED,     /* freed */
+};
+enum query_step {
+	STEP_NEXT,  /* go on in the (perhaps new) state */
+	STEP_WAIT,  /* a callback will go on */
+	STEP_ENDED, /* answered and freed: do not touch it any more */
+};
+
+struct query {
+	struct fetch_waiter waiter;
+	struct pinhole_ask ask;
+	struct worker *worker;
+	struct query *next, *prev; /* all in flight, oldest first */
+	enum query_state state;
+	bool fetching, asking; /* waiter, ask are with somebody else */
+	bool prefetch;         /* nobody waits for the answer */
+	bool is_stale;         /* a link has expired */
+	bool adopted;          /* links come from a memoised form, as its guard left them */
+	uint8_t n_opens;
+	uint8_t n_fetches;
+
+	struct asked asked;
+	struct client client;
+	struct question question;
+	uint8_t message[12 + NAME_MAX_WIRE + 4]; /* header and question as they came */
+	struct query_tally_key tally_client, tally_workload;
+
+	uint64_t deadline_ns; /* of the whole query */
+	uint64_t due_ns;      /* of the present state; 0: none */
+
+	/* RESOLVING: the chain so far, and what the last message said beyond it. */
+	struct entry *links[LIMIT_CHAIN];
+	bool internal[LIMIT_CHAIN]; /* may the link's addresses be private? */
+	bool observed;              /* some target is let through by observe mode only */
+	uint8_t n_links, n_given;
+	struct entry *given[LIMIT_CHAIN];
+	struct entry *stale;      /* what the cache had of the link that is being asked for */
+	uint64_t memo_generation; /* before the first look into the cache */
+
+	/* OPENING */
+	struct form *form;
+	struct policy_pinhole pinhole;
+	uint64_t opened_ns; /* when it was asked for */
+	uint32_t life_s;
+	struct open_request room;
+};
+
+struct queries {
+	struct worker *worker;
+	struct query *first, *last;
+	unsigned int n_in_flight, n_prefetches;
+	unsigned int in_flight_max, workload_max, client_max; /* this worker's share */
+	struct query_tally *tally;
+	uint64_t last_uid; /* of forms; never reused */
+	uint64_t settings_generation;
+	uv_timer_t timer; /* runs while something is in flight */
+	struct {
+		uint64_t hash, until_ns;
+	} failed[QUERY_FAILED_ROWS]; /* by hash: an upstream has just failed, stale data serve */
+	uint64_t prefetched[QUERY_PREFETCH_MARKS]; /* uids of forms already refreshed */
+};
+
+/* A query for what @asked asks, in flight from now on; @asked->client is held. NULL: over a limit
+ * or out of memory; it has been answered. */
+struct query *query_new(struct worker *worker, const struct asked *asked);
+/* One that asks on behalf of @asked's client without answering it. NULL: not now. */
+struct query *query_new_prefetch(struct worker *worker, const struct asked *asked);
+/* Begin with a memoised form that lacks nothing but its pinholes. */
+void query_adopt(struct query *q, struct form *form);
+/* Go on until it waits or ends. */
+void query_run(struct query *q);
+void query_enter(struct query *q, enum query_state next);
+
+/* The ends; all of them free @q. */
+enum query_step query_fail(struct query *q, const struct refusal *refusal);
+enum query_step query_deny_target(struct query *q, const uint8_t *target,
+                                  const struct verdict *verdict);
+enum query_step query_end_judged(struct query *q); /* by asked.j, which is not JUDGE_RESOLVE */
+
+/* Judge question, chain and the name that comes next by the policy of this moment. @ret_j is the
+ * question's judgement; false with JUDGE_RESOLVE in it: the chain is denied at *ret_target. */
+bool query_judge_again(struct query *q, struct judgement *ret_j, const uint8_t **ret_target,
+                       struct verdict *ret_verdict);
+/* The name that is asked, or will be asked, next. */
+const uint8_t *query_pending(const struct query *q);
+
+/* resolve.c: gather the links of the answer. */
+enum query_step resolve_step(struct query *q);
+void resolve_stop(struct query *q); /* leave the fetch */
+void resolve_due(struct query *q);  /* waited long enough while stale data is at hand */
+
+/* query_pin.c: open, then answer. */
+enum query_step pin_step(struct query *q);
+void pin_stop(struct query *q);
