@@ -48,7 +48,7 @@ struct exchange {
 	uint64_t sent_ns;
 	uint16_t rcode;
 	uint8_t state;  /* enum exchange_state */
-	bool timed_out; /* the owner's */
+	bool timed_out; /* exchange_late() was said */
 	bool sent;      /* TCP: the octets have left */
 	struct poller_item udp;
 	struct upstream_tcp *conn;
@@ -61,6 +61,8 @@ int exchange_udp_start(struct exchange *exchange) MUST_CHECK;
  * -errno. */
 int exchange_tcp_start(struct exchange *exchange) MUST_CHECK;
 void exchange_stop(struct exchange *exchange); /* fine when idle */
+/* No answer in the time that was given: it goes on, but its connection takes no new questions. */
+void exchange_late(struct exchange *exchange);
 
 /* The server is not configured any more: idle connections go now, busy ones after their last
  * answer. */

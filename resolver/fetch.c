@@ -45,7 +45,8 @@ struct fetch {
 	uint8_t name[NAME_MAX_WIRE];
 	uint8_t n_servers, n_tries;
 	bool ended;
-	bool starved; /* a limit of ours kept it from asking */
+	bool rcode_given; /* some server said no */
+	bool starved;     /* a limit of ours kept it from asking */
 	enum fetch_status status;
 	struct {
 		struct server *server; /* referenced */
@@ -212,10 +213,15 @@ static uint64_t now_of(const struct fetch *fetch)
 	return fetch->worker->now_ns;
 }
 
-static bool any_open(const struct fetch *fetch)
+/* Is an answer still to be expected? Once a server has said no, the dead ones are not waited for.
+ */
+static bool worth_waiting(const struct fetch *fetch)
 {
 	for (size_t i = 0; i < fetch->n_tries; i++) {
-		if (fetch->exchanges[i].state != EXCHANGE_IDLE)
+		const struct exchange *exchange = &fetch->exchanges[i];
+
+		if (exchange->state != EXCHANGE_IDLE &&
+		    !(fetch->rcode_given && exchange->server->dead))
 			return true;
 	}
 	return false;
@@ -314,7 +320,8 @@ static void advance(struct fetch *fetch)
 	while (fetch->n_tries < LIMIT_UPSTREAM_TRIES) {
 		int i = choose(fetch), r;
 
-		if (i < 0)
+		if (i < 0 || (fetch->servers[i].server->dead && fetch->servers[i].n_asked > 0 &&
+		              fetch->rcode_given))
 			break;
 		r = try(fetch, (size_t)i);
 		if (r == ERR_DENIED)
@@ -325,7 +332,7 @@ static void advance(struct fetch *fetch)
 			return;
 		}
 	}
-	if (any_open(fetch))
+	if (worth_waiting(fetch))
 		wait_until(fetch, fetch->deadline_ns);
 	else
 		fail(fetch);
@@ -354,7 +361,7 @@ static void on_timer(struct wheel_item *item)
 
 		if (exchange->state == EXCHANGE_IDLE || exchange->timed_out)
 			continue;
-		exchange->timed_out = true;
+		exchange_late(exchange);
 		count(fetch->worker->lane, COUNT_UPSTREAM_TIMEOUTS);
 		server_failed(exchange->server, now);
 	}
@@ -441,8 +448,9 @@ static void on_event(struct exchange *exchange, enum exchange_event event, const
 	case EXCHANGE_FAILED:
 		server_answered(server, rtt_ns);
 		fetch->servers[i].refused = true;
-		if (fetch->rcode == RCODE_SERVFAIL)
+		if (!fetch->rcode_given)
 			fetch->rcode = exchange->rcode;
+		fetch->rcode_given = true;
 		break;
 	case EXCHANGE_BROKEN:
 		fetch->servers[i].n_broken++;
@@ -499,6 +507,7 @@ static void start(struct fetch *fetch)
 	fetch->n_tries = 0;
 	fetch->starved = false;
 	fetch->rcode = RCODE_SERVFAIL;
+	fetch->rcode_given = false;
 	/* The query has a deadline of its own: leave it time for what is done with a failure. */
 	fetch->deadline_ns = worker->now_ns + (all_dead ? MIN(budget_ns, ALL_DEAD_NS) : budget_ns);
 	advance(fetch);
