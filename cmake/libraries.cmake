@@ -4,7 +4,7 @@ find_package(Threads REQUIRED)
 set(LIBS_PKG
   ldns:ldns uv:libuv sodium:libsodium sqlite3:sqlite3 nftnl:libnftnl mnl:libmnl
   conntrack:libnetfilter_conntrack fyaml:libfyaml seccomp:libseccomp cap:libcap
-  jansson:jansson)
+  jansson:jansson idn2:libidn2)
 foreach(pair ${LIBS_PKG})
   string(REPLACE ":" ";" pair ${pair})
   list(GET pair 0 name)

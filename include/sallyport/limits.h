@@ -20,6 +20,9 @@ enum limit {
 	LIMIT_WORKLOAD_SOURCES = 1024,      /* prefixes a workload */
 	LIMIT_WORKLOAD_OTHER_FAMILY = 16,   /* single addresses opened for the other family */
 	LIMIT_RULES = 1 << 20,              /* in one policy, all profiles together */
+	LIMIT_RULES_APPLIED = 1 << 23,      /* the same, inherited ones counted for each heir */
+	LIMIT_SUFFIX_PATTERNS = 256,        /* patterns of a profile with one fixed suffix; all are
+	                                       looked at for a name below it */
 	LIMIT_RULE_PORTS = 128,             /* after expansion; more: an error that names tcp/any */
 	LIMIT_RULE_TYPES = 32,
 	LIMIT_FEEDS = 64,
