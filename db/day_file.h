@@ -1,0 +1,74 @@
+/* db/day_file.h - one history file, opened by its one writer.
+ *
+ * The file is in WAL mode while it is written, with synchronous=FULL, and no other connection
+ * writes or checkpoints it. Between day_file_begin() and day_file_commit() everything is one
+ * transaction: rows, the positions of the rings that they come from, the token of the backlog.
+ * After an error the transaction is rolled back by day_file_rollback().
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "agg.h"
+#include "backlog.h"
+#include "catalog.h"
+#include "day.h"
+#include "sallyport/cleanup.h"
+#include "sallyport/record.h"
+
+struct day_file; /* opaque */
+
+/**
+ * Open the file of @day in folder @dir; make it (mode 0640, group @gid unless it is (gid_t)-1) if
+ * it is not there. @id_base: see schema.h.
+ *
+ * Returns 0, ERR_DAMAGED (move it aside with day_file_aside()), ERR_VERSION, or another error,
+ * which may pass (ERR_NOSPC, ERR_AGAIN, ERR_STORE).
+ */
+int day_file_open(const char *dir, uint32_t day, enum day_kind kind, uint64_t id_base, gid_t gid,
+                  struct day_file **ret_file) MUST_CHECK;
+
+/* DAY_FILE_KEEP leaves -wal and -shm as they are, so that readers without write permission go on
+ * reading; DAY_FILE_FINISH makes it one closed file in journal_mode=DELETE. */
+enum day_file_close { DAY_FILE_KEEP, DAY_FILE_FINISH };
+/* Returns 0, or ERR_AGAIN when a reader kept it from being finished (it is closed all the same; try
+ * day_file_finish() later). */
+int day_file_close(struct day_file *file, enum day_file_close how);
+/* Finish a closed file that was left in WAL mode. Returns 0 (also when there was nothing to do). */
+int day_file_finish(const char *dir, uint32_t day, enum day_kind kind) MUST_CHECK;
+/* Does it have a write-ahead log, and so has to be finished some day? */
+bool day_file_is_open_on_disk(const char *dir, uint32_t day, enum day_kind kind);
+/* Rename a damaged file and its companions to NAME.damaged-@now_s; @ret_name: the new name. */
+int day_file_aside(const char *dir, uint32_t day, enum day_kind kind, uint64_t now_s,
+                   char ret_name[static 80]);
+
+uint32_t day_file_day(const struct day_file *file);
+enum day_kind day_file_kind(const struct day_file *file);
+
+/* Up to where the file contains ring @ring_id (0: nothing of it), as of the last commit. With
+ * @ret_ring not NULL also what was reported about it. */
+uint64_t day_file_pos(const struct day_file *file, uint64_t ring_id, struct area_ring *ret_ring);
+/* Does it contain the backlog that was saved under this token? */
+bool day_file_has_saved(const struct day_file *file, uint64_t area_id, uint64_t generation);
+
+int day_file_begin(struct day_file *file) MUST_CHECK;
+int day_file_commit(struct day_file *file, uint64_t now_us) MUST_CHECK;
+void day_file_rollback(struct day_file *file);
+
+/* A row. @catalog may be NULL (that policy version's names are not known). The answer it points at
+ * is made known as a mere hash if the file has none yet: see day_file_has_answer(). */
+int day_file_put(struct day_file *file, const struct agg_entry *entry, const char *name,
+                 const struct catalog *catalog) MUST_CHECK;
+/* 1: with content; 0: not, or as a mere hash; or an error. */
+int day_file_has_answer(struct day_file *file, const uint8_t id[static ANSWER_ID_LEN]) MUST_CHECK;
+int day_file_put_answer(struct day_file *file, const struct record_answer *answer) MUST_CHECK;
+/* Take the content from another open file. Returns 1 when it was there, 0 or an error. */
+int day_file_copy_answer(struct day_file *file, struct day_file *from,
+                         const uint8_t id[static ANSWER_ID_LEN]) MUST_CHECK;
+int day_file_put_gap(struct day_file *file, enum history_gap cause,
+                     const struct agg_gap *gap) MUST_CHECK;
+/* Everything of these rings before their pos is in the file, and these gaps are reported. */
+int day_file_put_rings(struct day_file *file, const struct area_ring *rings, size_t n) MUST_CHECK;
+int day_file_put_saved(struct day_file *file, uint64_t area_id, uint64_t generation) MUST_CHECK;
