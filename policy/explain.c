@@ -31,7 +31,7 @@ struct considering {
 	const struct opinion *opinion;
 	const struct verdict *verdict;
 	uint16_t qtype;
-	uint32_t feed;          /* that lists the name, or POLICY_NONE */
+	uint32_t feed; /* that lists the name, or POLICY_NONE */
 	bool feed_decides;
 	const struct img_candidate *best; /* of the winning rule, once it has been met */
 	unsigned int best_depth;
@@ -70,7 +70,7 @@ size_t policy_explain(const struct policy_image *image, uint32_t workload, const
 {
 	const struct img_workload *w = IMG_AT(image, SEC_WORKLOADS, workload, struct img_workload);
 	const struct img_profile *profile =
-	        w ? IMG_AT(image, SEC_PROFILES, w->profile, struct img_profile) : NULL;
+	    w ? IMG_AT(image, SEC_PROFILES, w->profile, struct img_profile) : NULL;
 	struct considering c = { .verdict = ret_verdict, .qtype = qtype };
 	struct opinion opinion;
 	struct probe probe;
@@ -86,8 +86,8 @@ size_t policy_explain(const struct policy_image *image, uint32_t workload, const
 	c.feed_decides = c.feed != POLICY_NONE && !opinion.final &&
 	                 !(opinion.winner && rule_is_allow(opinion.winner) && opinion.winner_exact);
 	if (opinion.final && n_out < cap)
-		out[n_out++] = (struct policy_considered){ opinion.final_id, POLICY_NONE,
-			                                   POLICY_WHY_WON };
+		out[n_out++] =
+		    (struct policy_considered){ opinion.final_id, POLICY_NONE, POLICY_WHY_WON };
 	if (c.feed_decides && n_out < cap)
 		out[n_out++] = (struct policy_considered){ POLICY_NONE, c.feed, POLICY_WHY_WON };
 	for (unsigned int d = probe.n_known; d-- > 0;) {
@@ -107,9 +107,9 @@ size_t policy_explain(const struct policy_image *image, uint32_t workload, const
 		}
 	}
 	if (c.feed != POLICY_NONE && !c.feed_decides && n_out < cap)
-		out[n_out++] = (struct policy_considered){
-			POLICY_NONE, c.feed,
-			opinion.final ? POLICY_WHY_FINAL : POLICY_WHY_LESS_SPECIFIC
-		};
+		out[n_out++] =
+		    (struct policy_considered){ POLICY_NONE, c.feed,
+			                        opinion.final ? POLICY_WHY_FINAL
+			                                      : POLICY_WHY_LESS_SPECIFIC };
 	return n_out;
 }

@@ -12,8 +12,8 @@
  * Each profile has a hash table (a range of SLOTS) of nodes. A node is a name: the fixed suffix of
  * some pattern, or an exact name, or an ancestor of one; every ancestor is in the table, so a walk
  * from the root downwards ends at the first name that is missing. A node's candidates are the
- * patterns with this fixed suffix, own and inherited, strongest first: a reader takes the first that
- * matches, precedence is in the order.
+ * patterns with this fixed suffix, own and inherited, strongest first: a reader takes the first
+ * that matches, precedence is in the order.
  *
  * All feeds share one table (FEED_SLOTS, FEED_TAGS beside it so that a miss touches no name). An
  * entry is a combination (what the 64 feeds say of this name) and the name.
@@ -35,35 +35,35 @@
 #define IMG_MAGIC UINT64_C(0x314c4f50594c4153) /* "SALYPOL1" */
 #define IMG_FORMAT 1
 #define IMG_CHECKSUM_LEN 32
-#define IMG_PROBES_MAX 128 /* of one lookup; the compiler chooses another seed if it needs more */
+#define IMG_PROBES_MAX 512 /* of one lookup; the compiler chooses another seed if it needs more */
 
 enum img_section_id {
-	SEC_STRINGS,      /* char; zero-terminated texts; the last octet is zero */
-	SEC_RULES,        /* struct img_rule */
-	SEC_PORTS,        /* struct policy_port */
-	SEC_TYPES,        /* uint16_t */
-	SEC_PATTERNS,     /* octets: labels with stars, see struct img_candidate */
-	SEC_PROFILES,     /* struct img_profile */
+	SEC_STRINGS,       /* char; zero-terminated texts; the last octet is zero */
+	SEC_RULES,         /* struct img_rule */
+	SEC_PORTS,         /* struct policy_port */
+	SEC_TYPES,         /* uint16_t */
+	SEC_PATTERNS,      /* octets: labels with stars, see struct img_candidate */
+	SEC_PROFILES,      /* struct img_profile */
 	SEC_PROFILE_RULES, /* uint32_t: rules of each profile, own and inherited */
-	SEC_NAMES,        /* octets: wire names of nodes and hosts */
-	SEC_NODES,        /* struct img_node */
-	SEC_SLOTS,        /* uint32_t: node + 1, or 0 */
-	SEC_CANDIDATES,   /* struct img_candidate */
-	SEC_WORKLOADS,    /* struct img_workload */
-	SEC_SOURCES,      /* struct prefix */
-	SEC_SINGLES,      /* uint8_t[16]: single addresses of workloads, by family */
-	SEC_SOURCE_LENS,  /* uint8_t: the prefix lengths in use, longest first */
-	SEC_SOURCE_SLOTS, /* struct img_source */
-	SEC_FEEDS,        /* struct img_feed */
-	SEC_COMBINATIONS, /* struct img_combination */
-	SEC_FEED_SLOTS,   /* uint32_t: offset in FEED_NAMES + 1, or 0 */
-	SEC_FEED_TAGS,    /* uint8_t */
-	SEC_FEED_NAMES,   /* octets: uint16_t combination, wire name */
-	SEC_HOSTS,        /* struct img_host */
-	SEC_HOST_SLOTS,   /* uint32_t: host + 1, or 0 */
-	SEC_HOST_ADDRS,   /* uint8_t[16] */
-	SEC_HOST_OF,      /* uint32_t: the host of each of HOST_ADDRS */
-	SEC_EXPIRIES,     /* uint64_t, ascending, each once */
+	SEC_NAMES,         /* octets: wire names of nodes and hosts */
+	SEC_NODES,         /* struct img_node */
+	SEC_SLOTS,         /* uint32_t: node + 1, or 0 */
+	SEC_CANDIDATES,    /* struct img_candidate */
+	SEC_WORKLOADS,     /* struct img_workload */
+	SEC_SOURCES,       /* struct prefix */
+	SEC_SINGLES,       /* uint8_t[16]: single addresses of workloads, by family */
+	SEC_SOURCE_LENS,   /* uint8_t: the prefix lengths in use, longest first */
+	SEC_SOURCE_SLOTS,  /* struct img_source */
+	SEC_FEEDS,         /* struct img_feed */
+	SEC_COMBINATIONS,  /* struct img_combination */
+	SEC_FEED_SLOTS,    /* uint32_t: offset in FEED_NAMES + 1, or 0 */
+	SEC_FEED_TAGS,     /* uint8_t */
+	SEC_FEED_NAMES,    /* octets: uint16_t combination, wire name */
+	SEC_HOSTS,         /* struct img_host */
+	SEC_HOST_SLOTS,    /* uint32_t: host + 1, or 0 */
+	SEC_HOST_ADDRS,    /* uint8_t[16] */
+	SEC_HOST_OF,       /* uint32_t: the host of each of HOST_ADDRS */
+	SEC_EXPIRIES,      /* uint64_t, ascending, each once */
 	SEC_N
 };
 
@@ -91,7 +91,7 @@ struct img_rule {
 	uint32_t profile, line, col;
 	uint32_t pattern, owner, reason, ticket; /* STRINGS */
 	uint32_t types, ports;                   /* first in TYPES, PORTS */
-	uint16_t n_types; /* 0: the default of an allow, all of a deny */
+	uint16_t n_types;                        /* 0: the default of an allow, all of a deny */
 	uint16_t n_ports;
 	uint8_t flags, follow;
 	uint16_t reserved;
@@ -100,7 +100,7 @@ struct img_rule {
 };
 
 struct img_profile {
-	uint32_t name; /* STRINGS */
+	uint32_t name;                            /* STRINGS */
 	uint32_t rules, n_rules, n_allow, n_deny; /* rules: first in PROFILE_RULES */
 	uint32_t slots, n_slots;
 	uint32_t n_workloads;
@@ -109,11 +109,11 @@ struct img_profile {
 	uint8_t observe, denied, has_final, reserved;
 };
 
-enum img_kind { /* of a pattern; also its class: more is stronger */
-	IMG_ZONE = 1,  /* the suffix and all below */
-	IMG_BELOW,     /* any labels, then n_labels given ones, then the suffix */
-	IMG_STAR,      /* n_labels given ones, some with stars, then the suffix */
-	IMG_EXACT,     /* the suffix alone */
+enum img_kind {               /* of a pattern; also its class: more is stronger */
+	        IMG_ZONE = 1, /* the suffix and all below */
+	        IMG_BELOW,    /* any labels, then n_labels given ones, then the suffix */
+	        IMG_STAR,     /* n_labels given ones, some with stars, then the suffix */
+	        IMG_EXACT,    /* the suffix alone */
 };
 
 /* The given labels are at PATTERNS[labels..], the one next to the suffix first. Each: a count of
@@ -198,7 +198,8 @@ static inline const void *img_range(const struct policy_image *image, enum img_s
 	((const type *)img_range(image, id, first, n, sizeof(type)))
 #define IMG_AT(image, id, i, type) IMG_RANGE(image, id, i, 1, type)
 
-/* A text of STRINGS; "" when the offset is outside. Terminated, for the section's last octet is 0. */
+/* A text of STRINGS; "" when the offset is outside. Terminated, for the section's last octet is 0.
+ */
 static inline const char *img_string(const struct policy_image *image, uint32_t offset)
 {
 	const char *text = IMG_AT(image, SEC_STRINGS, offset, char);

@@ -95,8 +95,8 @@ void policy_image_counts(const struct policy_image *image, struct policy_counts 
 		.profiles = (uint32_t)img_count(image, SEC_PROFILES),
 		.rules = (uint32_t)img_count(image, SEC_RULES),
 		.feeds = (uint32_t)img_count(image, SEC_FEEDS),
-		.hosts = (uint32_t)MIN(img_count(image, SEC_HOST_OF),
-		                       img_count(image, SEC_HOST_ADDRS)),
+		.hosts =
+		    (uint32_t)MIN(img_count(image, SEC_HOST_OF), img_count(image, SEC_HOST_ADDRS)),
 		.feed_names = img_head(image)->n_feed_names,
 	};
 }
@@ -131,9 +131,9 @@ int policy_image_workload(const struct policy_image *image, uint32_t workload,
 {
 	const struct img_workload *w = IMG_AT(image, SEC_WORKLOADS, workload, struct img_workload);
 	const struct img_profile *p =
-	        w ? IMG_AT(image, SEC_PROFILES, w->profile, struct img_profile) : NULL;
+	    w ? IMG_AT(image, SEC_PROFILES, w->profile, struct img_profile) : NULL;
 	const struct prefix *sources =
-	        w ? IMG_RANGE(image, SEC_SOURCES, w->sources, w->n_sources, struct prefix) : NULL;
+	    w ? IMG_RANGE(image, SEC_SOURCES, w->sources, w->n_sources, struct prefix) : NULL;
 
 	if (!p || !sources)
 		return ERR_NOENT;
@@ -178,7 +178,7 @@ size_t policy_image_profile_rules(const struct policy_image *image, uint32_t pro
 {
 	const struct img_profile *p = IMG_AT(image, SEC_PROFILES, profile, struct img_profile);
 	const uint32_t *rules =
-	        p ? IMG_RANGE(image, SEC_PROFILE_RULES, p->rules, p->n_rules, uint32_t) : NULL;
+	    p ? IMG_RANGE(image, SEC_PROFILE_RULES, p->rules, p->n_rules, uint32_t) : NULL;
 
 	*ret_rules = rules;
 	return rules ? p->n_rules : 0;

@@ -83,7 +83,8 @@ void policy_judge(const struct policy_image *image, uint32_t workload, const uin
 	}
 	opinion_form(&probe, qtype, &opinion);
 	if (opinion.final) {
-		deny(&probe, REASON_RULE, opinion.final, opinion.final_id, POLICY_NONE, ret_verdict);
+		deny(&probe, REASON_RULE, opinion.final, opinion.final_id, POLICY_NONE,
+		     ret_verdict);
 		return;
 	}
 	rule = opinion.winner;
@@ -156,7 +157,8 @@ void policy_judge_target(const struct policy_image *image, uint32_t workload,
 	own = rule && rule_is_allow(rule);
 	if (rule && !own) {
 		deny(&probe, REASON_RULE, rule,
-		     opinion.final ? opinion.final_id : opinion.winner_id, POLICY_NONE, ret_verdict);
+		     opinion.final ? opinion.final_id : opinion.winner_id, POLICY_NONE,
+		     ret_verdict);
 	} else {
 		if (entry->follow != POLICY_FOLLOW_ANY && !(own && opinion.winner_exact))
 			feed = feed_lookup(&probe, FEED_NAME);
@@ -165,22 +167,23 @@ void policy_judge_target(const struct policy_image *image, uint32_t workload,
 			return;
 		}
 		if (own && !rule_has_type(image, rule, qtype)) {
-			deny(&probe, REASON_TYPE, rule, opinion.winner_id, POLICY_NONE, ret_verdict);
+			deny(&probe, REASON_TYPE, rule, opinion.winner_id, POLICY_NONE,
+			     ret_verdict);
 		} else if (!own && crosses_inwards) {
 			/* Not for observing profiles either: this is the rebinding guard. */
 			no_verdict(REASON_NO_RULE, ret_verdict);
 			ret_verdict->denied = denied_how(&probe, NULL, REASON_NO_RULE);
 			return;
 		} else if (!own && entry->follow == POLICY_FOLLOW_NONE) {
-			deny(&probe, opinion.expired_id == POLICY_NONE ? REASON_NO_RULE
-			                                               : REASON_EXPIRED,
+			deny(&probe,
+			     opinion.expired_id == POLICY_NONE ? REASON_NO_RULE : REASON_EXPIRED,
 			     NULL, opinion.expired_id, POLICY_NONE, ret_verdict);
 		} else {
 			*ret_verdict = *entry;
 			ret_verdict->reason = own ? REASON_RULE : REASON_FOLLOW;
 			ret_verdict->feed = POLICY_NONE;
 			ret_verdict->internal =
-			        own ? (rule->flags & IMG_INTERNAL) != 0 : entry->internal;
+			    own ? (rule->flags & IMG_INTERNAL) != 0 : entry->internal;
 			if (entry->observed)
 				ret_verdict->reason = REASON_OBSERVE;
 			return;

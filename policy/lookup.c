@@ -4,6 +4,7 @@
 
 #include "format.h"
 #include "policy/judge.h"
+#include "sallyport/limits.h"
 
 uint32_t policy_workload(const struct policy_image *image, const uint8_t addr[static ADDR_LEN])
 {
@@ -102,7 +103,7 @@ size_t policy_single_sources(const struct policy_image *image, uint32_t workload
 	uint32_t first = w ? (v4 ? w->singles4 : w->singles6) : 0;
 	uint32_t n = w ? (v4 ? w->n_singles4 : w->n_singles6) : 0;
 
-	*ret_addrs = img_range(image, SEC_SINGLES, first, n, ADDR_LEN);
+	*ret_addrs = (const uint8_t(*)[ADDR_LEN])img_range(image, SEC_SINGLES, first, n, ADDR_LEN);
 	return *ret_addrs ? MIN(n, (uint32_t)LIMIT_WORKLOAD_OTHER_FAMILY) : 0;
 }
 
@@ -132,16 +133,17 @@ size_t policy_hosts(const struct policy_image *image, const uint8_t *qname, bool
 		hash = img_hash_label(hash, name + at[--n_labels]);
 	slot = img_slot(hash, n_slots);
 	for (unsigned int i = 0; i < IMG_PROBES_MAX && slots[slot] != 0; i++) {
-		const struct img_host *h = IMG_AT(image, SEC_HOSTS, slots[slot] - 1, struct img_host);
+		const struct img_host *h =
+		    IMG_AT(image, SEC_HOSTS, slots[slot] - 1, struct img_host);
 		const uint8_t *known =
-		        h ? IMG_RANGE(image, SEC_NAMES, h->name, h->name_len, uint8_t) : NULL;
+		    h ? IMG_RANGE(image, SEC_NAMES, h->name, h->name_len, uint8_t) : NULL;
 
 		if (known && h->name_len == pos + 1 && memcmp(known, name, pos + 1) == 0) {
 			uint32_t n = v4 ? h->n_addrs4 : h->n_addrs6;
 
 			*ret_exists = true;
-			*ret_addrs = img_range(image, SEC_HOST_ADDRS, v4 ? h->addrs4 : h->addrs6, n,
-			                       ADDR_LEN);
+			*ret_addrs = (const uint8_t(*)[ADDR_LEN])img_range(
+			    image, SEC_HOST_ADDRS, v4 ? h->addrs4 : h->addrs6, n, ADDR_LEN);
 			return *ret_addrs ? n : 0;
 		}
 		if (++slot == n_slots)

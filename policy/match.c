@@ -66,9 +66,9 @@ static const struct img_node *find_node(const struct probe *probe, const uint32_
 
 	for (unsigned int i = 0; i < IMG_PROBES_MAX && slots[slot] != 0; i++) {
 		const struct img_node *node =
-		        IMG_AT(image, SEC_NODES, slots[slot] - 1, struct img_node);
+		    IMG_AT(image, SEC_NODES, slots[slot] - 1, struct img_node);
 		const uint8_t *name =
-		        node ? IMG_RANGE(image, SEC_NAMES, node->name, node->name_len, uint8_t) : NULL;
+		    node ? IMG_RANGE(image, SEC_NAMES, node->name, node->name_len, uint8_t) : NULL;
 
 		if (name && node->name_len == len && memcmp(name, suffix, len) == 0)
 			return node;
@@ -82,7 +82,7 @@ bool probe_start(struct probe *probe, const struct policy_image *image,
                  const struct img_profile *profile, const uint8_t *qname, uint64_t now_s)
 {
 	const uint32_t *slots =
-	        IMG_RANGE(image, SEC_SLOTS, profile->slots, profile->n_slots, uint32_t);
+	    IMG_RANGE(image, SEC_SLOTS, profile->slots, profile->n_slots, uint32_t);
 
 	probe->image = image;
 	probe->profile = profile;
@@ -119,7 +119,7 @@ static bool label_matches(const uint8_t **p, const uint8_t *end, const uint8_t *
 		size_t piece_len;
 		const uint8_t *piece;
 
-		if (*p == end || (size_t)(end - *p) < 1 + (size_t)**p)
+		if (*p == end || (size_t)(end - *p) < 1 + (size_t) * *p)
 			return false;
 		piece_len = **p;
 		piece = *p + 1;
@@ -152,8 +152,7 @@ static bool label_matches(const uint8_t **p, const uint8_t *end, const uint8_t *
 static bool labels_match(const struct probe *probe, const struct img_candidate *c,
                          unsigned int depth, unsigned int n)
 {
-	const uint8_t *p =
-	        IMG_RANGE(probe->image, SEC_PATTERNS, c->labels, c->labels_len, uint8_t);
+	const uint8_t *p = IMG_RANGE(probe->image, SEC_PATTERNS, c->labels, c->labels_len, uint8_t);
 	const uint8_t *end;
 
 	if (!p)
@@ -167,8 +166,7 @@ static bool labels_match(const struct probe *probe, const struct img_candidate *
 	return true;
 }
 
-bool candidate_matches(const struct probe *probe, const struct img_candidate *c,
-                       unsigned int depth)
+bool candidate_matches(const struct probe *probe, const struct img_candidate *c, unsigned int depth)
 {
 	unsigned int more = probe->n_labels - depth;
 
@@ -213,9 +211,8 @@ const struct img_rule *candidate_rule(const struct probe *probe, const struct im
 const struct img_candidate *node_candidates(const struct probe *probe, const struct img_node *node,
                                             size_t *ret_n)
 {
-	const struct img_candidate *c =
-	        IMG_RANGE(probe->image, SEC_CANDIDATES, node->candidates, node->n_candidates,
-	                  struct img_candidate);
+	const struct img_candidate *c = IMG_RANGE(probe->image, SEC_CANDIDATES, node->candidates,
+	                                          node->n_candidates, struct img_candidate);
 
 	*ret_n = c ? node->n_candidates : 0;
 	return c;
@@ -317,8 +314,7 @@ void opinion_form(const struct probe *probe, uint16_t qtype, struct opinion *ret
 }
 
 /* What the feeds say of the name that is the last @depth labels. */
-static const struct img_combination *find_combination(const struct probe *probe,
-                                                      unsigned int depth)
+static const struct img_combination *find_combination(const struct probe *probe, unsigned int depth)
 {
 	const struct policy_image *image = probe->image;
 	const uint8_t *suffix = probe->name + probe->at[probe->n_labels - depth];
@@ -359,7 +355,8 @@ uint32_t feed_lookup(struct probe *probe, enum feed_scope scope)
 	if (!open || least > most)
 		return POLICY_NONE;
 	hash_to(probe, most);
-	/* Within one feed the most specific entry decides, and an exception beside a listing wins. */
+	/* Within one feed the most specific entry decides, and an exception beside a listing wins.
+	 */
 	for (unsigned int d = most + 1; d-- > least && open;) {
 		const struct img_combination *c = find_combination(probe, d);
 		bool exact = d == probe->n_labels && scope == FEED_NAME;
@@ -450,7 +447,7 @@ static bool find_cover(const struct probe *probe, struct rank *ret_cover, bool *
 bool allows_below(struct probe *probe)
 {
 	const struct img_node *self =
-	        probe->n_known == probe->n_labels + 1 ? probe->node[probe->n_labels] : NULL;
+	    probe->n_known == probe->n_labels + 1 ? probe->node[probe->n_labels] : NULL;
 	struct rank cover = { 0 };
 	bool covered, is_final;
 

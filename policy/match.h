@@ -11,8 +11,8 @@ struct probe {
 	const struct policy_image *image;
 	const struct img_profile *profile;
 	unsigned int n_labels;
-	unsigned int n_known;    /* suffixes of 0..n_known-1 labels are in the profile's table */
-	unsigned int n_hashed;   /* hash[0..n_hashed] is computed */
+	unsigned int n_known;  /* suffixes of 0..n_known-1 labels are in the profile's table */
+	unsigned int n_hashed; /* hash[0..n_hashed] is computed */
 	uint64_t now_s;
 	const struct img_node *node[NAME_MAX_LABELS + 1]; /* by number of labels of the suffix */
 	uint64_t hash[NAME_MAX_LABELS + 1];

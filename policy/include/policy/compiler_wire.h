@@ -16,8 +16,9 @@
  *   ROLE_MSG_FAILED  payload: one fault, "file:line:col: error: ..."       (any number)
  *   ROLE_MSG_IMAGE   [image]  a: 0; a memfd sealed against every change    (only without a fault)
  *
- * and exits: 0 after IMAGE, 1 after faults. Death without IMAGE (a limit was reached, a signal) means
- * that there is no image; the keeper says so. Warnings and faults come in the order of the text.
+ * and exits: 0 after IMAGE, 1 after faults. Death without IMAGE (a limit was reached, a signal)
+ * means that there is no image; the keeper says so. Warnings and faults come in the order of the
+ * text.
  */
 #pragma once
 
