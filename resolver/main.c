@@ -28,6 +28,7 @@
 
 #define WAIT_MS 250 /* also the main thread's heartbeat */
 #define MESSAGES_PER_TURN 256
+#define RETIRED_MAX 4
 #define INTAKE_LISTENERS (LIMIT_WORKERS * LIMIT_LISTENERS * 2)
 
 /* What has come since the last END. Descriptors are owned; -1: none. */
@@ -55,9 +56,11 @@ struct role_state {
 	size_t n_workers;
 	int notify_fd;
 	bool draining;
-	uint64_t seq;            /* of the newest set */
-	struct cache *old_cache; /* until every worker has set old_cache_seq */
-	uint64_t old_cache_seq;
+	uint64_t seq; /* of the newest set */
+	struct {
+		struct cache *cache; /* of zones that were; until every worker has set seq */
+		uint64_t seq;
+	} retired[RETIRED_MAX];
 	uint32_t image_version; /* loaded and not yet reported as applied; see image_owed */
 	bool image_owed;
 	uint8_t buf[LIMIT_ROLE_MESSAGE];
@@ -327,6 +330,34 @@ static void check_changeable(const struct role_state *role, const struct setting
 	}
 }
 
+/* What was learnt from other servers is not believed any more. The workers let go of it one by one,
+ * when they take the set that comes next. */
+static void retire_cache(struct role_state *role)
+{
+	for (size_t i = 0; i < RETIRED_MAX; i++) {
+		if (role->retired[i].cache)
+			continue;
+		role->retired[i].cache = role->cache;
+		role->retired[i].seq = role->seq + 1;
+		return;
+	}
+	give_up("upstreams changed faster than the workers follow", ERR_LIMIT);
+}
+
+static void free_retired(struct role_state *role)
+{
+	uint64_t applied = role->seq;
+
+	for (size_t i = 0; i < role->n_workers; i++)
+		applied = MIN(applied, worker_applied(role->workers[i]));
+	for (size_t i = 0; i < RETIRED_MAX; i++) {
+		if (!role->retired[i].cache || role->retired[i].seq > applied)
+			continue;
+		cache_free(role->retired[i].cache);
+		role->retired[i].cache = NULL;
+	}
+}
+
 static void reload(struct role_state *role)
 {
 	struct intake *intake = &role->intake;
@@ -339,19 +370,10 @@ static void reload(struct role_state *role)
 		give_up("configuration", ERR_NOMEM);
 	check_changeable(role, settings);
 	if (!settings_same_zones(role->settings, settings)) {
-		struct cache *cache =
-		    cache_new(settings->conf.cache_bytes, settings->conf.hash_key);
-
-		if (!cache)
+		retire_cache(role);
+		role->cache = cache_new(settings->conf.cache_bytes, settings->conf.hash_key);
+		if (!role->cache)
 			give_up("cache", ERR_NOMEM);
-		/* A second change before the first has reached every worker: that one waits for
-		 * the newest set, for the workers may still use any of them. */
-		if (role->old_cache)
-			cache_flush(role->old_cache, (const uint8_t *)"", true);
-		else
-			role->old_cache = role->cache;
-		role->old_cache_seq = role->seq + 1;
-		role->cache = cache;
 	} else {
 		cache_resize(role->cache, settings->conf.cache_bytes);
 	}
@@ -474,7 +496,7 @@ static void read_channel(struct role_state *role)
 
 static void report(struct role_state *role)
 {
-	bool image = role->image_owed, set = true, ended = role->n_workers > 0 || role->draining;
+	bool image = role->image_owed, ended = role->draining;
 
 	for (size_t i = 0; i < role->n_workers; i++) {
 		struct worker *worker = role->workers[i];
@@ -482,8 +504,6 @@ static void report(struct role_state *role)
 		if (atomic_load_explicit(&worker->policy_version, memory_order_acquire) !=
 		    role->image_version)
 			image = false;
-		if (worker_applied(worker) < role->old_cache_seq)
-			set = false;
 		if (!worker_ended(worker))
 			ended = false;
 	}
@@ -491,13 +511,8 @@ static void report(struct role_state *role)
 		role->image_owed = false;
 		tell_keeper(ROLE_MSG_APPLIED, role->image_version);
 	}
-	if (set && role->old_cache) {
-		cache_free(role->old_cache);
-		role->old_cache = NULL;
-	}
-	if (ended && role->draining) {
-		for (size_t i = 0; i < role->n_workers; i++)
-			worker_join(role->workers[i]);
+	free_retired(role);
+	if (ended) {
 		log_info("role", "drained");
 		_exit(0);
 	}
