@@ -49,6 +49,7 @@ enum stmt {
 	STMT_QUERY_PUT,
 	STMT_FOLD_PUT,
 	STMT_GAP_PUT,
+	STMT_GAP_EXTEND,
 	STMT_RING_PUT,
 	STMT_RING_GET,
 	STMT_SAVED_PUT,
@@ -85,6 +86,12 @@ static const char *const stmts[STMT_N] = {
 	[STMT_FOLD_PUT] = "INSERT INTO fold VALUES (?1, ?2, ?3, ?4)",
 	[STMT_GAP_PUT] = "INSERT INTO gap (from_us, until_us, cause, deny, allow, local,"
 			 " kernel_drops, note) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+	/* A lasting shortage is one row a minute, not one a second. */
+	[STMT_GAP_EXTEND] = "UPDATE gap SET until_us=max(until_us, ?2), deny=deny + ?4,"
+			    " allow=allow + ?5, local=local + ?6, kernel_drops=kernel_drops + ?7"
+			    " WHERE id=(SELECT max(id) FROM gap WHERE cause=?3) AND note=?8"
+			    " AND until_us >= ?1 - 5000000 AND from_us > ?1 - 60000000"
+			    " AND from_us <= ?1",
 	[STMT_RING_PUT] = "INSERT OR REPLACE INTO ring VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
 	[STMT_RING_GET] = "SELECT pos, lost_deny, lost_allow, lost_local, vanished_deny,"
 			  " vanished_allow, vanished_local, kernel_drops FROM ring WHERE id=?1",
@@ -922,17 +929,25 @@ int day_file_put(struct day_file *file, const struct agg_entry *entry, const cha
 
 int day_file_put_gap(struct day_file *file, enum history_gap cause, const struct agg_gap *gap)
 {
-	sqlite3_stmt *stmt = file->stmts[STMT_GAP_PUT];
+	static const enum stmt tries[] = { STMT_GAP_EXTEND, STMT_GAP_PUT };
+	int r = ERR_OK;
 
-	sqlite3_bind_int64(stmt, 1, (int64_t)gap->from_us);
-	sqlite3_bind_int64(stmt, 2, (int64_t)gap->until_us);
-	sqlite3_bind_int(stmt, 3, (int)cause);
-	sqlite3_bind_int64(stmt, 4, (int64_t)gap->lost[VERDICT_DENY]);
-	sqlite3_bind_int64(stmt, 5, (int64_t)gap->lost[VERDICT_ALLOW]);
-	sqlite3_bind_int64(stmt, 6, (int64_t)gap->lost[VERDICT_LOCAL]);
-	sqlite3_bind_int64(stmt, 7, (int64_t)gap->kernel_drops);
-	sqlite3_bind_text(stmt, 8, gap->note, -1, SQLITE_STATIC);
-	return sql_run(stmt);
+	for (size_t i = 0; r == 0 && i < ARRAY_LEN(tries); i++) {
+		sqlite3_stmt *stmt = file->stmts[tries[i]];
+
+		sqlite3_bind_int64(stmt, 1, (int64_t)gap->from_us);
+		sqlite3_bind_int64(stmt, 2, (int64_t)gap->until_us);
+		sqlite3_bind_int(stmt, 3, (int)cause);
+		sqlite3_bind_int64(stmt, 4, (int64_t)gap->lost[VERDICT_DENY]);
+		sqlite3_bind_int64(stmt, 5, (int64_t)gap->lost[VERDICT_ALLOW]);
+		sqlite3_bind_int64(stmt, 6, (int64_t)gap->lost[VERDICT_LOCAL]);
+		sqlite3_bind_int64(stmt, 7, (int64_t)gap->kernel_drops);
+		sqlite3_bind_text(stmt, 8, gap->note, -1, SQLITE_STATIC);
+		r = sql_run(stmt);
+		if (r == 0 && sqlite3_changes(file->db) > 0)
+			return ERR_OK;
+	}
+	return r;
 }
 
 int day_file_put_rings(struct day_file *file, const struct area_ring *rings, size_t n)

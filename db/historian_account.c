@@ -1,0 +1,118 @@
+/* db/historian_account.c - what is missing from the history, told as gaps.
+ *
+ * A ring's head counts every query ever offered and every one lost, by verdict; we count those
+ * read. lost and kernel_drops are simply told when they rise. What was offered, not lost and not
+ * read is either still on its way (put, not yet published: the producer is in the middle of a
+ * batch) or gone with a producer that died, so it counts only if it stays: the smallest difference
+ * within HISTORIAN_WINDOW_MS is what has vanished for good.
+ */
+#include "historian_core.h"
+
+static uint64_t counter_of(const _Atomic uint64_t *n)
+{
+	return atomic_load_explicit(n, memory_order_relaxed);
+}
+
+/* A hostile producer may count backwards; then there is nothing to tell. */
+static uint64_t rise(uint64_t now, uint64_t before)
+{
+	return now > before ? now - before : 0;
+}
+
+static uint64_t missing(const struct historian_ring *ring, const struct area_ring *known, int v)
+{
+	uint64_t offered = counter_of(&ring->ring.head->offered[v]);
+	uint64_t lost = counter_of(&ring->ring.head->lost[v]);
+
+	return rise(offered, lost + known->consumed[v]);
+}
+
+static void account_losses(struct historian *h, unsigned int i, uint64_t from_us, uint64_t now_us)
+{
+	static const uint64_t none[VERDICT_N];
+	struct historian_ring *ring = &h->rings[i];
+	struct area_ring *known = &h->area.state.rings[i];
+	uint64_t lost[VERDICT_N], drops, sum = 0;
+
+	for (int v = 0; v < VERDICT_N; v++) {
+		uint64_t now = counter_of(&ring->ring.head->lost[v]);
+
+		lost[v] = rise(now, known->lost[v]);
+		sum |= lost[v];
+		known->lost[v] = MAX(known->lost[v], now);
+	}
+	if (sum)
+		agg_gap(&h->agg, HISTORY_GAP_RING, from_us, now_us, lost, 0, NULL);
+
+	drops = rise(counter_of(&ring->ring.head->kernel_drops), known->kernel_drops);
+	if (drops)
+		agg_gap(&h->agg, HISTORY_GAP_KERNEL, from_us, now_us, none, drops, NULL);
+	known->kernel_drops += drops;
+}
+
+/* Tell what has vanished beyond what was told; @gone is how many are gone in all. */
+static void account_vanished(struct historian *h, unsigned int i, uint64_t now_us,
+                             const uint64_t gone[static VERDICT_N])
+{
+	struct historian_ring *ring = &h->rings[i];
+	struct area_ring *known = &h->area.state.rings[i];
+	uint64_t lost[VERDICT_N], sum = 0;
+
+	for (int v = 0; v < VERDICT_N; v++) {
+		lost[v] = rise(gone[v], known->vanished[v]);
+		sum |= lost[v];
+		known->vanished[v] += lost[v];
+	}
+	if (sum)
+		agg_gap(&h->agg, ring->malformed ? HISTORY_GAP_FORMAT : HISTORY_GAP_CRASH,
+		        rise(now_us, UINT64_C(1000) * HISTORIAN_WINDOW_MS), now_us, lost, 0, NULL);
+	ring->malformed = 0;
+}
+
+void historian_account(struct historian *h, uint64_t wall_us, uint64_t boot_ns)
+{
+	bool window_ends = boot_ns >= h->window_end_ns;
+	uint64_t from_us = h->accounted_us ? MIN(h->accounted_us, wall_us) : wall_us;
+
+	for (unsigned int i = 0; i < LIMIT_WORKERS; i++) {
+		struct historian_ring *ring = &h->rings[i];
+		struct area_ring *known = &h->area.state.rings[i];
+
+		if (!ring->ring.head)
+			continue;
+		account_losses(h, i, from_us, wall_us);
+		for (int v = 0; v < VERDICT_N; v++) {
+			uint64_t now = missing(ring, known, v);
+
+			ring->min_missing[v] = MIN(ring->min_missing[v], now);
+		}
+		if (!window_ends)
+			continue;
+		if (ring->adopt_counts) {
+			for (int v = 0; v < VERDICT_N; v++)
+				known->vanished[v] = ring->min_missing[v];
+			ring->adopt_counts = false;
+		}
+		account_vanished(h, i, wall_us, ring->min_missing);
+		for (int v = 0; v < VERDICT_N; v++)
+			ring->min_missing[v] = UINT64_MAX;
+	}
+	if (window_ends)
+		h->window_end_ns = boot_ns + HISTORIAN_WINDOW_MS * NS_PER_MS;
+	h->accounted_us = wall_us;
+}
+
+void historian_account_last(struct historian *h, uint64_t wall_us)
+{
+	for (unsigned int i = 0; i < LIMIT_WORKERS; i++) {
+		struct historian_ring *ring = &h->rings[i];
+		uint64_t gone[VERDICT_N];
+
+		if (!ring->ring.head || ring->adopt_counts)
+			continue;
+		account_losses(h, i, MIN(h->accounted_us, wall_us), wall_us);
+		for (int v = 0; v < VERDICT_N; v++)
+			gone[v] = missing(ring, &h->area.state.rings[i], v);
+		account_vanished(h, i, wall_us, gone);
+	}
+}

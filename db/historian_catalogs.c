@@ -1,0 +1,187 @@
+/* db/historian_catalogs.c - the names of policy versions, in memory and in the folder.
+ *
+ * A catalog arrives once, when its version is applied. Records of that version may still lie in the
+ * rings when the historian has died and come back, so the last few are kept as files.
+ */
+#include <dirent.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "historian_core.h"
+#include "sallyport/log.h"
+
+#define PREFIX "catalog-"
+#define PATH_LEN 4096
+
+static struct catalog *in_memory(struct historian *h, uint32_t version)
+{
+	for (size_t i = 0; i < h->n_catalogs; i++) {
+		if (h->catalogs[i]->version == version)
+			return h->catalogs[i];
+	}
+	return NULL;
+}
+
+/* Give the catalog to the historian; the oldest version makes room. */
+static void keep(struct historian *h, struct catalog *catalog)
+{
+	size_t oldest = 0;
+
+	if (h->n_catalogs < HISTORIAN_CATALOGS_MAX) {
+		h->catalogs[h->n_catalogs++] = catalog;
+		return;
+	}
+	for (size_t i = 1; i < h->n_catalogs; i++) {
+		if (h->catalogs[i]->version < h->catalogs[oldest]->version)
+			oldest = i;
+	}
+	catalog_free(h->catalogs[oldest]);
+	h->catalogs[oldest] = catalog;
+}
+
+void historian_free_catalogs(struct historian *h)
+{
+	for (size_t i = 0; i < h->n_catalogs; i++)
+		catalog_free(h->catalogs[i]);
+	h->n_catalogs = 0;
+}
+
+static bool path_of(const struct historian *h, uint32_t version, const char *suffix,
+                    char out[static PATH_LEN])
+{
+	return snprintf(out, PATH_LEN, "%s/" PREFIX "%" PRIu32 "%s", h->dir, version, suffix) <
+	       PATH_LEN;
+}
+
+static int write_all(int fd, const char *data, size_t len)
+{
+	while (len > 0) {
+		ssize_t n = write(fd, data, len);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return n < 0 ? -errno : ERR_NOSPC;
+		data += n;
+		len -= (size_t)n;
+	}
+	return ERR_OK;
+}
+
+static int write_file(const struct historian *h, uint32_t version, const char *text, size_t len)
+{
+	CLEANUP(fd_close) int fd = -1;
+	char path[PATH_LEN], part[PATH_LEN];
+	int r;
+
+	if (!path_of(h, version, "", path) || !path_of(h, version, ".part", part))
+		return ERR_LIMIT;
+	fd = open(part, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0)
+		return -errno;
+	r = write_all(fd, text, len);
+	if (r == 0 && rename(part, path) != 0)
+		r = -errno;
+	if (r < 0)
+		unlink(part);
+	return r;
+}
+
+/* Delete the oldest versions' files beyond HISTORIAN_CATALOG_FILES. */
+static void prune(const struct historian *h)
+{
+	uint32_t newest[HISTORIAN_CATALOG_FILES] = { 0 };
+	char path[PATH_LEN];
+	DIR *folder = opendir(h->dir);
+	struct dirent *found;
+
+	if (!folder)
+		return;
+	while ((found = readdir(folder))) {
+		uint32_t version, drop;
+		char end;
+
+		if (sscanf(found->d_name, PREFIX "%" SCNu32 "%c", &version, &end) != 1)
+			continue;
+		drop = version;
+		for (size_t i = 0; i < ARRAY_LEN(newest) && drop; i++) {
+			uint32_t swap = newest[i];
+
+			if (drop <= newest[i])
+				continue;
+			newest[i] = drop;
+			drop = swap;
+		}
+		if (drop && path_of(h, drop, "", path))
+			unlink(path);
+	}
+	closedir(folder);
+}
+
+static struct catalog *read_file(const struct historian *h, uint32_t version)
+{
+	CLEANUP(fd_close) int fd = -1;
+	CLEANUP(free) char *text = NULL;
+	struct catalog *catalog;
+	char path[PATH_LEN];
+	struct stat st;
+	size_t len = 0;
+
+	if (!path_of(h, version, "", path))
+		return NULL;
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0 || fstat(fd, &st) != 0 || st.st_size > CATALOG_BYTES_MAX)
+		return NULL;
+	text = malloc((size_t)st.st_size + 1);
+	while (text && len < (size_t)st.st_size) {
+		ssize_t n = read(fd, text + len, (size_t)st.st_size - len);
+
+		if (n <= 0)
+			return NULL;
+		len += (size_t)n;
+	}
+	if (!text || catalog_parse(text, len, &catalog) < 0)
+		return NULL;
+	if (catalog->version != version) {
+		catalog_free(catalog);
+		return NULL;
+	}
+	return catalog;
+}
+
+int historian_add_catalog(struct historian *h, const void *text, size_t len)
+{
+	CLEANUP(catalog_free) struct catalog *catalog = NULL;
+	int r;
+
+	r = catalog_parse(text, len, &catalog);
+	if (r < 0)
+		return r;
+	h->unknown_version = 0;
+	if (in_memory(h, catalog->version))
+		return ERR_OK;
+	r = write_file(h, catalog->version, text, len);
+	if (r < 0)
+		log_warning(HISTORY_TAG, "the catalog of version %u is in memory only: %s",
+		            catalog->version, err_str(r));
+	prune(h);
+	keep(h, TAKE(catalog));
+	return ERR_OK;
+}
+
+const struct catalog *historian_catalog(struct historian *h, uint32_t version)
+{
+	struct catalog *catalog = in_memory(h, version);
+
+	if (catalog || version == 0 || version == h->unknown_version)
+		return catalog;
+	catalog = read_file(h, version);
+	if (catalog)
+		keep(h, catalog);
+	else
+		h->unknown_version = version;
+	return catalog;
+}

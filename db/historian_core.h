@@ -1,0 +1,107 @@
+/* db/historian_core.h - what the historian's own sources share. */
+#pragma once
+
+#include "agg.h"
+#include "backlog.h"
+#include "catalog.h"
+#include "day_file.h"
+#include "historian.h"
+#include "sallyport/ring.h"
+
+#define HISTORY_TAG "history"
+
+enum historian_limit {
+	HISTORIAN_FILES_MAX = 6,     /* files open at once; the least used is closed */
+	HISTORIAN_CATALOGS_MAX = 16, /* policy versions whose names are in memory */
+	HISTORIAN_CATALOG_FILES = 8, /* and in the folder */
+	HISTORIAN_DAYS_BACK = 31,    /* older records are taken for the present day's */
+	HISTORIAN_WRITE_MS = 1000,   /* between two transactions of a file */
+	HISTORIAN_RETRY_MS = 5000,   /* longest time between two tries while the disk refuses */
+	HISTORIAN_CATALOG_WAIT_MS = 3000, /* for the names of a new policy version */
+	HISTORIAN_JUMP_MS = 5000,         /* the wall clock jumped if it is off by more */
+	HISTORIAN_JUMP_WAIT_S = 86400,    /* after a jump nothing is deleted for so long */
+	HISTORIAN_LATE_S = 60,            /* a day's files stay open for late records */
+	HISTORIAN_ROTATE_S = 3600,
+	HISTORIAN_WINDOW_MS = 5000,  /* a record offered and not seen for so long has vanished */
+	HISTORIAN_RETELL_MS = 10000, /* between two requests to tell answers anew */
+};
+
+struct historian_ring {
+	struct ring_consumer ring;       /* head NULL: no such worker */
+	uint64_t replay_until;           /* records before it may be in some files already */
+	bool adopt_counts;               /* its past is unknown: take its counts as they are */
+	uint64_t malformed;              /* since the last gap */
+	uint64_t min_missing[VERDICT_N]; /* the smallest difference seen in this window */
+};
+
+struct historian_file {
+	struct day_file *file; /* NULL: free */
+	uint64_t used;         /* of the historian's use count */
+};
+
+struct historian {
+	struct historian_options options;
+	char *dir;
+	struct agg agg;
+	struct area area;
+	struct historian_ring rings[LIMIT_WORKERS];
+	struct historian_file files[HISTORIAN_FILES_MAX];
+	struct catalog *catalogs[HISTORIAN_CATALOGS_MAX];
+	size_t n_catalogs;
+	uint32_t unknown_version; /* neither in memory nor in the folder, when last looked */
+	uint64_t use;
+
+	uint64_t last_wall_us, last_boot_ns; /* of the last tick; last_boot_ns 0: none yet */
+	uint64_t next_write_ns, retry_ms;    /* boot time; retry_ms 0: the last write went well */
+	uint64_t catalog_wait_ns;            /* boot time when the wait began; 0: none */
+	uint64_t window_end_ns, accounted_us;
+	uint64_t next_rotate_ns, next_finish_ns;
+	uint64_t delete_from_ns; /* boot time before which nothing is deleted by age */
+	uint64_t retell_ns;      /* boot time from when answers may be asked for again */
+	bool retell;
+	bool started;
+	uint8_t *record; /* LIMIT_RECORD_BYTES */
+};
+
+static inline void historian_count(struct historian *h, enum counter counter, uint64_t n)
+{
+	if (h->options.lane && n)
+		count_add(h->options.lane, counter, n);
+}
+static inline void historian_step(struct historian *h)
+{
+	if (h->options.on_step)
+		h->options.on_step(h->options.on_step_arg);
+}
+
+/* historian_files.c: the open files, retention. */
+enum historian_make { HISTORIAN_EXISTING, HISTORIAN_MAKE };
+/* The file of that day, opened if need be. ERR_NOENT with HISTORIAN_EXISTING when there is none.
+ * A damaged one is moved aside, a gap is noted, and with HISTORIAN_MAKE a new one is made. */
+int historian_file(struct historian *h, uint32_t day, enum day_kind kind, enum historian_make make,
+                   uint64_t id_base, struct day_file **ret_file) MUST_CHECK;
+/* An open file, or NULL. */
+struct day_file *historian_open_file(struct historian *h, uint32_t day, enum day_kind kind);
+/* It failed with @err: close it, and move it aside if it is damaged. */
+void historian_file_failed(struct historian *h, uint32_t day, enum day_kind kind, int err);
+void historian_close_files(struct historian *h, enum day_file_close how);
+/* Finish the files of days before @day that nobody writes any more. */
+void historian_finish_old(struct historian *h, uint32_t day);
+void historian_retention(struct historian *h, uint64_t wall_ns);
+
+/* historian_catalogs.c */
+/* Borrowed until the next call; NULL when nobody knows that version's names. */
+const struct catalog *historian_catalog(struct historian *h, uint32_t version);
+void historian_free_catalogs(struct historian *h);
+
+/* historian_account.c: what is missing. */
+void historian_account(struct historian *h, uint64_t wall_us, uint64_t boot_ns);
+/* The producers are gone: what was not seen by now will never be. */
+void historian_account_last(struct historian *h, uint64_t wall_us);
+
+/* historian_write.c */
+/* Write everything; what a file would not take stays in agg, and all of that in the backlog.
+ * Returns 0 or the first error. */
+int historian_write(struct historian *h, uint64_t wall_us);
+/* Save the backlog and give the rings their room back. */
+void historian_save(struct historian *h);
