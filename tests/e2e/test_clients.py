@@ -169,6 +169,34 @@ def a_stub_that_asks_a_chains_target_by_itself_is_answered():
     h.same(row["reason"], "follow")
 
 
+@h.case
+def systemd_resolved_works_as_a_stub():
+    program = os.path.join(h.ROOT, "build/unpacked/lib/systemd/systemd-resolved")
+    for path, line in (("/etc/passwd", "systemd-resolve:x:990:990::/:/usr/sbin/nologin\n"),
+                       ("/etc/group", "systemd-resolve:x:990:\n")):  # our private copies of them
+        with open(path, "a") as f:
+            f.write(line)
+    os.makedirs("/run/systemd/resolve")
+    os.chown("/run/systemd/resolve", 990, 990)
+    os.makedirs("/etc/systemd", exist_ok=True)
+    with open("/etc/systemd/resolved.conf", "w") as f:
+        f.write(f"[Resolve]\nDNS={n.DNS4}\nDomains=~.\nDNSSEC=no\nLLMNR=no\nMulticastDNS=no\n")
+    p = h.start([program], ns="app", log=h.work("resolved.log"))
+
+    def stub(name, qtype="A"):
+        with h.inside("app"):
+            return h.ask("127.0.0.53", name, qtype, timeout=2)
+    m = h.until("the stub answers", lambda: stub("chain.good.test"), 10)
+    h.same(m.addresses, ["44.128.1.3"])
+    h.same(stub("www.good.test", "AAAA").addresses, ["2a00:ffff::101"])
+    h.same(stub("four.good.test", "AAAA").status, "NOERROR", "a denied type")
+    h.same(stub("other.test").addresses, [])
+    h.resolver("app", "127.0.0.53")
+    assert "hello" in out("curl", "-sS", "--max-time", "4", "-4", "http://chain.good.test/")
+    h.resolver("app", n.DNS4)
+    h.stop(p)
+
+
 @h.after
 def end(failed):
     if failed:
