@@ -146,7 +146,7 @@ void journal_write(struct worker *worker, const struct journal_event *event)
 
 	if (!worker->ring.head) /* a worker without a ring: tests */
 		return;
-	if (event->form && event->form->n_links > 0) {
+	if (event->form && event->form->n_answer + event->form->n_authority > 0) {
 		uint64_t generation;
 
 		if (!is_told(worker, event->form, &generation))

@@ -27,11 +27,9 @@ enum query_limit {
 	QUERY_TICK_MS = 20,          /* how exactly deadlines are kept */
 	QUERY_STALE_AFTER_MS = 1800, /* RFC 8767, section 5: the client response timer */
 	QUERY_STALE_TTL_S = 30,      /* RFC 8767, section 5 */
-	QUERY_STALE_RECHECK_S = 30,  /* RFC 8767, section 5: failure recheck timer */
 	QUERY_FAILURE_S = 5,         /* RFC 9520, section 3.2: 1 s at least, 5 min at most */
 	QUERY_SWITCH_MS = 1000,      /* fwsync knows a newer policy: so long for it to come to us */
 	QUERY_OPENS = 3,             /* times that one query asks fwsync: renewals after a loss */
-	QUERY_FAILED_ROWS = 4096,    /* remembered failures of names with stale data, per worker */
 	QUERY_FOLLOW_MIN_S = 10, /* a chain of TTL 0 must still be walked by whom it was given */
 	QUERY_PREFETCHES = 64,   /* in flight, per worker */
 	QUERY_PREFETCH_MARKS = 256,
@@ -99,10 +97,7 @@ struct queries {
 	struct query_tally *tally;
 	uint64_t last_uid; /* of forms; never reused */
 	uint64_t settings_generation;
-	uv_timer_t timer; /* runs while something is in flight */
-	struct {
-		uint64_t hash, until_ns;
-	} failed[QUERY_FAILED_ROWS]; /* by hash: an upstream has just failed, stale data serve */
+	uv_timer_t timer;                          /* runs while something is in flight */
 	uint64_t prefetched[QUERY_PREFETCH_MARKS]; /* uids of forms already refreshed */
 };
 

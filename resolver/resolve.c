@@ -5,8 +5,6 @@
  * would be in the answer (the additional section is OPT only). They are judged by the guard, and
  * resolved through this same pipeline when the client asks for them.
  */
-#include <sodium/crypto_shorthash.h>
-#include <string.h>
 
 #include "prefetch.h"
 #include "query_wait.h"
@@ -15,40 +13,6 @@
 #include "sallyport/err.h"
 #include "wire.h"
 #include "worker.h"
-
-/* Names whose upstream has just failed and of which stale data is at hand: for 30 s nobody waits
- * for the upstream again (RFC 8767, section 5). Direct-mapped: a lost row costs one more try. */
-
-static uint64_t hash_of(const struct worker *worker, const uint8_t *name, uint16_t type)
-{
-	uint8_t in[NAME_MAX_WIRE + sizeof(type)];
-	size_t len = (size_t)name_wire_len(name, NAME_MAX_WIRE);
-	uint64_t hash;
-
-	memcpy(in, name, len);
-	memcpy(in + len, &type, sizeof(type));
-	crypto_shorthash((uint8_t *)&hash, in, len + sizeof(type), worker->settings->conf.hash_key);
-	return hash;
-}
-
-static void failed_set(struct worker *worker, const uint8_t *name, uint16_t type)
-{
-	uint64_t hash = hash_of(worker, name, type);
-	struct queries *queries = worker->queries;
-
-	queries->failed[hash % QUERY_FAILED_ROWS].hash = hash;
-	queries->failed[hash % QUERY_FAILED_ROWS].until_ns =
-	    worker->now_ns + QUERY_STALE_RECHECK_S * NS_PER_S;
-}
-
-static bool failed_lately(const struct worker *worker, const uint8_t *name, uint16_t type)
-{
-	uint64_t hash = hash_of(worker, name, type);
-	const struct queries *queries = worker->queries;
-
-	return queries->failed[hash % QUERY_FAILED_ROWS].hash == hash &&
-	       queries->failed[hash % QUERY_FAILED_ROWS].until_ns > worker->now_ns;
-}
 
 static enum query_step fail_limit(struct query *q, enum counter counter, const char *text)
 {
@@ -81,24 +45,19 @@ static enum query_step fall_back(struct query *q, const struct refusal *refusal)
 	return add_link(q, TAKE(q->stale), &verdict);
 }
 
-/* The upstreams gave no usable answer: nobody asks them again at once (RFC 9520). */
+/* The upstreams gave no usable answer: nobody asks them again at once (RFC 9520; for stale data RFC
+ * 8767, section 5). The cache keeps better data beside the failure. */
 static enum query_step fail_upstream(struct query *q)
 {
 	const struct refusal refusal = { RCODE_SERVFAIL, EDE_NO_REACHABLE_AUTHORITY,
 		                         REASON_UPSTREAM, "no upstream gave a usable answer" };
 	struct worker *worker = q->worker;
-	const uint8_t *name = query_pending(q);
+	struct entry *failure = entry_failure(query_pending(q), q->question.qtype, RCODE_SERVFAIL,
+	                                      worker->now_ns, QUERY_FAILURE_S);
 
-	if (q->stale) {
-		failed_set(worker, name, q->question.qtype);
-	} else if (!q->prefetch) { /* whose name has fresh data still */
-		struct entry *failure = entry_failure(name, q->question.qtype, RCODE_SERVFAIL,
-		                                      worker->now_ns, QUERY_FAILURE_S);
-
-		if (failure)
-			cache_put(worker->cache, failure, worker->now_ns, worker->lane);
-		entry_unref(failure);
-	}
+	if (failure)
+		cache_put(worker->cache, failure, worker->now_ns, worker->lane);
+	entry_unref(failure);
 	return fall_back(q, &refusal);
 }
 
@@ -278,7 +237,7 @@ static enum query_step look_up(struct query *q, const uint8_t *name, const struc
 		break;
 	case CACHE_STALE:
 		q->stale = entry;
-		if (!q->prefetch && failed_lately(worker, name, type))
+		if (!q->prefetch && cache_failed_until(worker->cache, name, type, worker->now_ns))
 			return fall_back(q, &failed);
 		break;
 	case CACHE_MISS:
