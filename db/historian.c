@@ -314,8 +314,8 @@ static void drain(struct historian *h, unsigned int i, uint64_t wall_us, uint64_
 	}
 }
 
-/* Slots that are read but not released yet, in the fullest ring, in eighths of it. */
-static uint64_t ring_eighths(const struct historian *h)
+/* How full of records that are read and not yet released the fullest ring is: 0 (none) to 8. */
+static unsigned int ring_fill(const struct historian *h)
 {
 	uint64_t most = 0;
 
@@ -327,9 +327,9 @@ static uint64_t ring_eighths(const struct historian *h)
 		uint64_t tail = atomic_load_explicit(&ring->back->tail, memory_order_relaxed);
 		uint64_t used = h->area.state.rings[i].pos - tail;
 
-		most = MAX(most, used * 8 / ring->n_slots);
+		most = MAX(most, (used * 8 + ring->n_slots - 1) / ring->n_slots);
 	}
-	return most;
+	return (unsigned int)MIN(most, UINT64_C(8));
 }
 
 static bool has_news(const struct historian *h)
@@ -397,7 +397,7 @@ static void check_day(struct historian *h, uint64_t wall_ns)
 void historian_tick(struct historian *h, uint64_t wall_ns, uint64_t boot_ns)
 {
 	uint64_t wall_us = wall_ns / 1000;
-	bool full;
+	bool due;
 
 	check_clock(h, wall_us, boot_ns);
 	for (unsigned int i = 0; i < LIMIT_WORKERS; i++) {
@@ -406,13 +406,13 @@ void historian_tick(struct historian *h, uint64_t wall_ns, uint64_t boot_ns)
 	}
 	historian_account(h, wall_us, boot_ns);
 
-	full = ring_eighths(h) >= 4 || agg_is_filling(&h->agg);
-	if (full && h->retry_ms && boot_ns < h->next_write_ns)
-		historian_save(h); /* the disk refuses: at least give the ring its room */
-	else if (full || (boot_ns >= h->next_write_ns && has_news(h) &&
-	                  (h->retry_ms || !waits_for_catalog(h, boot_ns))))
+	/* A ring that fills up is given its room by a save, which costs a copy of memory; the disk
+	 * is asked once a second, so that what is identical within it is one row. */
+	due = boot_ns >= h->next_write_ns;
+	if ((due && has_news(h) && !waits_for_catalog(h, boot_ns)) ||
+	    (agg_is_filling(&h->agg) && h->retry_ms == 0))
 		write_now(h, wall_us, boot_ns);
-	else if (boot_ns >= h->next_write_ns && ring_eighths(h) > 0)
+	else if (ring_fill(h) >= 4 || (due && ring_fill(h) > 0))
 		historian_save(h);
 	check_day(h, wall_ns);
 
@@ -457,6 +457,24 @@ int historian_stop(struct historian *h, uint64_t wall_ns, uint64_t boot_ns)
 		log_error(HISTORY_TAG, "the last records could not be written: %s", err_str(r));
 	historian_close_files(h, DAY_FILE_KEEP);
 	return r;
+}
+
+bool historian_is_quiet(const struct historian *h)
+{
+	for (unsigned int i = 0; i < LIMIT_WORKERS; i++) {
+		const struct ring_consumer *ring = &h->rings[i].ring;
+
+		if (ring->head && atomic_load_explicit(&ring->head->head, memory_order_acquire) >
+		                      h->area.state.rings[i].pos)
+			return false;
+	}
+	return true;
+}
+
+void historian_keep(struct historian *h, uint64_t allow_keep_s, uint64_t deny_keep_s)
+{
+	h->options.allow_keep_s = allow_keep_s;
+	h->options.deny_keep_s = deny_keep_s;
 }
 
 uint64_t historian_backlog(const struct historian *h)

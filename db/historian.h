@@ -60,5 +60,10 @@ void historian_rotate(struct historian *historian, uint64_t wall_ns, uint64_t bo
  * keeps it in the backlog. */
 int historian_stop(struct historian *historian, uint64_t wall_ns, uint64_t boot_ns);
 
+/* The rings hold nothing that was not read. */
+bool historian_is_quiet(const struct historian *historian);
+/* Another retention, from the next rotation on. */
+void historian_keep(struct historian *historian, uint64_t allow_keep_s, uint64_t deny_keep_s);
+
 /* Records read from the rings and not yet in the files, in slots; for status. */
 uint64_t historian_backlog(const struct historian *historian);
