@@ -1,0 +1,92 @@
+/* fwsync/book.h - the ledger with an index: which elements are open, for which reasons, until when.
+ *
+ * The rows and reasons lie in the ledger's shared memory, where the keeper reads them; everything
+ * here beside them is private and rebuilt from them at the start. Pure: no clock, no kernel.
+ *
+ *   row: (element, reason). An element lives in the kernel as long as the longest of its rows.
+ *
+ *     (free) --book_add()--> PENDING --book_confirm()--> LIVE --book_tick()--> LINGERING --> (free)
+ *                               '---book_remove()            '--book_confirm()-----'
+ *
+ * A row that has expired while no other row holds its element *lingers*: connections that began
+ * in time go on after the element's end, so a policy switch must still find why they were let in.
+ * It goes when two passes over the kernel's connections have found none of them, or when the
+ * ledger is full (the oldest first; then its connections must be cut).
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "sallyport/cleanup.h"
+#include "sallyport/ledger.h"
+
+#define BOOK_NONE UINT32_MAX
+
+struct book;
+
+/* Rebuild the index from what lies in @ledger; the memory stays the caller's. What a writer that
+ * died left half-written, or makes no sense, is dropped; @ret_dropped tells how many rows.
+ * Returns 0 or ERR_NOMEM. */
+int book_new(struct book **ret_book, const struct ledger *ledger, uint64_t now_ns,
+             uint32_t *ret_dropped) MUST_CHECK;
+void book_free(struct book *book);
+DEFINE_CLEANUP(struct book *, book_free)
+
+uint64_t book_hash(const struct book *book, const struct ledger_element *element);
+
+/* The reason of @workload for these names, made if there is none yet; BOOK_NONE when full. Unused
+ * ones are dropped by book_reason_settle(). */
+uint32_t book_reason(struct book *book, const char *workload, const uint8_t *names,
+                     uint16_t names_len, uint16_t names_cut, uint64_t wall_ns);
+void book_reason_settle(struct book *book, uint32_t reason);
+void book_reason_opened(struct book *book, uint32_t reason, uint64_t query_id,
+                        uint32_t policy_version, uint32_t rule);
+
+uint32_t book_find(const struct book *book, const struct ledger_element *element, uint32_t reason);
+/* A new row, pending. BOOK_NONE when there is no room. */
+uint32_t book_add(struct book *book, const struct ledger_element *element, uint32_t reason,
+                  uint64_t now_ns, uint64_t expires_ns);
+/* A lingering row counts as open again; book_tick() takes it back when nothing confirms it. */
+void book_revive(struct book *book, uint32_t row);
+/* The kernel holds the row's element at least until @kernel_ns (@epoch); the row expires at
+ * @expires_ns, if that is later than before. @policy_version: that judged it; 0: as before. */
+void book_confirm(struct book *book, uint32_t row, uint64_t expires_ns, uint64_t kernel_ns,
+                  uint64_t epoch, uint32_t policy_version);
+/* Forget a confirmation (lost, or not verified yet). */
+void book_doubt(struct book *book, uint32_t row);
+/* The kernel's element turned out to end at @expires_ns: the row ends there, too. */
+void book_shorten(struct book *book, uint32_t row, uint64_t expires_ns);
+void book_remove(struct book *book, uint32_t row);
+
+/* Until when does the kernel hold @element for sure (confirmed in @epoch)? 0: not known. */
+uint64_t book_kernel_until(const struct book *book, const struct ledger_element *element,
+                           uint64_t epoch);
+/* The latest end among the element's rows that are neither pending nor lingering; 0: none. */
+uint64_t book_wanted_until(const struct book *book, const struct ledger_element *element);
+/* Any row at all, lingering ones included? */
+bool book_explains(const struct book *book, const struct ledger_element *element);
+
+/* Distinct destinations that the workload of @reason has open (pending ones included). */
+uint32_t book_destinations(const struct book *book, uint32_t reason);
+
+/* Walk over all rows: true when @row is in use (@ret_row points into the ledger). */
+uint32_t book_size(const struct book *book);
+bool book_row(const struct book *book, uint32_t row, const struct ledger_row **ret_row);
+/* Did the kernel hold the row's element in @epoch? */
+bool book_row_confirmed(const struct book *book, uint32_t row, uint64_t epoch);
+/* The policy version that judged the row last; 0: it was adopted. */
+uint32_t book_row_version(const struct book *book, uint32_t row);
+enum book_state { BOOK_FREE, BOOK_PENDING, BOOK_LIVE, BOOK_LINGERING };
+enum book_state book_state(const struct book *book, uint32_t row);
+
+/* Expired rows go, or begin to linger. Call it about once a second or more often. */
+void book_tick(struct book *book, uint64_t now_ns);
+
+/* A pass over the kernel's connections: begin, tell each element seen, end. */
+void book_flow_seen(struct book *book, const struct ledger_element *element);
+void book_flows_passed(struct book *book);
+uint32_t book_lingering(const struct book *book);
+/* True once after lingering rows were sacrificed for room: their connections must be cut. */
+bool book_sacrificed(struct book *book);

@@ -1,0 +1,91 @@
+/* fwsync/firewall.h - the table, the book and the connections kept in agreement.
+ *
+ *   install     at the start: adopt the table that is there, or build it
+ *   guard       a new policy version: whom to filter, what may be opened
+ *   close       rows without a reason any more: elements removed, connections cut
+ *   news        somebody else changed the table: put it right, raise the epoch
+ *   tick        expiry, verification at a bounded rate, passes over connections
+ *
+ * Every loss and every revocation raises the epoch: what the resolver remembers as held from before
+ * is asked for again.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "sallyport/cleanup.h"
+#include "sallyport/counter.h"
+#include "sallyport/role.h"
+
+#include "book.h"
+#include "flows.h"
+#include "guard.h"
+#include "kernel.h"
+#include "monitor.h"
+#include "nl.h"
+#include "table.h"
+
+enum firewall_verify {
+	VERIFY_NONE,
+	VERIFY_ADOPT, /* what the kernel lacks is dropped from the book */
+	VERIFY_LOSS,  /* what the kernel lacks is put back */
+};
+
+struct firewall {
+	struct kernel kernel; /* first: the planner's functions find us by it */
+	struct nl nl;
+	struct fwsync_conf conf;
+	struct stats_lane *lane;
+	struct pinhole_epoch *epoch_page;
+	struct book *book;
+	struct guard guard;
+	struct table_guarded guarded; /* what the table has */
+	char (*interfaces)[GUARD_IFNAME_LEN];
+	struct flows flows;
+	struct monitor monitor;
+	enum renew_way way;
+	uint32_t table_flags;
+	bool table_lost; /* it could not be put back yet: nothing is opened meanwhile */
+	/* Elements may lie in the kernel that no row explains (the ledger is new, the table is
+	 * not). They are left to expire, but not across a policy switch. */
+	bool strangers;
+	uint32_t
+	    first_version; /* the first policy version that this process was told; 0: none yet */
+	enum firewall_verify verify;
+	uint32_t verify_next;
+	uint64_t verify_lost;
+	bool want_cut, want_look;
+	uint64_t recut_ns;     /* a second pass, for connections born while the first one ran */
+	uint64_t next_look_ns; /* when lingering rows are looked after again */
+	uint64_t next_probe_ns;
+	bool closing; /* CLOSED is owed, after the pass that runs or is wanted */
+	uint32_t closing_version;
+	uint64_t closing_removed;
+};
+
+/* Sockets and self-test; before the role confines itself. @fw holds conf, lane, epoch_page, book
+ * (NULL with --guard). Returns 0 or an error; @ret_why says for people what is missing. */
+int firewall_open(struct firewall *fw, int netlink_fd, const char **ret_why) MUST_CHECK;
+void firewall_fini(struct firewall *fw);
+
+/* Make the table be there, as conf and guard want it. */
+int firewall_install(struct firewall *fw) MUST_CHECK;
+/* --guard: only if nothing like it is there. */
+int firewall_install_guard(struct firewall *fw) MUST_CHECK;
+
+/* Take over a new guard table (@guard is taken on success) and filter whom it names. */
+int firewall_guard(struct firewall *fw, struct guard *guard) MUST_CHECK;
+
+/* Close rows; @last: no more of this list. Then firewall_closed() tells when it is done. */
+int firewall_close(struct firewall *fw, uint32_t version, const uint32_t *rows, size_t n,
+                   bool last);
+/* True once per list, when elements are gone and connections are cut. */
+bool firewall_closed(struct firewall *fw, uint32_t *ret_version, uint64_t *ret_removed);
+
+/* The monitor is readable. */
+int firewall_news(struct firewall *fw);
+/* The flows' descriptor is readable. */
+void firewall_flows(struct firewall *fw);
+/* Once a turn of the loop. Returns 0, or an error that cannot be lived with. */
+int firewall_tick(struct firewall *fw);

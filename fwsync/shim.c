@@ -1,0 +1,51 @@
+/* fwsync/shim.c - a kernel that holds, swallows or refuses; linked into sallyport-fwsync-shim only.
+ */
+#include "shim.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "sallyport/log.h"
+
+static struct {
+	int (*upsert)(struct kernel *kernel, const struct element_wish *wishes, size_t n);
+	long hold_ms;
+	int err;
+	bool swallow;
+} shim;
+
+static int upsert(struct kernel *kernel, const struct element_wish *wishes, size_t n)
+{
+	struct timespec t = { .tv_sec = shim.hold_ms / 1000,
+		              .tv_nsec = shim.hold_ms % 1000 * 1000000 };
+	int r;
+
+	if (shim.err)
+		return -shim.err;
+	r = shim.upsert(kernel, wishes, n);
+	nanosleep(&t, NULL);
+	return r;
+}
+
+void shim_install(struct kernel *kernel)
+{
+	const char *text = getenv("SALLYPORT_SHIM");
+
+	if (!text)
+		return;
+	if (strncmp(text, "hold=", 5) == 0)
+		shim.hold_ms = strtol(text + 5, NULL, 10);
+	else if (strncmp(text, "errno=", 6) == 0)
+		shim.err = (int)strtol(text + 6, NULL, 10);
+	else if (strcmp(text, "swallow") == 0)
+		shim.swallow = true;
+	shim.upsert = kernel->upsert;
+	kernel->upsert = upsert;
+	log_warning("shim", "a test shim stands between us and the kernel: %s", text);
+}
+
+bool shim_swallows(void)
+{
+	return shim.swallow;
+}

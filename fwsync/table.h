@@ -1,0 +1,46 @@
+/* fwsync/table.h - the table `inet sallyport`: its chains, rules and sets (docs/firewall.md shows
+ * it as nft prints it, and explains every rule).
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "sallyport/cleanup.h"
+#include "sallyport/role.h"
+
+#include "nl.h"
+#include "ranges.h"
+
+#define TABLE_FLAG_OWNER 2u   /* NFT_TABLE_F_OWNER, Linux 5.12 */
+#define TABLE_FLAG_PERSIST 4u /* NFT_TABLE_F_PERSIST, Linux 6.9; Debian 12's headers lack it */
+
+/* Whom the table filters: what the GUARD message changes. */
+struct table_guarded {
+	struct ranges guarded, observed;
+	const char (*interfaces)[GUARD_IFNAME_LEN]; /* borrowed; sorted, each once */
+	size_t n_interfaces;
+};
+
+enum table_state {
+	TABLE_ABSENT,
+	TABLE_OURS,    /* the chains and sets that we would make */
+	TABLE_FOREIGN, /* another shape: an older version's, another set_size, a stranger's */
+};
+/* What is there? Returns an enum table_state or -errno. @ret_flags: the table's flags. */
+int table_probe(struct nl *nl, uint32_t set_size, uint32_t *ret_flags);
+
+enum table_way {
+	TABLE_ADOPT,   /* keep the pinhole sets and counters, renew chains, rules, guarded sets */
+	TABLE_REBUILD, /* delete it, if @exists, and make it anew, in one transaction */
+};
+/* Install the table in one transaction, so that no packet sees half of it. @flags: 0, or OWNER and
+ * PERSIST. Returns 0 or -errno. */
+int table_install(struct nl *nl, const struct fwsync_conf *conf,
+                  const struct table_guarded *guarded, enum table_way way, bool exists,
+                  uint32_t flags) MUST_CHECK;
+/* Swap the contents of the guarded sets only, in one transaction. */
+int table_swap_guarded(struct nl *nl, const struct table_guarded *guarded) MUST_CHECK;
+
+/* Does this kernel know owner and persist together? Tried on a scratch table. 1, 0 or -errno. */
+int table_owner_works(struct nl *nl);
