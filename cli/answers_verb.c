@@ -113,7 +113,7 @@ int verb_top(struct cli *cli, const char *const *words, size_t n_words)
 	const char *limit_text = cli->args.values[OPT_LIMIT];
 	CLEANUP(history_free) struct history *history = NULL;
 	CLEANUP(table_free) struct table *table = NULL;
-	CLEANUP(diag_fini) struct diag diag;
+	CLEANUP(diag_fini) struct diag diag = { 0 };
 	struct history_coverage coverage = { 0 };
 	const struct top_kind *kind = NULL;
 	struct history_filter filter;
@@ -122,7 +122,6 @@ int verb_top(struct cli *cli, const char *const *words, size_t n_words)
 	int r;
 
 	(void)n_words; /* exactly one */
-	diag_init(&diag);
 	for (size_t i = 0; i < ARRAY_LEN(top_kinds); i++) {
 		if (strcmp(top_kinds[i].word, words[0]) == 0)
 			kind = &top_kinds[i];
@@ -158,7 +157,7 @@ int verb_who(struct cli *cli, const char *const *words, size_t n_words)
 {
 	CLEANUP(history_free) struct history *history = NULL;
 	CLEANUP(table_free) struct table *table = NULL;
-	CLEANUP(diag_fini) struct diag diag;
+	CLEANUP(diag_fini) struct diag diag = { 0 };
 	struct history_coverage coverage = { 0 };
 	struct history_filter filter;
 	struct answers answers;
@@ -167,7 +166,6 @@ int verb_who(struct cli *cli, const char *const *words, size_t n_words)
 	int r;
 
 	(void)n_words; /* exactly one */
-	diag_init(&diag);
 	if (filter_prefix(cli, words[0], &prefix) < 0 || cli_moment(cli, OPT_AT, 0, &at) < 0 ||
 	    filter_read(cli, &filter) < 0)
 		return CLI_FAILED;

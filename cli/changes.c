@@ -1,13 +1,11 @@
 #include "changes.h"
 
 #include <ctype.h>
-#include <libfyaml.h>
 #include <string.h>
 
 #include "sallyport/err.h"
 #include "text.h"
-
-DEFINE_CLEANUP(struct fy_document *, fy_document_destroy)
+#include "yaml.h"
 
 /* In the order in which they are shown. */
 static const char *const kinds[] = { "setting", "profile", "rule", "feed", "workload", "host" };
@@ -222,7 +220,6 @@ static int compare_entries(const void *a, const void *b)
 
 static int entries_read(const char *text, size_t len, struct entries *entries)
 {
-	static const struct fy_parse_cfg cfg = { .flags = FYPCF_QUIET };
 	CLEANUP(fy_document_destroy) struct fy_document *doc = NULL;
 	struct fy_node_pair *pair;
 	struct fy_node *root;
@@ -231,7 +228,7 @@ static int entries_read(const char *text, size_t len, struct entries *entries)
 
 	if (len == 0)
 		return ERR_OK;
-	doc = fy_document_build_from_string(&cfg, text, len);
+	doc = yaml_parse(text, len);
 	root = doc ? fy_document_root(doc) : NULL;
 	if (!root || !fy_node_is_mapping(root))
 		return ERR_MALFORMED;

@@ -7,7 +7,7 @@
 #include <sys/wait.h>
 
 #include "json.h"
-#include "policy_doc.h"
+#include "bundle.h"
 #include "request.h"
 #include "sallyport/err.h"
 #include "verbs.h"
@@ -168,7 +168,7 @@ static int check_config(const struct cli *cli)
 }
 
 /* The policy in force, if a keeper runs. */
-static int load_current(const struct cli *cli, struct policy_doc *doc, bool *ret_found)
+static int load_current(const struct cli *cli, struct bundle *bundle, bool *ret_found)
 {
 	const char *const ask[] = { "status" };
 	const struct request request = { .words = ask, .n_words = 1, .quiet = true };
@@ -183,29 +183,27 @@ static int load_current(const struct cli *cli, struct policy_doc *doc, bool *ret
 		return CLI_YES;
 	}
 	if (status != CLI_FAILED)
-		status = policy_doc_fetch(cli, "current", false, doc);
+		status = bundle_fetch(cli, "current", false, bundle);
 	*ret_found = status == CLI_YES;
 	return status;
 }
 
 static int check_policy(const struct cli *cli, const char *file)
 {
-	CLEANUP(policy_doc_fini) struct policy_doc doc;
-	CLEANUP(diag_fini) struct diag diag;
+	CLEANUP(bundle_fini) struct bundle bundle = BUNDLE_INIT;
+	CLEANUP(diag_fini) struct diag diag = { 0 };
 	bool found = true;
 	int status;
 
-	policy_doc_init(&doc);
-	diag_init(&diag);
-	status = file ? policy_doc_open(cli, file, &doc, &diag) : load_current(cli, &doc, &found);
+	status = file ? bundle_open(cli, file, &bundle, &diag) : load_current(cli, &bundle, &found);
 	if (!found)
 		return status;
 	if (status == CLI_YES)
-		status = policy_doc_check(cli, &doc, &diag);
+		status = bundle_check(cli, &bundle, &diag);
 	if (put_diag(cli, &diag) != CLI_YES)
 		return CLI_FAILED;
 	if (status == CLI_YES)
-		cli_note(cli, "%s: no faults", doc.label);
+		cli_note(cli, "%s: no faults", bundle.label);
 	return status;
 }
 

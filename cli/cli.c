@@ -10,6 +10,7 @@
 #include "text.h"
 #include "verbs.h"
 
+PRINTF_LIKE(3, 0)
 static void put_tagged(const struct cli *cli, const char *tag, const char *fmt, va_list args)
 {
 	CLEANUP(free) char *text = NULL;
@@ -184,14 +185,13 @@ static int run_verb(struct cli *cli, const struct verb *verb, size_t n_taken)
 	char *title =
 	    text_format("%s%s%s", verb->group, verb->name ? " " : "", verb->name ? verb->name : "");
 	CLEANUP(free) char *complaint = NULL;
-	CLEANUP(diag_fini) struct diag diag;
+	CLEANUP(diag_fini) struct diag diag = { 0 };
 	const char *const *words = cli->args.words + n_taken;
 	size_t n_words = cli->args.n_words - n_taken;
 	size_t len;
 	FILE *text;
 	int r;
 
-	diag_init(&diag);
 	if (args_has(&cli->args, OPT_HELP)) {
 		verbs_help_one(cli->out, verb);
 		return CLI_YES;

@@ -116,11 +116,10 @@ int filter_read(const struct cli *cli, struct history_filter *ret_filter)
 struct history *filter_open_history(const struct cli *cli)
 {
 	CLEANUP(free) char *dir = text_format("%s/history", cli->settings.state_dir);
-	CLEANUP(diag_fini) struct diag diag;
+	CLEANUP(diag_fini) struct diag diag = { 0 };
 	struct history *history = NULL;
 	int r;
 
-	diag_init(&diag);
 	if (!dir) {
 		cli_nomem(cli);
 		return NULL;

@@ -39,14 +39,13 @@ static void put_gap(const struct cli *cli, struct table *table, const json_t *ob
 	const char *note = json_text(object, "note");
 	char from[CLI_TIME_LEN], until[CLI_TIME_LEN];
 	CLEANUP(free)
-	char *line =
-	    text_format("%s  GAP until %s (%s): missing %" PRId64 " allowed, %" PRId64
-	                " denied, %" PRId64 " local; %" PRId64 " dropped by the kernel%s%s",
-	                cli_time_text(cli, json_text(object, "time"), from),
-	                cli_time_text(cli, json_text(object, "last"), until),
-	                json_text(object, "gap"), json_number(lost, "allow"),
-	                json_number(lost, "deny"), json_number(lost, "local"),
-	                json_number(object, "kernel_drops"), note[0] ? "; " : "", note);
+	char *line = text_format(
+	    "%s  GAP until %s (%s): missing %" PRId64 " allowed, %" PRId64 " denied, %" PRId64
+	    " local; %" PRId64 " dropped by the kernel%s%s",
+	    cli_time_text(cli, json_text(object, "time"), from),
+	    cli_time_text(cli, json_text(object, "last"), until), json_text(object, "gap"),
+	    json_number(lost, "allow"), json_number(lost, "deny"), json_number(lost, "local"),
+	    json_number(object, "kernel_drops"), note[0] ? "; " : "", note);
 
 	table_line(table, COLOR_YELLOW, line ? line : "GAP");
 }
@@ -230,12 +229,11 @@ static int follow(const struct cli *cli, struct history *history,
 {
 	const struct timespec pause = { .tv_nsec = POLL_MS * 1000000L };
 	CLEANUP(history_iter_free) struct history_iter *iter = NULL;
-	CLEANUP(diag_fini) struct diag diag;
+	CLEANUP(diag_fini) struct diag diag = { 0 };
 	const struct history_row *row;
 	uint64_t n = 0;
 	int r;
 
-	diag_init(&diag);
 	r = history_follow(history, filter, &iter, &diag);
 	cli_diag(cli, &diag);
 	while (r >= 0) {
@@ -262,12 +260,11 @@ static int list(const struct cli *cli, struct history *history, const struct his
                 struct table *table, bool defaulted)
 {
 	CLEANUP(history_iter_free) struct history_iter *iter = NULL;
-	CLEANUP(diag_fini) struct diag diag;
+	CLEANUP(diag_fini) struct diag diag = { 0 };
 	struct history_coverage coverage;
 	uint64_t n = 0;
 	int r;
 
-	diag_init(&diag);
 	r = history_query(history, filter, &iter, &diag);
 	cli_diag(cli, &diag);
 	if (r < 0)

@@ -112,8 +112,8 @@ static void pinhole_row(const struct cli *cli, struct table *table, const json_t
 		           json_number(object, "port"));
 	else
 		table_putf(table, "%s", json_text(object, "proto"));
-	table_put(table, COLOR_NONE, TEXT_NAME, age);
-	table_put(table, COLOR_NONE, TEXT_NAME, left);
+	table_put(table, COLOR_NONE, TEXT_PROSE, age);
+	table_put(table, COLOR_NONE, TEXT_PROSE, left);
 	table_putf(table, "%s%s%s", json_text(object, "name"), json_array_size(chain) ? " > " : "",
 	           links ? links : "");
 	table_put(table, COLOR_NONE, TEXT_PROSE, rule);

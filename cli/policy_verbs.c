@@ -4,7 +4,7 @@
 
 #include "changes.h"
 #include "json.h"
-#include "policy_doc.h"
+#include "bundle.h"
 #include "request.h"
 #include "sallyport/control.h"
 #include "sallyport/err.h"
@@ -45,8 +45,7 @@ static void print_change(const struct cli *cli, const struct change *change)
 }
 
 /* A feed of the same name with other content. */
-static int feed_changes(const struct policy_doc *old, const struct policy_doc *new,
-                        struct changes *changes)
+static int feed_changes(const struct bundle *old, const struct bundle *new, struct changes *changes)
 {
 	struct change *items =
 	    realloc(changes->items, (changes->n + new->n_feeds + 1) * sizeof(*items));
@@ -56,7 +55,7 @@ static int feed_changes(const struct policy_doc *old, const struct policy_doc *n
 	changes->items = items;
 	for (size_t i = 0; i < old->n_feeds; i++) {
 		for (size_t j = 0; j < new->n_feeds; j++) {
-			const struct policy_doc_feed *a = &old->feeds[i], *b = &new->feeds[j];
+			const struct bundle_feed *a = &old->feeds[i], *b = &new->feeds[j];
 			struct change *change = &changes->items[changes->n];
 
 			if (strcmp(a->name, b->name) != 0 || strcmp(a->sha256, b->sha256) == 0)
@@ -77,8 +76,8 @@ static int feed_changes(const struct policy_doc *old, const struct policy_doc *n
 	return ERR_OK;
 }
 
-static int find_changes(const struct cli *cli, const struct policy_doc *old,
-                        const struct policy_doc *new, struct changes *changes)
+static int find_changes(const struct cli *cli, const struct bundle *old, const struct bundle *new,
+                        struct changes *changes)
 {
 	int r = changes_find(old->text.data, old->text.len, new->text.data, new->text.len, changes);
 
@@ -141,43 +140,41 @@ static int on_applied(json_t *object, void *arg)
 	return json_line(cli->out, object);
 }
 
-static int send_policy(const struct cli *cli, const struct policy_doc *doc,
+static int send_policy(const struct cli *cli, const struct bundle *bundle,
                        const struct changes *changes)
 {
 	const char *comment = cli->args.values[OPT_COMMENT];
-	const char *words[3 + LIMIT_FEEDS] = { "policy-apply", doc->label, comment ? comment : "" };
+	const char *words[3 + LIMIT_FEEDS] = { "policy-apply", bundle->label,
+		                               comment ? comment : "" };
 	struct applied applied = { cli, changes };
-	int fds[CONTROL_FDS_MAX] = { doc->fd };
+	int fds[CONTROL_FDS_MAX] = { bundle->fd };
 	struct request request = { .words = words, .fds = fds, .timeout_s = APPLY_TIMEOUT_S };
 
-	if (doc->n_feeds > LIMIT_FEEDS)
-		return cli_fail(cli, "%s has %zu feeds; at most %d are possible", doc->label,
-		                doc->n_feeds, (int)LIMIT_FEEDS);
-	for (size_t i = 0; i < doc->n_feeds; i++) {
-		words[3 + i] = doc->feeds[i].name;
-		fds[1 + i] = doc->feeds[i].fd;
+	if (bundle->n_feeds > LIMIT_FEEDS)
+		return cli_fail(cli, "%s has %zu feeds; at most %d are possible", bundle->label,
+		                bundle->n_feeds, (int)LIMIT_FEEDS);
+	for (size_t i = 0; i < bundle->n_feeds; i++) {
+		words[3 + i] = bundle->feeds[i].name;
+		fds[1 + i] = bundle->feeds[i].fd;
 	}
-	request.n_words = 3 + doc->n_feeds;
-	request.n_fds = 1 + doc->n_feeds;
+	request.n_words = 3 + bundle->n_feeds;
+	request.n_fds = 1 + bundle->n_feeds;
 	return request_run(cli, &request, on_applied, &applied, NULL);
 }
 
 int verb_policy_apply(struct cli *cli, const char *const *words, size_t n_words)
 {
-	CLEANUP(policy_doc_fini) struct policy_doc doc;
-	CLEANUP(policy_doc_fini) struct policy_doc current;
+	CLEANUP(bundle_fini) struct bundle bundle = BUNDLE_INIT;
+	CLEANUP(bundle_fini) struct bundle current = BUNDLE_INIT;
 	CLEANUP(changes_fini) struct changes changes = { 0 };
-	CLEANUP(diag_fini) struct diag diag;
+	CLEANUP(diag_fini) struct diag diag = { 0 };
 	bool dry = args_has(&cli->args, OPT_DRY_RUN);
 	int status;
 
 	(void)n_words; /* exactly one */
-	policy_doc_init(&doc);
-	policy_doc_init(&current);
-	diag_init(&diag);
-	status = policy_doc_open(cli, words[0], &doc, &diag);
+	status = bundle_open(cli, words[0], &bundle, &diag);
 	if (status == CLI_YES)
-		status = policy_doc_check(cli, &doc, &diag);
+		status = bundle_check(cli, &bundle, &diag);
 	if (status != CLI_YES || dry) /* otherwise the keeper says the same warnings */
 		cli_diag(cli, &diag);
 	if (status == CLI_NO)
@@ -186,29 +183,28 @@ int verb_policy_apply(struct cli *cli, const char *const *words, size_t n_words)
 	if (status != CLI_YES)
 		return status;
 	/* Without a policy in force, everything in this one is new. */
-	if (policy_doc_fetch(cli, "current", true, &current) != CLI_YES)
-		policy_doc_fini(&current);
-	status = find_changes(cli, &current, &doc, &changes);
+	if (bundle_fetch(cli, "current", true, &current) != CLI_YES)
+		bundle_fini(&current);
+	status = find_changes(cli, &current, &bundle, &changes);
 	if (status != CLI_YES)
 		return status;
 	if (!dry)
-		return send_policy(cli, &doc, &changes);
+		return send_policy(cli, &bundle, &changes);
 	if (changes.n == 0)
 		cli_note(cli, "%s does not differ from the policy in force", words[0]);
 	return print_changes(cli, &changes);
 }
 
-static int load_either(const struct cli *cli, const char *which, struct policy_doc *doc)
+static int load_either(const struct cli *cli, const char *which, struct bundle *bundle)
 {
-	CLEANUP(diag_fini) struct diag diag;
+	CLEANUP(diag_fini) struct diag diag = { 0 };
 	int status;
 
-	if (policy_doc_is_version(which)) {
-		status = policy_doc_fetch(cli, which, false, doc);
+	if (bundle_is_version(which)) {
+		status = bundle_fetch(cli, which, false, bundle);
 		return status == CLI_YES ? CLI_YES : CLI_FAILED;
 	}
-	diag_init(&diag);
-	status = policy_doc_open(cli, which, doc, &diag);
+	status = bundle_open(cli, which, bundle, &diag);
 	cli_diag(cli, &diag);
 	return status; /* a text with faults can be compared, too */
 }
@@ -239,14 +235,12 @@ static int print_diff_json(const struct cli *cli, const struct textdiff_text *ol
 
 int verb_policy_diff(struct cli *cli, const char *const *words, size_t n_words)
 {
-	CLEANUP(policy_doc_fini) struct policy_doc old;
-	CLEANUP(policy_doc_fini) struct policy_doc new;
+	CLEANUP(bundle_fini) struct bundle old = BUNDLE_INIT;
+	CLEANUP(bundle_fini) struct bundle new = BUNDLE_INIT;
 	CLEANUP(changes_fini) struct changes changes = { 0 };
 	struct textdiff_text old_text, new_text;
 	int status, differs;
 
-	policy_doc_init(&old);
-	policy_doc_init(&new);
 	status = load_either(cli, n_words > 1 ? words[0] : "current", &old);
 	if (status == CLI_YES)
 		status = load_either(cli, words[n_words - 1], &new);
@@ -275,6 +269,8 @@ static int on_shown(json_t *object, void *arg)
 	const json_t *feeds = json_object_get(object, "feeds");
 	char time[CLI_TIME_LEN];
 
+	if (!json_is_string(text))
+		return ERR_MALFORMED;
 	if (cli->json)
 		return json_line(cli->out, object);
 	cli_note(cli, "version %" PRId64 ", applied %s by %s from %s%s%s",
@@ -303,7 +299,7 @@ int verb_policy_show(struct cli *cli, const char *const *words, size_t n_words)
 {
 	const char *const ask[] = { "policy-show", n_words > 0 ? words[0] : "current" };
 
-	if (!policy_doc_is_version(ask[1]))
+	if (!bundle_is_version(ask[1]))
 		return cli_fail(cli, "'%s' is no version; `sallyport policy versions` lists them",
 		                ask[1]);
 	return request_words(cli, on_shown, cli, ask, ARRAY_LEN(ask));
@@ -315,21 +311,19 @@ int verb_policy_rollback(struct cli *cli, const char *const *words, size_t n_wor
 	const struct request request = { .words = ask,
 		                         .n_words = ARRAY_LEN(ask),
 		                         .timeout_s = APPLY_TIMEOUT_S };
-	CLEANUP(policy_doc_fini) struct policy_doc current;
-	CLEANUP(policy_doc_fini) struct policy_doc old;
+	CLEANUP(bundle_fini) struct bundle current = BUNDLE_INIT;
+	CLEANUP(bundle_fini) struct bundle old = BUNDLE_INIT;
 	CLEANUP(changes_fini) struct changes changes = { 0 };
 	struct applied applied = { cli, &changes };
 	int status;
 
 	(void)n_words; /* exactly one */
-	policy_doc_init(&current);
-	policy_doc_init(&old);
-	if (!policy_doc_is_version(words[0]))
+	if (!bundle_is_version(words[0]))
 		return cli_fail(cli, "'%s' is no version; `sallyport policy versions` lists them",
 		                words[0]);
-	status = policy_doc_fetch(cli, words[0], false, &old);
+	status = bundle_fetch(cli, words[0], false, &old);
 	if (status == CLI_YES)
-		status = policy_doc_fetch(cli, "current", false, &current);
+		status = bundle_fetch(cli, "current", false, &current);
 	if (status == CLI_YES)
 		status = find_changes(cli, &current, &old, &changes);
 	return status == CLI_YES ? request_run(cli, &request, on_applied, &applied, NULL)

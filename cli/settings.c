@@ -1,14 +1,12 @@
 #include "settings.h"
 
 #include <errno.h>
-#include <libfyaml.h>
 #include <string.h>
 
 #include "file.h"
 #include "sallyport/err.h"
 #include "sallyport/limits.h"
-
-DEFINE_CLEANUP(struct fy_document *, fy_document_destroy)
+#include "yaml.h"
 
 void settings_fini(struct settings *settings)
 {
@@ -19,10 +17,10 @@ void settings_fini(struct settings *settings)
 }
 
 /* Put the directory under @key into *ret_dir, or @fallback when the file does not name it. */
-static int read_dir(struct fy_document *doc, const char *file, const char *key,
-                    const char *fallback, char **ret_dir, struct diag *diag)
+static int read_dir(struct fy_node *root, const char *file, const char *key, const char *fallback,
+                    char **ret_dir, struct diag *diag)
 {
-	struct fy_node *node = fy_node_mapping_lookup_by_string(fy_document_root(doc), key, FY_NT);
+	struct fy_node *node = root ? fy_node_mapping_lookup_by_string(root, key, FY_NT) : NULL;
 	const char *dir = fallback;
 	size_t len = strlen(fallback);
 
@@ -41,9 +39,8 @@ static int read_dir(struct fy_document *doc, const char *file, const char *key,
 static int read_doc(struct settings *settings, const char *file, const struct file_text *text,
                     struct diag *diag)
 {
-	static const struct fy_parse_cfg cfg = { .flags = FYPCF_QUIET };
 	CLEANUP(fy_document_destroy)
-	struct fy_document *doc = fy_document_build_from_string(&cfg, text->data, text->len);
+	struct fy_document *doc = yaml_parse(text->data, text->len);
 	struct fy_node *root = doc ? fy_document_root(doc) : NULL;
 	int r;
 
@@ -52,10 +49,10 @@ static int read_doc(struct settings *settings, const char *file, const struct fi
 		         "not a YAML mapping; `sallyport check -c FILE` says where it breaks");
 		return ERR_CONFIG;
 	}
-	r = read_dir(doc, file, "state_dir", SETTINGS_STATE_DIR, &settings->state_dir, diag);
+	r = read_dir(root, file, "state_dir", SETTINGS_STATE_DIR, &settings->state_dir, diag);
 	if (r < 0)
 		return r;
-	return read_dir(doc, file, "run_dir", SETTINGS_RUN_DIR, &settings->run_dir, diag);
+	return read_dir(root, file, "run_dir", SETTINGS_RUN_DIR, &settings->run_dir, diag);
 }
 
 static int use_defaults(struct settings *settings)
