@@ -1,5 +1,5 @@
-/* resolver/special.c - the table of special-use names. */
-#include "special.h"
+/* include/lib/special.c - the table of special-use names. */
+#include "sallyport/special.h"
 
 #include <stdbool.h>
 #include <stddef.h>
