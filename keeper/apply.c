@@ -256,7 +256,7 @@ static int accept_image(struct apply *a, int image_fd)
 		keep_line(a, "error: the policy store cannot be read");
 		return ERR_STORE;
 	}
-	r = edition_new(image_fd, version, a->texts.file, &a->spec.config->fwsync, &edition);
+	r = edition_new(image_fd, version, a->texts.file, a->spec.config, &edition);
 	if (r < 0) {
 		snprintf(line, sizeof(line), "error: the compiled policy is not usable: %s",
 		         err_str(r));

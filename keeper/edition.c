@@ -35,11 +35,11 @@ int edition_map(int fd, uint32_t version, struct policy_image *ret_image)
 	return r;
 }
 
-static int seal_guard(const struct policy_image *image, const struct fwsync_conf *conf)
+static int seal_guard(const struct policy_image *image, const struct config *config)
 {
 	CLEANUP(free) void *data = NULL;
 	size_t len;
-	int r = guard_build(image, conf, &data, &len);
+	int r = guard_build(image, &config->fwsync, &config->resolver, &data, &len);
 
 	return r < 0 ? r : shm_create_sealed("sallyport-guard", data, len);
 }
@@ -53,7 +53,7 @@ static int seal_catalog(const struct policy_image *image, const char *file)
 	return r < 0 ? r : shm_create_sealed("sallyport-catalog", text, len);
 }
 
-int edition_new(int image_fd, uint32_t version, const char *file, const struct fwsync_conf *conf,
+int edition_new(int image_fd, uint32_t version, const char *file, const struct config *config,
                 struct edition **ret_edition)
 {
 	CLEANUP(edition_unref) struct edition *e = calloc(1, sizeof(*e));
@@ -71,7 +71,7 @@ int edition_new(int image_fd, uint32_t version, const char *file, const struct f
 	r = edition_map(image_fd, version, &e->image);
 	if (r < 0)
 		return r;
-	e->guard_fd = seal_guard(&e->image, conf);
+	e->guard_fd = seal_guard(&e->image, config);
 	if (e->guard_fd < 0)
 		return e->guard_fd;
 	e->catalog_fd = seal_catalog(&e->image, file);
@@ -81,23 +81,23 @@ int edition_new(int image_fd, uint32_t version, const char *file, const struct f
 	return ERR_OK;
 }
 
-int edition_none(const struct fwsync_conf *conf, struct edition **ret_edition)
+int edition_none(const struct config *config, struct edition **ret_edition)
 {
 	CLEANUP(edition_unref) struct edition *e = calloc(1, sizeof(*e));
 
 	if (!e)
 		return ERR_NOMEM;
 	*e = (struct edition){ .refs = 1, .image_fd = -1, .catalog_fd = -1 };
-	e->guard_fd = seal_guard(NULL, conf);
+	e->guard_fd = seal_guard(NULL, config);
 	if (e->guard_fd < 0)
 		return e->guard_fd;
 	*ret_edition = TAKE(e);
 	return ERR_OK;
 }
 
-int edition_renew_guard(struct edition *e, const struct fwsync_conf *conf)
+int edition_renew_guard(struct edition *e, const struct config *config)
 {
-	int fd = seal_guard(e->image.data ? &e->image : NULL, conf);
+	int fd = seal_guard(e->image.data ? &e->image : NULL, config);
 
 	if (fd < 0)
 		return fd;

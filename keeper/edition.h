@@ -20,12 +20,12 @@ struct edition {
 /* Check, map and take over a compiled image: @image_fd is owned from here on, whatever is returned.
  * Returns 0 with one reference, ERR_DAMAGED (not sealed, or not an image), ERR_LIMIT or ERR_NOMEM.
  */
-int edition_new(int image_fd, uint32_t version, const char *file, const struct fwsync_conf *conf,
+int edition_new(int image_fd, uint32_t version, const char *file, const struct config *config,
                 struct edition **ret_edition) MUST_CHECK;
 /* The edition before there is any policy. */
-int edition_none(const struct fwsync_conf *conf, struct edition **ret_edition) MUST_CHECK;
+int edition_none(const struct config *config, struct edition **ret_edition) MUST_CHECK;
 /* The guard table anew, after the configuration has changed. */
-int edition_renew_guard(struct edition *edition, const struct fwsync_conf *conf) MUST_CHECK;
+int edition_renew_guard(struct edition *edition, const struct config *config) MUST_CHECK;
 struct edition *edition_ref(struct edition *edition);
 void edition_unref(struct edition *edition); /* NULL is fine */
 DEFINE_CLEANUP(struct edition *, edition_unref)

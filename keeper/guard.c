@@ -6,7 +6,9 @@
 #include <string.h>
 
 #include "policy/judge.h"
+#include "sallyport/clock.h"
 #include "sallyport/err.h"
+#include "sallyport/name.h"
 #include "sallyport/pinhole.h"
 
 /* Not globally reachable, usable inside (IANA special-purpose address registries, RFC 6890 and its
@@ -224,11 +226,12 @@ static int add_union(struct array *out, const struct port_union *u)
 
 struct profile_part { /* shared by the workloads of one profile */
 	struct guard_section ports;
-	bool internal;
+	bool internal, zones_asked;
 };
 
 struct builder {
 	const struct policy_image *image;
+	const struct resolver_conf *zones;
 	struct array workloads, sources, ports, internals, guarded, observed, interfaces;
 	uint32_t n_hosts; /* entries of internals that are hosts; the list follows */
 };
@@ -323,6 +326,44 @@ static int add_workload(struct builder *b, uint32_t i, const struct policy_workl
 	return array_add(&b->workloads, &out);
 }
 
+#define TYPE_A 1
+#define TYPE_AAAA 28
+
+/* Could the workload be allowed a name in an internal zone, whose answers may carry any address?
+ * Asked of the zone itself, of what lies below, and of a name in it that no rule can know: only a
+ * rule for everything there allows that one. */
+static bool reaches_internal_zone(const struct builder *b, uint32_t workload, uint64_t now_s)
+{
+	static const uint16_t types[] = { TYPE_A, TYPE_AAAA };
+	static const uint8_t label[] = { 9, 's', 'a', 'l', 'l', 'y', 'p', 'o', 'r', 't' };
+
+	for (uint32_t i = 0; i < MIN(b->zones->n_zones, (uint32_t)LIMIT_ZONES); i++) {
+		const struct conf_zone *zone = &b->zones->zones[i];
+		int len = name_wire_len(zone->name, sizeof(zone->name));
+		uint8_t probe[sizeof(label) + NAME_MAX_WIRE];
+
+		if (!zone->internal || len < 0)
+			continue;
+		if (policy_allows_below(b->image, workload, zone->name))
+			return true;
+		memcpy(probe, label, sizeof(label));
+		memcpy(probe + sizeof(label), zone->name, (size_t)len);
+		for (size_t t = 0; t < ARRAY_LEN(types); t++) {
+			struct verdict verdict;
+
+			policy_judge(b->image, workload, zone->name, types[t], now_s, &verdict);
+			if (verdict.kind == VERDICT_ALLOW)
+				return true;
+			if (sizeof(label) + (size_t)len > NAME_MAX_WIRE)
+				continue;
+			policy_judge(b->image, workload, probe, types[t], now_s, &verdict);
+			if (verdict.kind == VERDICT_ALLOW)
+				return true;
+		}
+	}
+	return false;
+}
+
 static int add_policy(struct builder *b)
 {
 	CLEANUP(free) struct profile_part *parts = NULL;
@@ -343,6 +384,11 @@ static int add_policy(struct builder *b)
 
 		if (policy_image_workload(b->image, i, &w) < 0 || w.profile_id >= counts.profiles)
 			return ERR_DAMAGED;
+		if (!parts[w.profile_id].zones_asked) { /* the same for all of a profile */
+			parts[w.profile_id].zones_asked = true;
+			parts[w.profile_id].internal |=
+			    reaches_internal_zone(b, i, clock_wall_ns() / NS_PER_S);
+		}
 		r = add_workload(b, i, &w, &parts[w.profile_id]);
 	}
 	return r;
@@ -407,12 +453,13 @@ static int lay_out(const struct builder *b, void **ret_data, size_t *ret_len)
 	return ERR_OK;
 }
 
-int guard_build(const struct policy_image *image, const struct fwsync_conf *conf, void **ret_data,
-                size_t *ret_len)
+int guard_build(const struct policy_image *image, const struct fwsync_conf *conf,
+                const struct resolver_conf *zones, void **ret_data, size_t *ret_len)
 {
 	CLEANUP(builder_fini)
 	struct builder b = {
 		.image = image,
+		.zones = zones,
 		.workloads.entry = sizeof(struct guard_workload),
 		.sources.entry = sizeof(struct guard_prefix),
 		.ports.entry = sizeof(struct guard_ports),

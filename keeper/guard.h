@@ -18,8 +18,8 @@
 
 /* Build a table of @image (NULL: no policy, nothing may be opened). The caller frees *ret_data.
  * Returns 0, ERR_LIMIT or ERR_NOMEM. */
-int guard_build(const struct policy_image *image, const struct fwsync_conf *conf, void **ret_data,
-                size_t *ret_len) MUST_CHECK;
+int guard_build(const struct policy_image *image, const struct fwsync_conf *conf,
+                const struct resolver_conf *zones, void **ret_data, size_t *ret_len) MUST_CHECK;
 
 /* Not globally reachable by the special-purpose registries but usable inside; also when it is an
  * IPv4 address of that kind inside NAT64, 6to4 or Teredo. */

@@ -1,5 +1,128 @@
-/* Not written yet. */
-int main(void)
+/* keeper/main.c - sallyportd -c FILE [--check|--guard] */
+#include <fcntl.h>
+#include <getopt.h>
+#include <signal.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "config.h"
+#include "keeper.h"
+#include "listeners.h"
+#include "sallyport/log.h"
+#include "state.h"
+
+static const char usage[] =
+    "usage: sallyportd [-c FILE] [--check | --guard]\n"
+    "\n"
+    "  -c, --config FILE  the configuration (default: " CONFIG_FILE_DEFAULT ")\n"
+    "      --check        check it, print every fault, and end: 0 fine, 1 faults\n"
+    "      --guard        install the closed firewall table and end\n"
+    "      --version      print the version\n"
+    "  -h, --help         print this\n";
+
+enum mode { MODE_RUN, MODE_CHECK, MODE_GUARD };
+
+/* A program that was started without standard descriptors would give their numbers to sockets. */
+static void fill_standard(void)
 {
-	return 2;
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDWR);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd > STDERR_FILENO)
+		close(fd);
+}
+
+/* What a start would meet besides the file's own faults: ports that are taken. */
+static void check_world(const struct config *config, struct diag *diag)
+{
+	CLEANUP(listeners_free) struct listeners *listeners = NULL;
+
+	state_check(config, diag);
+	/* Its faults are in the diag. A running Sallyport holds its ports rightly. */
+	if (access(config->run_dir, X_OK) != 0 || geteuid() != 0)
+		return;
+	char path[CONFIG_PATH_MAX + 16];
+
+	snprintf(path, sizeof(path), "%s/control.sock", config->run_dir);
+	if (access(path, F_OK) == 0)
+		return;
+	if (listeners_open(&config->resolver, NULL, &listeners, diag) < 0)
+		return;
+}
+
+static int check(const struct config *config, const char *file, struct diag *diag)
+{
+	if (config)
+		check_world(config, diag);
+	diag_print(diag, STDERR_FILENO);
+	if (diag->n_errors)
+		return 1;
+	printf("%s: fine\n", file);
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "config", required_argument, NULL, 'c' }, { "check", no_argument, NULL, 'k' },
+		{ "guard", no_argument, NULL, 'g' },        { "version", no_argument, NULL, 'V' },
+		{ "help", no_argument, NULL, 'h' },         { 0 },
+	};
+	const char *file = CONFIG_FILE_DEFAULT;
+	enum mode mode = MODE_RUN;
+	struct config *config = NULL;
+	CLEANUP(diag_fini) struct diag diag;
+	int option, status;
+
+	fill_standard();
+	while ((option = getopt_long(argc, argv, "c:h", options, NULL)) != -1) {
+		switch (option) {
+		case 'c':
+			file = optarg;
+			break;
+		case 'k':
+			mode = MODE_CHECK;
+			break;
+		case 'g':
+			mode = MODE_GUARD;
+			break;
+		case 'V':
+			printf("sallyportd " SALLYPORT_VERSION "\n");
+			return 0;
+		case 'h':
+			fputs(usage, stdout);
+			return 0;
+		default:
+			fputs(usage, stderr);
+			return 2;
+		}
+	}
+	if (optind < argc) {
+		fputs(usage, stderr);
+		return 2;
+	}
+	log_init("keeper", LOG_FORM_KEYVALUE, LOG_LEVEL_INFO);
+	if (sodium_init() < 0)
+		return 2;
+	diag_init(&diag);
+	if (config_load(file, config_system_names(), &config, &diag) < 0) {
+		diag_print(&diag, STDERR_FILENO);
+		return mode == MODE_CHECK ? 1 : 2;
+	}
+	if (mode == MODE_CHECK) {
+		status = check(config, file, &diag);
+		config_free(config);
+		return status;
+	}
+	log_init("keeper", (enum log_form)config->log_form, (enum log_level)config->log_level);
+	if (mode == MODE_GUARD) {
+		status = keeper_guard(config);
+		config_free(config);
+		return status;
+	}
+	return keeper_run(config, &diag); /* takes the configuration */
 }

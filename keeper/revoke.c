@@ -9,6 +9,7 @@
 #include "policy/judge.h"
 #include "sallyport/err.h"
 #include "sallyport/name.h"
+#include "sallyport/special.h"
 #include "zone.h"
 
 #define TYPE_A 1
@@ -66,27 +67,39 @@ static bool port_stands(const struct policy_image *image, uint32_t rule,
 	return false;
 }
 
-static bool in_hosts(const struct policy_image *image, const uint8_t *name,
-                     const uint8_t addr[static ADDR_LEN])
+static bool in_hosts(const struct policy_image *image, const uint8_t *name)
 {
 	const uint8_t(*addrs)[ADDR_LEN];
-	bool exists;
-	size_t n = policy_hosts(image, name, addr_is_v4(addr), &exists, &addrs);
+	bool exists = false;
 
-	for (size_t i = 0; i < n; i++) {
-		if (memcmp(addrs[i], addr, ADDR_LEN) == 0)
-			return true;
-	}
-	return false;
+	policy_hosts(image, name, true, &exists, &addrs);
+	return exists;
 }
 
-/* Does the chain step from outside an internal zone into it? */
-static bool crosses_inwards(const struct resolver_conf *conf, const uint8_t *from,
-                            const uint8_t *to)
+static bool zone_is_internal(const struct resolver_conf *conf, const uint8_t *name)
 {
-	const struct conf_zone *zone = zone_find(conf, to);
+	const struct conf_zone *zone = zone_find(conf, name);
 
-	return zone && zone->internal && zone_find(conf, from) != zone;
+	return zone && zone->internal;
+}
+
+/* Does the chain step inwards: into an internal zone, or to a name of hosts, from outside it? */
+static bool crosses_inwards(const struct policy_image *image, const struct resolver_conf *conf,
+                            const uint8_t *from, const uint8_t *to)
+{
+	if (in_hosts(image, to))
+		return !in_hosts(image, from);
+	return zone_is_internal(conf, to) && zone_find(conf, from) != zone_find(conf, to);
+}
+
+/* Answered by the resolver itself, so nothing is opened for it (design, section 3, judge). */
+static bool is_special(const struct policy_image *image, const struct resolver_conf *conf,
+                       const uint8_t *name)
+{
+	const struct conf_zone *zone = zone_find(conf, name);
+
+	return special_of(name) != SPECIAL_NONE && !in_hosts(image, name) &&
+	       (!zone || zone->name[0] == 0);
 }
 
 bool revoke_row_stands(const struct policy_image *image, const struct resolver_conf *conf,
@@ -108,17 +121,17 @@ bool revoke_row_stands(const struct policy_image *image, const struct resolver_c
 		return false;
 	policy_judge(image, workload, names[0], type, now_s, &entry);
 	if (entry.kind != VERDICT_ALLOW || entry.require_dnssec ||
-	    !port_stands(image, entry.rule, &element->port))
+	    is_special(image, conf, names[0]) || !port_stands(image, entry.rule, &element->port))
 		return false;
 	last = entry;
 	for (size_t i = 1; i < n; i++) {
 		policy_judge_target(image, workload, &entry, names[i], type, now_s,
-		                    crosses_inwards(conf, names[i - 1], names[i]), &last);
-		if (last.kind != VERDICT_ALLOW)
+		                    crosses_inwards(image, conf, names[i - 1], names[i]), &last);
+		if (last.kind != VERDICT_ALLOW || is_special(image, conf, names[i]))
 			return false;
 	}
-	return last.internal || !guard_is_internal(element->dst) ||
-	       in_hosts(image, names[n - 1], element->dst);
+	return last.internal || !guard_is_internal(element->dst) || in_hosts(image, names[n - 1]) ||
+	       zone_is_internal(conf, names[n - 1]);
 }
 
 int revoke_list(const struct ledger *ledger, const struct policy_image *image,

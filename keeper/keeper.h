@@ -1,0 +1,88 @@
+/* keeper/keeper.h - sallyportd itself: one loop, three roles, the store, the control socket.
+ *
+ * The keeper reads no network input. It stays root (or what it was started as) with the few
+ * capabilities that starting roles needs: their users (SETUID, SETGID, SETPCAP), their roots
+ * (SYS_CHROOT), ports and the firewall's socket (NET_BIND_SERVICE, NET_ADMIN), and to end them
+ * (KILL). All others are given up after the start.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <uv.h>
+
+#include "apply.h"
+#include "child.h"
+#include "compile.h"
+#include "config.h"
+#include "db/store.h"
+#include "edition.h"
+#include "listeners.h"
+#include "rollout.h"
+#include "sallyport/cleanup.h"
+#include "sallyport/diag.h"
+#include "server.h"
+#include "shared.h"
+
+#define KEEPER_EDITIONS 4 /* older versions kept for explaining */
+#define KEEPER_FLUSHES 16 /* callers that wait for one */
+
+struct keeper_explain { /* an older version that is being compiled for somebody */
+	struct compile *compile;
+	struct server_client *client; /* NULL: it went away */
+	uint32_t version;
+	char *words[8];
+	size_t n_words;
+};
+
+struct keeper {
+	uv_loop_t loop;
+	const struct config_names *names;
+	struct config *config;
+	struct shared shared;
+	struct listeners *listeners;
+	struct store *store;
+	int lock_fd, history_fd;
+	struct child children[ROLE_N];
+	struct rollout rollout;
+	struct apply *apply; /* one at a time */
+	struct server_client *apply_client;
+	struct server *server;
+	struct server_client *flushes[KEEPER_FLUSHES]; /* in the order they asked; NULL: gone */
+	size_t n_flushes;
+	struct keeper_explain explain; /* one at a time */
+	struct edition *older[KEEPER_EDITIONS];
+	size_t next_older;
+	uv_signal_t signals[4];
+	uv_timer_t pulse;
+	uint64_t pulse_ns;
+	uint64_t watchdog_ns; /* 0: nobody watches */
+	uint64_t started_mono_ns;
+	uint64_t id_second; /* of the newest id_base */
+	uint8_t cookie_secret[16], hash_key[16];
+	struct diag warnings; /* of the configuration in force */
+	bool notified_ready;
+	bool stopping;
+	unsigned int signals_to_stop;
+	int exit_status;
+};
+
+/* Run until told to end. Returns the exit status. @config is taken over. */
+int keeper_run(struct config *config, struct diag *warnings);
+/* `--guard`: install the closed table and end. Returns the exit status. */
+int keeper_guard(const struct config *config);
+
+/* Reread the configuration. Faults go into @diag; then nothing has changed. */
+int keeper_reload(struct keeper *keeper, struct diag *diag) MUST_CHECK;
+/* Start applying; takes @texts. ERR_AGAIN: another one is under way. */
+int keeper_apply(struct keeper *keeper, struct apply_texts *texts, const struct store_actor *actor,
+                 const char *action, const char *comment, struct server_client *client) MUST_CHECK;
+/* Has everything an audit row; a failure is logged. */
+void keeper_audit(struct keeper *keeper, uint32_t uid, const char *action, const char *detail);
+
+/* request*.c */
+void request_handle(void *keeper, struct server_client *client,
+                    const struct server_request *request);
+void request_apply_done(void *keeper, const struct apply_result *result);
+void request_flushed(struct keeper *keeper, uint64_t n);
+void request_flush_lost(struct keeper *keeper); /* the resolver has died */

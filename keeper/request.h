@@ -1,0 +1,36 @@
+/* keeper/request.h - answering the callers of the control socket, private to request*.c.
+ *
+ * include/sallyport/control.h lists the verbs and the fields of their answers.
+ */
+#pragma once
+
+#include <jansson.h>
+
+#include "keeper.h"
+
+void request_status(struct keeper *keeper, struct server_client *client);
+void request_workloads(struct keeper *keeper, struct server_client *client);
+void request_profiles(struct keeper *keeper, struct server_client *client);
+void request_pinholes(struct keeper *keeper, struct server_client *client,
+                      const struct server_request *request);
+void request_explain(struct keeper *keeper, struct server_client *client,
+                     const struct server_request *request);
+void request_policy_apply(struct keeper *keeper, struct server_client *client,
+                          const struct server_request *request);
+void request_policy_rollback(struct keeper *keeper, struct server_client *client,
+                             const struct server_request *request);
+void request_policy_versions(struct keeper *keeper, struct server_client *client);
+void request_policy_show(struct keeper *keeper, struct server_client *client,
+                         const struct server_request *request);
+void request_policy_feed(struct keeper *keeper, struct server_client *client,
+                         const struct server_request *request);
+
+/* Parts of answers. */
+json_t *request_time(uint64_t wall_ns);     /* RFC 3339 */
+json_t *request_text(const char *text);     /* null for NULL; bytes that are not UTF-8 as '?' */
+json_t *request_optional(const char *text); /* null for NULL and "" */
+json_t *request_prefix(const struct prefix *prefix);
+/* "tcp/443", "udp/any", "icmp", "any" ... of a rule; an empty array opens nothing. */
+json_t *request_ports(const struct policy_image *image, uint32_t rule);
+/* A version number in words; 0 and false when it is none. */
+bool request_number(const char *word, uint32_t *ret_number);

@@ -1,0 +1,148 @@
+/* keeper/request_pinholes.c - what is open now, explained from the ledger. */
+#include <inttypes.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "policy/judge.h"
+#include "request.h"
+#include "sallyport/clock.h"
+#include "sallyport/name.h"
+#include "sallyport/pinhole.h"
+
+#define ROWS_A_TURN 4096 /* looked at before the loop gets its turn again */
+
+struct walk {
+	struct keeper *keeper;
+	uint32_t next;
+	char workload[LIMIT_WORKLOAD_NAME + 1]; /* "": all */
+};
+
+/* The question's name, and the chain's. */
+static void put_names(json_t *object, const struct ledger_reason *reason)
+{
+	json_t *chain = json_array();
+	size_t pos = 0, n = 0;
+
+	while (pos + sizeof(uint16_t) <= reason->names_len) {
+		char text[NAME_TEXT_LEN];
+		uint16_t len;
+
+		memcpy(&len, reason->names + pos, sizeof(len));
+		pos += sizeof(len);
+		if (len > reason->names_len - pos ||
+		    name_wire_len(reason->names + pos, len) != (int)len)
+			break;
+		name_to_text(reason->names + pos, text);
+		if (n++ == 0)
+			json_object_set_new(object, "name", json_string(text));
+		else
+			json_array_append_new(chain, json_string(text));
+		pos += len;
+	}
+	if (n == 0)
+		json_object_set_new(object, "name", json_string("?"));
+	json_object_set_new(object, "chain", chain);
+}
+
+static const char *proto_text(const struct pinhole_port *port)
+{
+	if (port->kind == PINHOLE_KIND_ANY)
+		return "any";
+	switch (port->proto) {
+	case IPPROTO_TCP:
+		return "tcp";
+	case IPPROTO_UDP:
+		return "udp";
+	case IPPROTO_ICMP:
+	case IPPROTO_ICMPV6:
+		return "icmp";
+	default:
+		return "other";
+	}
+}
+
+/* The rule's text, if its version is still in memory. */
+static json_t *rule_of(const struct keeper *k, const struct ledger_reason *reason)
+{
+	const struct edition *e = k->rollout.current;
+	char text[POLICY_TEXT_LEN];
+
+	for (size_t i = 0; e->version != reason->policy_version && i < KEEPER_EDITIONS; i++) {
+		if (k->older[i] && k->older[i]->version == reason->policy_version)
+			e = k->older[i];
+	}
+	if (e->version != reason->policy_version || !e->image.data ||
+	    policy_rule_text(&e->image, reason->rule, text, sizeof(text)) == 0)
+		return json_null();
+	return request_text(text);
+}
+
+static void put_row(const struct keeper *k, struct server_client *client,
+                    const struct ledger_row *row, const struct ledger_reason *reason)
+{
+	uint64_t now = clock_mono_ns(), wall = clock_wall_ns();
+	uint64_t age = now > row->opened_ns ? now - row->opened_ns : 0;
+	uint64_t left = row->expires_ns > now ? row->expires_ns - now : 0;
+	const struct pinhole_port *port = &row->element.port;
+	char src[ADDR_TEXT_LEN], dst[ADDR_TEXT_LEN];
+	json_t *object;
+
+	addr_text(row->element.src, src);
+	addr_text(row->element.dst, dst);
+	object =
+	    json_pack("{s:o,s:s,s:s,s:s,s:o}", "workload", request_text(reason->workload), "source",
+	              src, "destination", dst, "proto", proto_text(port), "port",
+	              port->kind == PINHOLE_KIND_PORT ? json_integer(port->port) : json_null());
+	put_names(object, reason);
+	json_object_set_new(object, "rule", rule_of(k, reason));
+	json_object_set_new(object, "policy_version",
+	                    json_integer((json_int_t)reason->policy_version));
+	json_object_set_new(object, "query_id", json_integer((json_int_t)reason->query_id));
+	json_object_set_new(object, "opened", request_time(wall - age));
+	json_object_set_new(object, "age_s", json_integer((json_int_t)(age / NS_PER_S)));
+	json_object_set_new(object, "expires", request_time(wall + left));
+	json_object_set_new(object, "left_s", json_integer((json_int_t)(left / NS_PER_S)));
+	server_json_give(client, object);
+}
+
+static int more_rows(struct server_client *client, void *state)
+{
+	struct walk *walk = state;
+	const struct ledger *ledger = &walk->keeper->shared.ledger;
+	uint64_t now = clock_mono_ns();
+
+	for (uint32_t i = 0; i < ROWS_A_TURN; i++) {
+		struct ledger_reason reason;
+		struct ledger_row row;
+
+		if (walk->next >= ledger->head->n_rows) {
+			server_exit(client, 0);
+			return 0;
+		}
+		if (ledger_read(ledger, walk->next++, &row, &reason) != 1 || row.expires_ns <= now)
+			continue;
+		if (*walk->workload && strcmp(walk->workload, reason.workload) != 0)
+			continue;
+		put_row(walk->keeper, client, &row, &reason);
+	}
+	return 1;
+}
+
+void request_pinholes(struct keeper *k, struct server_client *client,
+                      const struct server_request *request)
+{
+	struct walk *walk = calloc(1, sizeof(*walk));
+
+	if (!walk || request->n_words > 2 ||
+	    (request->n_words == 2 && strlen(request->words[1]) > LIMIT_WORKLOAD_NAME)) {
+		free(walk);
+		server_error(client, "error: pinholes wants at most the name of a workload");
+		server_exit(client, 2);
+		return;
+	}
+	walk->keeper = k;
+	if (request->n_words == 2)
+		memcpy(walk->workload, request->words[1], strlen(request->words[1]) + 1);
+	server_stream(client, &(struct server_stream){ more_rows, free, walk });
+}
