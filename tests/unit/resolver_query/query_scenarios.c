@@ -16,8 +16,8 @@
  *
  * An expected line that ends with * is a beginning.
  *
- * Addresses of 8.8.100.0/24 and 2a00::/16 stand for the wide Internet: the guard strips documentation
- * addresses, for they are not globally reachable.
+ * Addresses of 8.8.100.0/24 and 2a00::/16 stand for the wide Internet: the guard strips
+ * documentation addresses, for they are not globally reachable.
  */
 #include <dirent.h>
 #include <setjmp.h>
@@ -40,7 +40,7 @@ struct play {
 	struct rig *rig;
 	const char *file;
 	unsigned int line;
-	char *text;   /* what has not been read yet */
+	char *text; /* what has not been read yet */
 	char body[16384];
 	struct rig_answer *last;
 	struct {
@@ -157,10 +157,10 @@ static void do_upstream(struct play *p, char **words, size_t n)
 		return;
 	}
 	if (n > 3)
-		rcode = strcmp(words[3], "NXDOMAIN") == 0 ? 3 :
-		        strcmp(words[3], "SERVFAIL") == 0 ? 2 :
-		        strcmp(words[3], "REFUSED") == 0  ? 5 :
-		                                            0;
+		rcode = strcmp(words[3], "NXDOMAIN") == 0   ? 3
+		        : strcmp(words[3], "SERVFAIL") == 0 ? 2
+		        : strcmp(words[3], "REFUSED") == 0  ? 5
+		                                            : 0;
 	rig_upstream(p->rig, words[1], words[2], rcode, p->body);
 }
 
@@ -209,8 +209,9 @@ static void do_record(struct play *p)
 		return;
 	}
 	name_type_text(r.qtype, type);
-	snprintf(text, sizeof(text), "%s (%s) %s %s rcode=%u ttl=%u v%u", verdict_kind_str(r.verdict),
-	         reason_str(r.reason), name, type, r.rcode, r.ttl, r.policy_version);
+	snprintf(text, sizeof(text), "%s (%s) %s %s rcode=%u ttl=%u v%u",
+	         verdict_kind_str(r.verdict), reason_str(r.reason), name, type, r.rcode, r.ttl,
+	         r.policy_version);
 	flag_text(text, sizeof(text), r.flags);
 	snprintf(text + strlen(text), sizeof(text) - strlen(text), "\n%s", told);
 	compare(p, "the record", text);
@@ -260,8 +261,8 @@ static void play_line(struct play *p, char *line)
 	} else if (strcmp(words[0], "upstream") == 0 && n >= 3) {
 		do_upstream(p, words, n);
 	} else if (strcmp(words[0], "upstreams") == 0 && n == 2) {
-		p->rig->upstream = strcmp(words[1], "hold") == 0 ? RIG_UPSTREAM_HOLDS :
-		                                                   RIG_UPSTREAM_ANSWERS;
+		p->rig->upstream =
+		    strcmp(words[1], "hold") == 0 ? RIG_UPSTREAM_HOLDS : RIG_UPSTREAM_ANSWERS;
 		rig_turn(p->rig);
 	} else if (strcmp(words[0], "ask") == 0 && n >= 4) {
 		do_ask(p, words, n);

@@ -322,8 +322,8 @@ struct results {
 
 static void speak(struct rig *rig, struct results *results)
 {
-	size_t len = sizeof(results->head) +
-	             results->head.n_results * sizeof(struct pinhole_result);
+	size_t len =
+	    sizeof(results->head) + results->head.n_results * sizeof(struct pinhole_result);
 
 	results->head.magic = PINHOLE_MAGIC;
 	results->head.version = PINHOLE_VERSION;
@@ -382,9 +382,9 @@ void rig_firewall_speak(struct rig *rig)
 		results.head.seq = rig->unanswered[i].seq;
 		results.head.n_results = rig->unanswered[i].n;
 		for (unsigned int j = 0; j < rig->unanswered[i].n; j++)
-			results.results[j] = (struct pinhole_result){
-				PINHOLE_OPEN, 0, atomic_load(&rig->epoch.epoch)
-			};
+			results.results[j] =
+			    (struct pinhole_result){ PINHOLE_OPEN, 0,
+				                     atomic_load(&rig->epoch.epoch) };
 		speak(rig, &results);
 	}
 	rig->n_unanswered = 0;
@@ -602,8 +602,8 @@ static void ede_text(const ldns_pkt *pkt, char *out, size_t cap)
 		size_t n = (size_t)p[at + 2] << 8 | p[at + 3];
 
 		if (p[at] == 0 && p[at + 1] == 15 && n >= 2)
-			append(out, cap, " ede=%u \"%.*s\"", p[at + 4] << 8 | p[at + 5],
-			       (int)n - 2, (const char *)p + at + 6);
+			append(out, cap, " ede=%u \"%.*s\"", p[at + 4] << 8 | p[at + 5], (int)n - 2,
+			       (const char *)p + at + 6);
 		at += 4 + n;
 	}
 }

@@ -18,7 +18,7 @@
 
 /* One client's query and what came back. */
 struct rig_answer {
-	uint16_t port; /* names the query */
+	uint16_t port;      /* names the query */
 	unsigned int times; /* answered or dropped: must become 1 */
 	unsigned int holds;
 	bool dropped;
@@ -28,11 +28,11 @@ struct rig_answer {
 
 enum rig_upstream_mode { RIG_UPSTREAM_ANSWERS = 0, RIG_UPSTREAM_HOLDS };
 enum rig_firewall_mode { /* what fwsync does with a batch */
-	RIG_FIREWALL_OPENS = 0,
-	RIG_FIREWALL_SILENT,   /* reads, never answers */
-	RIG_FIREWALL_STOPPED,  /* does not even read */
-	RIG_FIREWALL_STATUS,   /* answers firewall_status */
-	RIG_FIREWALL_OLD_EPOCH /* answers OPEN, but of the epoch before */
+	                 RIG_FIREWALL_OPENS = 0,
+	                 RIG_FIREWALL_SILENT,   /* reads, never answers */
+	                 RIG_FIREWALL_STOPPED,  /* does not even read */
+	                 RIG_FIREWALL_STATUS,   /* answers firewall_status */
+	                 RIG_FIREWALL_OLD_EPOCH /* answers OPEN, but of the epoch before */
 };
 
 struct rig {
@@ -52,7 +52,10 @@ struct rig {
 	struct rig_fetch *fetches;
 	char sent[RIG_TEXT];   /* "NAME TYPE\n" of what left, since it was last looked at */
 	char opened[RIG_TEXT]; /* requests that fwsync read: see rig.c */
-	struct { uint64_t seq; uint16_t n; } unanswered[64]; /* batches read in silence */
+	struct {
+		uint64_t seq;
+		uint16_t n;
+	} unanswered[64]; /* batches read in silence */
 	unsigned int n_unanswered;
 
 	struct ring_consumer ring;
@@ -93,7 +96,8 @@ void rig_advance_ms(struct rig *rig, uint64_t ms); /* time passes, deadlines fir
 /* fwsync answers now what it read in silence. */
 void rig_firewall_speak(struct rig *rig);
 
-/* "RCODE tc ede=N \"text\"" and a line for each record of answer and authority ("@" before them). */
+/* "RCODE tc ede=N \"text\"" and a line for each record of answer and authority ("@" before them).
+ */
 void rig_answer_text(const struct rig_answer *answer, char *out, size_t cap);
 
 /* The next history record that is a query; false: none. With the answer records met on the way

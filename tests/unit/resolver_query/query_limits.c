@@ -1,0 +1,288 @@
+/* tests/unit/resolver_query/query_limits.c - bounds of what is in flight, history exactly once, and
+ * the cached way without allocation. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "query.h"
+#include "rig.h"
+#include "sallyport/name.h"
+
+static const char policy[] = "version: 1\n"
+			     "profiles:\n"
+			     "  web:\n"
+			     "    allow:\n"
+			     "      - {zone: example.org}\n"
+			     "workloads:\n"
+			     "  app01: {source: [10.1.0.2, 10.1.0.3, 10.1.0.4], profile: web}\n"
+			     "  app02: {source: 10.2.0.2, profile: web}\n"
+			     "  app03: {source: 10.3.0.2, profile: web}\n";
+
+/* Every allocation of the linked program passes here (-Wl,--wrap). */
+static unsigned long n_allocations;
+void *__real_malloc(size_t size);
+void *__real_calloc(size_t n, size_t size);
+void *__real_realloc(void *p, size_t size);
+void *__wrap_malloc(size_t size);
+void *__wrap_calloc(size_t n, size_t size);
+void *__wrap_realloc(void *p, size_t size);
+
+void *__wrap_malloc(size_t size)
+{
+	n_allocations++;
+	return __real_malloc(size);
+}
+
+void *__wrap_calloc(size_t n, size_t size)
+{
+	n_allocations++;
+	return __real_calloc(n, size);
+}
+
+void *__wrap_realloc(void *p, size_t size)
+{
+	n_allocations++;
+	return __real_realloc(p, size);
+}
+
+static struct rig *rig_with(uint32_t in_flight, uint32_t workload, uint32_t client)
+{
+	struct resolver_conf *conf = malloc(sizeof(*conf));
+	struct rig *rig;
+
+	rig_conf(conf);
+	conf->in_flight = in_flight;
+	conf->in_flight_workload = workload;
+	conf->in_flight_client = client;
+	rig = rig_new(conf);
+	free(conf);
+	rig_policy(rig, policy);
+	return rig;
+}
+
+static struct rig_answer *ask_n(struct rig *rig, const char *client, unsigned int n)
+{
+	char name[64];
+	struct rig_ask ask = { .client = client, .name = name, .type = "A" };
+
+	snprintf(name, sizeof(name), "n%u.example.org", n);
+	return rig_ask(rig, &ask);
+}
+
+static void answers(const char *title, const struct rig_answer *answer, const char *want)
+{
+	char text[RIG_TEXT];
+
+	rig_answer_text(answer, text, sizeof(text));
+	if (strncmp(text, want, strlen(want)) != 0)
+		fail_msg("%s: %s, not %s", title, text, want);
+}
+
+static void limits_hold_in_all_and_per_workload_and_client(void **state)
+{
+	static const char full[] = "SERVFAIL ede=0 \"limit in_flight: ";
+	static const char workload_full[] = "SERVFAIL ede=0 \"limit in_flight_workload: ";
+	static const char client_full[] = "SERVFAIL ede=0 \"limit in_flight_client: ";
+	struct rig *rig = rig_with(8, 5, 3);
+
+	(void)state;
+	rig->upstream = RIG_UPSTREAM_HOLDS;
+	for (unsigned int i = 0; i < 3; i++)
+		answers("a client's first three", ask_n(rig, "10.1.0.2", i), "none");
+	answers("its fourth", ask_n(rig, "10.1.0.2", 3), client_full);
+	answers("its neighbour's first", ask_n(rig, "10.1.0.3", 4), "none");
+	answers("its neighbour's second", ask_n(rig, "10.1.0.3", 5), "none");
+	answers("the workload's sixth", ask_n(rig, "10.1.0.4", 6), workload_full);
+	for (unsigned int i = 0; i < 3; i++)
+		answers("another workload", ask_n(rig, "10.2.0.2", i), "none");
+	answers("the ninth of all", ask_n(rig, "10.3.0.2", 9), full);
+	assert_int_equal(queries_in_flight(&rig->worker), 8);
+	assert_int_equal(rig_count(rig, COUNT_LIMIT_IN_FLIGHT), 3);
+
+	/* Denials need no place; and when the upstream has spoken there is room again. */
+	struct rig_ask denied = { .client = "10.3.0.2", .name = "other.test", .type = "A" };
+
+	answers("a denial", rig_ask(rig, &denied), "NXDOMAIN ede=15");
+	rig->upstream = RIG_UPSTREAM_ANSWERS;
+	rig_turn(rig);
+	assert_int_equal(queries_in_flight(&rig->worker), 0);
+	rig->upstream = RIG_UPSTREAM_HOLDS;
+	for (unsigned int i = 0; i < 3; i++)
+		answers("three again", ask_n(rig, "10.1.0.2", 100 + i), "none");
+	answers("and no more", ask_n(rig, "10.1.0.2", 103), client_full);
+	rig->upstream = RIG_UPSTREAM_ANSWERS;
+	rig_turn(rig);
+	rig_free(rig);
+}
+
+static void shares_of_several_workers_add_up_to_the_limit(void **state)
+{
+	struct resolver_conf *conf = malloc(sizeof(*conf));
+	struct rig *rig;
+
+	(void)state;
+	rig_conf(conf);
+	conf->workers = 4;
+	conf->in_flight = 8;
+	rig = rig_new(conf);
+	free(conf);
+	rig_policy(rig, policy);
+	rig->upstream = RIG_UPSTREAM_HOLDS;
+	ask_n(rig, "10.1.0.2", 1);
+	ask_n(rig, "10.1.0.2", 2);
+	answers("the third of two", ask_n(rig, "10.1.0.2", 3), "SERVFAIL");
+	rig->upstream = RIG_UPSTREAM_ANSWERS;
+	rig_turn(rig);
+	rig_free(rig);
+}
+
+static void new_settings_keep_what_waits_and_forget_forms(void **state)
+{
+	struct rig *rig = rig_with(8, 8, 8);
+	struct rig_answer *waiting;
+
+	(void)state;
+	rig_upstream(rig, "n1.example.org", "A", 0, "n1.example.org. 300 IN A 8.8.100.1");
+	ask_n(rig, "10.1.0.2", 1);
+	rig_turn(rig);
+	rig->upstream = RIG_UPSTREAM_HOLDS;
+	waiting = ask_n(rig, "10.1.0.2", 2);
+	rig->worker.settings->conf.in_flight_client = 2;
+	queries_settings_changed(&rig->worker);
+	ask_n(rig, "10.1.0.2", 3);
+	answers("the new limit counts the old query", ask_n(rig, "10.1.0.2", 4), "SERVFAIL");
+	rig->upstream = RIG_UPSTREAM_ANSWERS;
+	rig_turn(rig);
+	answers("what waited is answered", waiting, "SERVFAIL ede=22");
+	rig->opened[0] = '\0';
+	ask_n(rig, "10.1.0.2", 1);
+	rig_turn(rig);
+	assert_string_not_equal(rig->opened, ""); /* another form: its pinholes are asked for */
+	rig_free(rig);
+}
+
+static void every_message_read_is_in_the_history_once(void **state)
+{
+	static const struct {
+		const char *title;
+		size_t len;
+		uint8_t msg[40];
+		const char *answer;
+		uint16_t rcode, flags;
+	} cases[] = {
+		{ "empty", 0, { 0 }, "dropped", 0, RECORD_UNANSWERED },
+		{ "shorter than a header", 5, { 1, 2, 1 }, "dropped", 0, RECORD_UNANSWERED },
+		{ "a response", 12, { 1, 2, 0x81, 0x80 }, "dropped", 0, RECORD_UNANSWERED },
+		{ "no question", 12, { 1, 2, 1, 0 }, "FORMERR", 1, 0 },
+		{ "a name that never ends",
+		  16,
+		  { 1, 2, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 9 },
+		  "FORMERR",
+		  1,
+		  0 },
+		{ "an update", 12, { 1, 2, 5 << 3, 0 }, "NOTIMP", 4, 0 },
+		{ "EDNS version 1",
+		  28,
+		  { 1, 2, 1, 0, 0, 1,  0, 0,   0, 0, 0, 1, 0, 0,
+		    1, 0, 1, 0, 0, 41, 4, 208, 0, 1, 0, 0, 0, 0 },
+		  "NOERROR" /* the rest of BADVERS is in OPT */,
+		  16,
+		  0 },
+	};
+	struct rig *rig = rig_with(8, 8, 8);
+	struct record_query record;
+	char name[NAME_TEXT_LEN];
+	unsigned int told;
+	uint64_t last_id = 0;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct rig_answer *answer =
+		    rig_send(rig, "10.1.0.2", false, cases[i].msg, cases[i].len);
+
+		answers(cases[i].title, answer, cases[i].answer);
+		if (!rig_record(rig, &record, name, sizeof(name), &told, NULL, 0))
+			fail_msg("%s: no record", cases[i].title);
+		if (record.rcode != cases[i].rcode || record.flags != cases[i].flags ||
+		    record.verdict != VERDICT_DENY || record.id == last_id ||
+		    record.workload == RECORD_NO_RULE)
+			fail_msg("%s: rcode %u, flags %u", cases[i].title, record.rcode,
+			         record.flags);
+		last_id = record.id;
+		if (rig_record(rig, &record, name, sizeof(name), &told, NULL, 0))
+			fail_msg("%s: a second record", cases[i].title);
+	}
+	rig_free(rig);
+}
+
+static void an_answer_is_told_once_a_generation(void **state)
+{
+	struct rig *rig = rig_with(8, 8, 8);
+	struct record_query first, record;
+	char name[NAME_TEXT_LEN];
+	unsigned int told;
+
+	(void)state;
+	rig_upstream(rig, "n1.example.org", "A", 0, "n1.example.org. 300 IN A 8.8.100.1");
+	for (unsigned int i = 0; i < 3; i++) {
+		ask_n(rig, "10.1.0.2", 1);
+		rig_turn(rig);
+	}
+	assert_true(rig_record(rig, &first, name, sizeof(name), &told, NULL, 0));
+	assert_int_equal(told, 1);
+	for (unsigned int i = 0; i < 2; i++) {
+		assert_true(rig_record(rig, &record, name, sizeof(name), &told, NULL, 0));
+		assert_int_equal(told, 0);
+		assert_memory_equal(record.answer_id, first.answer_id, ANSWER_ID_LEN);
+	}
+	/* The historian has begun a new file: told again. */
+	atomic_fetch_add(&rig->ring.back->answers_generation, 1);
+	ask_n(rig, "10.1.0.2", 1);
+	rig_turn(rig);
+	assert_true(rig_record(rig, &record, name, sizeof(name), &told, NULL, 0));
+	assert_int_equal(told, 1);
+	rig_free(rig);
+}
+
+static void the_cached_way_allocates_nothing(void **state)
+{
+	struct rig *rig = rig_with(8, 8, 8);
+	struct rig_ask cached = { .client = "10.1.0.2", .name = "n1.example.org", .type = "A" };
+	struct rig_ask denied = { .client = "10.1.0.2", .name = "x.other.test", .type = "A" };
+	unsigned long before;
+
+	(void)state;
+	rig_upstream(rig, "n1.example.org", "A", 0, "n1.example.org. 300 IN A 8.8.100.1");
+	before = n_allocations;
+	rig_ask(rig, &cached);
+	rig_turn(rig);
+	assert_true(n_allocations > before); /* the counter counts */
+
+	before = n_allocations;
+	for (unsigned int i = 0; i < 100; i++) {
+		answers("cached", rig_ask(rig, &cached), "NOERROR");
+		answers("denied", rig_ask(rig, &denied), "NXDOMAIN");
+	}
+	/* answers() reads with ldns, whose allocations are inside its shared library. */
+	assert_int_equal(n_allocations, before);
+	assert_int_equal(rig_count(rig, COUNT_HELD), 100);
+	rig_free(rig);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(limits_hold_in_all_and_per_workload_and_client),
+		cmocka_unit_test(shares_of_several_workers_add_up_to_the_limit),
+		cmocka_unit_test(new_settings_keep_what_waits_and_forget_forms),
+		cmocka_unit_test(every_message_read_is_in_the_history_once),
+		cmocka_unit_test(an_answer_is_told_once_a_generation),
+		cmocka_unit_test(the_cached_way_allocates_nothing),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

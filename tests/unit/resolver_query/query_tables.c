@@ -1,0 +1,198 @@
+/* tests/unit/resolver_query/query_tables.c - held, follow table, tally: bounded memories. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "follow_table.h"
+#include "held.h"
+#include "query_tally.h"
+#include "sallyport/err.h"
+#include "sallyport/limits.h"
+#include "sallyport/name.h"
+
+static const uint8_t hash_key[16] = "0123456789abcde";
+
+static void addr_n(uint8_t addr[static ADDR_LEN], uint32_t n)
+{
+	memset(addr, 0, ADDR_LEN);
+	memcpy(addr + 12, &n, sizeof(n));
+}
+
+static void held_is_of_one_client_workload_form_and_epoch(void **state)
+{
+	struct held *held = held_new(64, hash_key);
+	uint8_t a[ADDR_LEN], b[ADDR_LEN];
+
+	(void)state;
+	addr_n(a, 1);
+	addr_n(b, 2);
+	held_set(held, a, 5, 9, 7, 1000);
+	assert_int_equal(held_until(held, a, 5, 9, 7), 1000);
+	assert_int_equal(held_until(held, b, 5, 9, 7), 0);
+	assert_int_equal(held_until(held, a, 6, 9, 7), 0);
+	assert_int_equal(held_until(held, a, 5, 10, 7), 0);
+	assert_int_equal(held_until(held, a, 5, 9, 8), 0);
+	assert_int_equal(held_until(held, a, 5, 9, 6), 0);
+	held_set(held, a, 5, 9, 8, 2000); /* the newer one replaces it */
+	assert_int_equal(held_until(held, a, 5, 9, 7), 0);
+	assert_int_equal(held_until(held, a, 5, 9, 8), 2000);
+	held_free(held);
+}
+
+static void held_forgets_what_ends_first_and_invents_nothing(void **state)
+{
+	struct held *held = held_new(64, hash_key);
+	uint8_t addr[ADDR_LEN];
+	unsigned int kept = 0, newest = 0;
+
+	(void)state;
+	for (uint32_t i = 1; i <= 1000; i++) {
+		addr_n(addr, i);
+		held_set(held, addr, 1, i, 1, 1000 + i);
+	}
+	for (uint32_t i = 1; i <= 1000; i++) {
+		uint64_t until;
+
+		addr_n(addr, i);
+		until = held_until(held, addr, 1, i, 1);
+		assert_true(until == 0 || until == 1000 + i);
+		kept += until != 0;
+		newest += until != 0 && i > 900;
+	}
+	assert_int_equal(kept, 64); /* all rows are in use, no more */
+	assert_true(newest > 30);
+	held_free(held);
+}
+
+static void name_n(uint8_t name[static NAME_MAX_WIRE], unsigned int n)
+{
+	char text[64];
+
+	snprintf(text, sizeof(text), "t%u.cdn.test.", n);
+	assert_true(name_from_text(text, name) > 0);
+}
+
+static void a_target_is_given_to_one_workload_for_a_time_under_one_version(void **state)
+{
+	struct follow_table *table = follow_table_new(hash_key);
+	uint8_t target[NAME_MAX_WIRE], name[NAME_MAX_WIRE], got[NAME_MAX_WIRE];
+
+	(void)state;
+	name_n(target, 1);
+	assert_true(name_from_text("www.example.org.", name) > 0);
+	assert_int_equal(follow_table_put(table, 3, 8, target, name, 100, 200), 0);
+	assert_true(follow_table_get(table, 3, 8, target, 199, got));
+	assert_true(name_equal(got, name));
+	assert_false(follow_table_get(table, 3, 9, target, 150, got));  /* another workload */
+	assert_false(follow_table_get(table, 3, 24, target, 150, got)); /* of the same shard */
+	assert_false(follow_table_get(table, 4, 8, target, 150, got));  /* a newer version */
+	assert_false(follow_table_get(table, 2, 8, target, 150, got));
+	assert_false(follow_table_get(table, 3, 8, name, 150, got));
+	/* A shorter chain to the same target does not end the longer one. */
+	assert_int_equal(follow_table_put(table, 3, 8, target, name, 110, 150), 0);
+	assert_true(follow_table_get(table, 3, 8, target, 199, got));
+	assert_false(follow_table_get(table, 3, 8, target, 200, got));
+	/* The next version ends all of the older; a straggler's row is void. */
+	assert_int_equal(follow_table_put(table, 3, 8, target, name, 210, 300), 0);
+	assert_int_equal(follow_table_put(table, 4, 8, name, target, 210, 300), 0);
+	assert_false(follow_table_get(table, 3, 8, target, 220, got));
+	assert_int_equal(follow_table_put(table, 3, 8, target, name, 220, 300), 0);
+	assert_false(follow_table_get(table, 3, 8, target, 230, got));
+	assert_false(follow_table_get(table, 4, 8, target, 230, got));
+	assert_true(follow_table_get(table, 4, 8, name, 230, got));
+	/* An index that no policy can have. */
+	assert_int_equal(follow_table_put(table, 4, LIMIT_WORKLOADS, target, name, 0, 9),
+	                 ERR_LIMIT);
+	assert_false(follow_table_get(table, 4, UINT32_MAX, target, 0, got));
+	follow_table_free(table);
+}
+
+static void targets_of_a_workload_are_bounded_and_come_free_again(void **state)
+{
+	struct follow_table *table = follow_table_new(hash_key);
+	uint8_t target[NAME_MAX_WIRE], name[NAME_MAX_WIRE], got[NAME_MAX_WIRE];
+	const uint64_t second = 1000000000;
+
+	(void)state;
+	assert_true(name_from_text("www.example.org.", name) > 0);
+	for (unsigned int i = 0; i < LIMIT_FOLLOW_TARGETS; i++) {
+		name_n(target, i);
+		assert_int_equal(follow_table_put(table, 1, 0, target, name, second, 5 * second),
+		                 0);
+	}
+	name_n(target, LIMIT_FOLLOW_TARGETS);
+	assert_int_equal(follow_table_put(table, 1, 0, target, name, second, 5 * second),
+	                 ERR_LIMIT);
+	assert_false(follow_table_get(table, 1, 0, target, second, got));
+	/* One workload's flood is not another's loss, in the same shard or not. */
+	assert_int_equal(follow_table_put(table, 1, 16, target, name, second, 5 * second), 0);
+	assert_int_equal(follow_table_put(table, 1, 1, target, name, second, 5 * second), 0);
+	/* Known ones may still be renewed; when time has passed there is room again. */
+	name_n(target, 7);
+	assert_int_equal(follow_table_put(table, 1, 0, target, name, second, 6 * second), 0);
+	name_n(target, LIMIT_FOLLOW_TARGETS);
+	assert_int_equal(follow_table_put(table, 1, 0, target, name, 5 * second, 9 * second), 0);
+	name_n(target, 7);
+	assert_true(follow_table_get(table, 1, 0, target, 5 * second, got));
+	follow_table_free(table);
+}
+
+static void a_tally_counts_exactly_whatever_comes_and_goes(void **state)
+{
+	enum { KEYS = 50, ROUNDS = 20000 };
+	struct query_tally *tally = query_tally_new(64, hash_key);
+	unsigned int counts[KEYS] = { 0 }, seed = 1, total = 0;
+
+	(void)state;
+	for (unsigned int i = 0; i < ROUNDS; i++) {
+		unsigned int k = (unsigned int)rand_r(&seed) % KEYS;
+		struct query_tally_key key = { .workload = k % 2 ? UINT32_MAX : k };
+
+		if (k % 2)
+			addr_n(key.addr, k);
+		if (counts[k] && rand_r(&seed) % 2) {
+			query_tally_remove(tally, &key);
+			counts[k]--;
+			total--;
+		} else if (total < 64) {
+			assert_int_equal(query_tally_add(tally, &key), 0);
+			counts[k]++;
+			total++;
+		}
+		assert_int_equal(query_tally_get(tally, &key), counts[k]);
+	}
+	query_tally_free(tally);
+}
+
+static void a_full_tally_says_so(void **state)
+{
+	struct query_tally *tally = query_tally_new(4, hash_key);
+	struct query_tally_key key = { 0 };
+
+	(void)state;
+	for (key.workload = 0; key.workload < 8; key.workload++)
+		assert_int_equal(query_tally_add(tally, &key), 0);
+	assert_int_equal(query_tally_add(tally, &key), ERR_LIMIT);
+	key.workload = 3;
+	assert_int_equal(query_tally_add(tally, &key), 0); /* a known one still counts */
+	assert_int_equal(query_tally_get(tally, &key), 2);
+	query_tally_free(tally);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(held_is_of_one_client_workload_form_and_epoch),
+		cmocka_unit_test(held_forgets_what_ends_first_and_invents_nothing),
+		cmocka_unit_test(a_target_is_given_to_one_workload_for_a_time_under_one_version),
+		cmocka_unit_test(targets_of_a_workload_are_bounded_and_come_free_again),
+		cmocka_unit_test(a_tally_counts_exactly_whatever_comes_and_goes),
+		cmocka_unit_test(a_full_tally_says_so),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
