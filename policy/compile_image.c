@@ -349,6 +349,9 @@ static int assemble(struct image_builder *b, const struct feed_table *feeds, voi
 	uint64_t at = sizeof(head);
 	uint8_t *image;
 
+	for (size_t i = 0; i < feeds->n_combinations; i++)
+		head.feeds_with_pass |=
+		    feeds->combinations[i].pass_exact | feeds->combinations[i].pass_below;
 	_Static_assert(sizeof(head) % 8 == 0, "sections begin at multiples of 8");
 	for (unsigned int i = 0; i < SEC_N; i++) {
 		struct section s = source_of(b, feeds, i);

@@ -78,6 +78,7 @@ struct img_head {
 	uint64_t seed;
 	uint32_t feed_labels_min, feed_labels_max; /* of the names in feeds */
 	uint64_t n_feed_names;
+	uint64_t feeds_with_pass; /* bit f: feed f has an exception somewhere */
 	struct img_section sections[SEC_N];
 };
 

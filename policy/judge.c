@@ -58,9 +58,9 @@ static enum policy_follow follow_of(const struct img_rule *rule)
 }
 
 /* RFC 4035, section 5: a validating stub needs the chain from the root to what it may ask. */
-static bool is_ancestor_question(const struct probe *probe, uint16_t qtype)
+static bool is_ancestor_question(struct probe *probe, uint16_t qtype)
 {
-	return (qtype == TYPE_DS || qtype == TYPE_DNSKEY) && allows_under_suffix(probe);
+	return (qtype == TYPE_DS || qtype == TYPE_DNSKEY) && is_above_allowed(probe);
 }
 
 void policy_judge(const struct policy_image *image, uint32_t workload, const uint8_t *qname,

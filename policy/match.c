@@ -352,6 +352,9 @@ uint32_t feed_lookup(struct probe *probe, enum feed_scope scope)
 	unsigned int most = MIN(probe->n_labels, head->feed_labels_max);
 	unsigned int least = head->feed_labels_min;
 
+	/* A feed with exceptions may except something below. */
+	if (scope == FEED_BELOW)
+		open &= ~head->feeds_with_pass;
 	if (!open || least > most)
 		return POLICY_NONE;
 	hash_to(probe, most);
@@ -370,28 +373,6 @@ uint32_t feed_lookup(struct probe *probe, enum feed_scope scope)
 			return (uint32_t)__builtin_ctzll(block);
 	}
 	return POLICY_NONE;
-}
-
-bool allows_under_suffix(const struct probe *probe)
-{
-	const struct img_node *node;
-	const struct img_candidate *c;
-	size_t n;
-
-	if (probe->n_known != probe->n_labels + 1)
-		return false;
-	node = probe->node[probe->n_labels];
-	if (node->below_until > probe->now_s)
-		return true;
-	c = node_candidates(probe, node, &n);
-	for (size_t i = 0; i < n; i++) {
-		const struct img_rule *rule = candidate_rule(probe, &c[i]);
-
-		if (rule && rule_is_allow(rule) && !rule_expired(rule, probe->now_s) &&
-		    c[i].kind != IMG_EXACT)
-			return true;
-	}
-	return false;
 }
 
 /* Two candidates with fixed suffixes of one name: which is more specific? The design's order:
@@ -451,6 +432,8 @@ bool allows_below(struct probe *probe)
 	struct rank cover = { 0 };
 	bool covered, is_final;
 
+	if (probe->profile->observe == 1 && feed_lookup(probe, FEED_BELOW) == POLICY_NONE)
+		return true; /* what no feed lists is answered */
 	if (probe->n_known == 0)
 		return false;
 	covered = find_cover(probe, &cover, &is_final);
@@ -475,6 +458,28 @@ bool allows_below(struct probe *probe)
 			    candidate_reaches_below(probe, &c[i], d))
 				return true;
 		}
+	}
+	return false;
+}
+
+bool is_above_allowed(struct probe *probe)
+{
+	const struct img_node *node;
+	const struct img_candidate *c;
+	size_t n;
+
+	if (probe->n_known != probe->n_labels + 1 || !allows_below(probe))
+		return false;
+	node = probe->node[probe->n_labels];
+	if (node->below_until > probe->now_s)
+		return true;
+	c = node_candidates(probe, node, &n);
+	for (size_t i = 0; i < n; i++) {
+		const struct img_rule *rule = candidate_rule(probe, &c[i]);
+
+		if (rule && rule_is_allow(rule) && !rule_expired(rule, probe->now_s) &&
+		    c[i].kind != IMG_EXACT)
+			return true;
 	}
 	return false;
 }

@@ -57,13 +57,14 @@ void opinion_form(const struct probe *probe, uint16_t qtype, struct opinion *ret
 
 enum feed_scope {
 	FEED_NAME,  /* the name itself */
-	FEED_BELOW, /* every name below it */
+	FEED_BELOW, /* every name below it; feeds with exceptions are passed over */
 };
 /* The profile's first feed that lists it, or POLICY_NONE. */
 uint32_t feed_lookup(struct probe *probe, enum feed_scope scope);
 
-/* Is some allow's fixed suffix strictly below the name, or a pattern's the name itself? */
-bool allows_under_suffix(const struct probe *probe);
-
-/* May anything strictly below the name be allowed, as far as patterns tell? */
+/* May anything strictly below the name be allowed? Where the answer hangs on more than the rules
+ * that cover everything below, it is yes. */
 bool allows_below(struct probe *probe);
+
+/* The same, by a rule whose fixed suffix is the name or lies below it. */
+bool is_above_allowed(struct probe *probe);
