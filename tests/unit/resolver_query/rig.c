@@ -558,6 +558,9 @@ struct rig_answer *rig_send(struct rig *rig, const char *client, bool tcp, const
 
 	assert_true(rig->n_answers < RIG_ANSWERS);
 	answer = &rig->answers[rig->n_answers++];
+	answer->times = answer->holds = 0; /* a fuzz target uses the places again and again */
+	answer->dropped = false;
+	answer->len = 0;
 	answer->port = c.port = rig->next_port++;
 	assert_int_equal(addr_parse(client, c.addr), 0);
 	query_received(&rig->worker, &c, msg, len);
