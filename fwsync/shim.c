@@ -30,7 +30,7 @@ static int upsert(struct kernel *kernel, const struct element_wish *wishes, size
 
 void shim_install(struct kernel *kernel)
 {
-	const char *text = getenv("SALLYPORT_SHIM");
+	const char *text = getenv("SALLYPORT_TEST_SHIM");
 
 	if (!text)
 		return;
