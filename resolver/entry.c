@@ -1,6 +1,8 @@
 /* resolver/entry.c - cut an upstream message into the entries that the cache holds. */
 #include "entry.h"
 
+#include <stdbool.h> /* before ldns, which would define bool as signed char */
+
 #include <ldns/ldns.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,4 +1,6 @@
 /* resolver/record_text.c - records as people read them, for the history. */
+#include <stdbool.h> /* before ldns, which would define bool as signed char */
+
 #include <ldns/ldns.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -41,20 +43,41 @@ static int copy_escaped(const uint8_t *text, size_t len, char *out, size_t size)
 	return ERR_OK;
 }
 
-/* The data of @rr as in a zone file. RFC 3597's \# form, for types that ldns does not know, is its.
- */
+/* RFC 3597, section 5: any RDATA as its length and octets. */
+static void unknown_text(const ldns_rr *rr, ldns_buffer *buffer)
+{
+	size_t len = 0;
+
+	for (size_t i = 0; i < ldns_rr_rd_count(rr); i++)
+		len += ldns_rdf_size(ldns_rr_rdf(rr, i));
+	ldns_buffer_clear(buffer);
+	ldns_buffer_printf(buffer, "\\# %zu ", len);
+	for (size_t i = 0; i < ldns_rr_rd_count(rr); i++) {
+		const ldns_rdf *field = ldns_rr_rdf(rr, i);
+
+		for (size_t j = 0; j < ldns_rdf_size(field); j++)
+			ldns_buffer_printf(buffer, "%02x", ldns_rdf_data(field)[j]);
+	}
+}
+
+/* The data of @rr as in a zone file; as RFC 3597 has it for types that ldns does not know, and for
+ * data that it finds no words for: the history must not lose a record because of its content. */
 static int data_text(const ldns_rr *rr, char *out, size_t size)
 {
 	CLEANUP(buffer_free) ldns_buffer *buffer = ldns_buffer_new(1024);
+	ldns_status status = LDNS_STATUS_OK;
 
 	if (!buffer)
 		return ERR_NOMEM;
-	for (size_t i = 0; i < ldns_rr_rd_count(rr); i++) {
+	for (size_t i = 0; i < ldns_rr_rd_count(rr) && status == LDNS_STATUS_OK; i++) {
 		if (i > 0)
 			ldns_buffer_printf(buffer, " ");
-		if (ldns_rdf2buffer_str(buffer, ldns_rr_rdf(rr, i)) != LDNS_STATUS_OK)
-			return ERR_MALFORMED;
+		status = ldns_rdf2buffer_str(buffer, ldns_rr_rdf(rr, i));
 	}
+	if (status != LDNS_STATUS_OK)
+		unknown_text(rr, buffer);
+	if (ldns_buffer_status(buffer) != LDNS_STATUS_OK)
+		return ERR_NOMEM;
 	return copy_escaped(ldns_buffer_begin(buffer), ldns_buffer_position(buffer), out, size);
 }
 
