@@ -165,8 +165,39 @@ static int held_show(const struct cli *cli, struct table *table, const struct he
 	return ERR_OK;
 }
 
+/* Far more rows than are turned round in memory are read twice: once to find where the newest of
+ * them begin, then from there in order. Sets the filter for the second time. */
+static int find_start(struct history *history, struct history_filter *filter, uint64_t *ret_id,
+                      struct diag *diag)
+{
+	CLEANUP(history_iter_free) struct history_iter *iter = NULL;
+	const struct history_row *row;
+	uint64_t n = 0, since_ns = 0, id = 0;
+	int r = history_query(history, filter, &iter, diag);
+
+	while (r >= 0 && (r = history_next(iter, &row)) > 0) {
+		if (row->kind != HISTORY_QUERY)
+			continue;
+		n++;
+		since_ns = row->time_ns;
+		id = row->id;
+	}
+	if (r < 0)
+		return r;
+	if (n == filter->limit) {
+		filter->since_ns = since_ns;
+		*ret_id = id;
+	}
+	filter->oldest_first = true;
+	filter->limit = 0;
+	return ERR_OK;
+}
+
+/* @start_id: leave out the rows of the filter's first moment that stand before this one; 0: none.
+ */
 static int list_rows(const struct cli *cli, struct history_iter *iter,
-                     const struct history_filter *filter, struct table *table, uint64_t *ret_n)
+                     const struct history_filter *filter, uint64_t start_id, struct table *table,
+                     uint64_t *ret_n)
 {
 	CLEANUP(held_fini) struct held held = { 0 };
 	const struct history_row *row;
@@ -174,12 +205,15 @@ static int list_rows(const struct cli *cli, struct history_iter *iter,
 
 	*ret_n = 0;
 	while ((r = history_next(iter, &row)) > 0) {
+		if (start_id && row->id != start_id && row->time_ns <= filter->since_ns)
+			continue;
+		start_id = 0;
 		*ret_n += row->kind == HISTORY_QUERY;
 		r = filter->oldest_first ? show_row(cli, table, row) : held_add(&held, row);
 		if (r < 0)
 			return r;
 		if (held.n == (size_t)2 * NEWEST_MAX)
-			break; /* so many gaps: what is held is shown */
+			break; /* so many gaps among them: what is held is shown */
 	}
 	return r < 0 ? r : held_show(cli, table, &held);
 }
@@ -214,12 +248,6 @@ static int read_order(const struct cli *cli, struct history_filter *filter, bool
 	if (values[OPT_FOLLOW] && (values[OPT_FIRST] || values[OPT_LAST] || values[OPT_OLDEST] ||
 	                           values[OPT_UNTIL] || values[OPT_ID]))
 		return cli_fail(cli, "--follow goes with filters, --since and --limit only");
-	if (!filter->oldest_first && filter->limit > NEWEST_MAX && !values[OPT_FOLLOW])
-		return cli_fail(
-		    cli,
-		    "at most %d of the newest rows can be shown in order; use --since, or "
-		    "--first",
-		    (int)NEWEST_MAX);
 	return CLI_YES;
 }
 
@@ -256,21 +284,25 @@ static int follow(const struct cli *cli, struct history *history,
 	               : CLI_YES;
 }
 
-static int list(const struct cli *cli, struct history *history, const struct history_filter *filter,
+static int list(const struct cli *cli, struct history *history, struct history_filter *filter,
                 struct table *table, bool defaulted)
 {
 	CLEANUP(history_iter_free) struct history_iter *iter = NULL;
 	CLEANUP(diag_fini) struct diag diag = { 0 };
 	struct history_coverage coverage;
-	uint64_t n = 0;
+	uint64_t n = 0, start_id = 0;
 	int r;
 
-	r = history_query(history, filter, &iter, &diag);
+	r = !filter->oldest_first && filter->limit > NEWEST_MAX
+	        ? find_start(history, filter, &start_id, &diag)
+	        : ERR_OK;
+	if (r == 0)
+		r = history_query(history, filter, &iter, &diag);
 	cli_diag(cli, &diag);
 	if (r < 0)
 		return diag.n_errors ? CLI_FAILED
 		                     : cli_fail(cli, "the history cannot be read: %s", err_str(r));
-	r = list_rows(cli, iter, filter, table, &n);
+	r = list_rows(cli, iter, filter, start_id, table, &n);
 	if (table_flush(table) < 0)
 		r = ERR_NOMEM;
 	if (r < 0)

@@ -24,7 +24,6 @@ static const struct {
 	{ "last and oldest", "history|--last|1|--oldest", "give one" },
 	{ "follow and last", "history|--follow|--last|1", "--follow goes with" },
 	{ "follow and until", "history|--follow|--until|1h", "--follow goes with" },
-	{ "too many of the newest", "history|--last|100001", "at most 100000 of the newest" },
 	{ "a word", "history|a.test", "usage: sallyport history" },
 	{ "top of nothing", "top|rules", "top of what? names, workloads or denied, not 'rules'" },
 	{ "top's limit", "top|names|--limit|0", "--limit is a number from 1" },

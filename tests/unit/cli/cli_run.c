@@ -91,6 +91,37 @@ static void every_verb_is_in_the_help_and_has_its_own(void **state)
 	run_fini(&all);
 }
 
+#define NAME_(sym, name, letter, arg, help) name,
+
+/* The manual names every verb and every option. */
+static void the_manual_is_complete(void **state)
+{
+	static const char *const options[] = { ARGS_OPTIONS(NAME_) };
+	char *text = calloc(1, 65536);
+	FILE *page = fopen(SOURCE_DIR "/../../../packaging/man/sallyport.1", "r");
+
+	(void)state;
+	assert_non_null(page);
+	assert_non_null(text);
+	assert_in_range(fread(text, 1, 65535, page), 1000, 65534);
+	fclose(page);
+	for (size_t i = 0; i < OPT_N; i++) {
+		char want[64], *at = want;
+
+		at += sprintf(at, "\\-\\-");
+		for (const char *s = options[i]; *s; s++)
+			at += (*s == '-' ? sprintf(at, "\\-") : sprintf(at, "%c", *s));
+		if (!strstr(text, want))
+			fail_msg("--%s is not in sallyport(1)", options[i]);
+	}
+	for (size_t i = 0; i < verbs_n; i++) {
+		if (verbs[i].help && (!strstr(text, verbs[i].group) ||
+		                      (verbs[i].name && !strstr(text, verbs[i].name))))
+			fail_msg("%s is not in sallyport(1)", verbs[i].group);
+	}
+	free(text);
+}
+
 static const struct {
 	const char *title, *text;
 	int want; /* 0, or an error */
@@ -221,6 +252,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(statuses_and_sentences),
 		cmocka_unit_test(every_verb_is_in_the_help_and_has_its_own),
+		cmocka_unit_test(the_manual_is_complete),
 		cmocka_unit_test(settings_are_two_keys),
 		cmocka_unit_test(the_default_file_may_be_missing_a_named_one_not),
 		cmocka_unit_test(a_full_disk_is_a_failure),
