@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "idmap.h"
+#include "pattern.h"
 #include "schema.h"
 #include "sallyport/log.h"
 #include "sallyport/name.h"
@@ -442,44 +443,6 @@ static int add_row(struct day_file *file, sqlite3_stmt *stmt, int64_t *ret_id)
 	return r;
 }
 
-/* "db.corp.test." -> "test.corp.db.": so everything below a suffix is one range. An escaped dot is
- * no end of a label. */
-static void reverse_labels(const char *name, size_t len, char *out)
-{
-	size_t end = len, at = 0;
-
-	if (len == 1) { /* the root */
-		out[0] = name[0];
-		return;
-	}
-	if (end > 0 && name[end - 1] == '.')
-		end--;
-	while (end > 0) {
-		size_t start = end;
-
-		while (start > 0) {
-			size_t slashes = 0;
-
-			if (name[start - 1] != '.') {
-				start--;
-				continue;
-			}
-			while (slashes < start - 1 && name[start - 2 - slashes] == '\\')
-				slashes++;
-			if (slashes % 2 == 0)
-				break;
-			start--;
-		}
-		memcpy(out + at, name + start, end - start);
-		at += end - start;
-		if (at < len)
-			out[at++] = '.';
-		end = start > 0 ? start - 1 : 0;
-	}
-	/* Only an odd name (an empty label) leaves something over. */
-	memset(out + at, '.', len - at);
-}
-
 static int name_id(struct day_file *file, const char *name, size_t len, int64_t *ret_id)
 {
 	sqlite3_stmt *get = file->stmts[STMT_NAME_GET], *put = file->stmts[STMT_NAME_PUT];
@@ -489,7 +452,7 @@ static int name_id(struct day_file *file, const char *name, size_t len, int64_t 
 	*ret_id = idmap_get(&file->names, name, len);
 	if (*ret_id)
 		return ERR_OK;
-	reverse_labels(name, len, rev);
+	pattern_reverse(name, len, rev);
 	sqlite3_bind_text(get, 1, rev, (int)len, SQLITE_STATIC);
 	r = look_up(get, ret_id);
 	if (r == 0) {

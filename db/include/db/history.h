@@ -151,7 +151,8 @@ struct history_iter; /* opaque */
 int history_query(struct history *history, const struct history_filter *filter,
                   struct history_iter **ret_iter, struct diag *diag) MUST_CHECK;
 
-/* Begin to follow: rows that are written from now on (or from filter->since_ns on, if set), oldest
+/* Begin to follow: rows that are written from now on (or from filter->since_ns on, if set, at most
+ * since yesterday began), oldest
  * first, in the order in which they are written. history_next() returns 0 when there is nothing new
  * yet: call it again after a while. until_ns, limit and oldest_first do not count. */
 int history_follow(struct history *history, const struct history_filter *filter,
