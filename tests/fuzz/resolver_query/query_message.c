@@ -35,6 +35,19 @@ static struct rig *start(void)
 	return rig;
 }
 
+/* Of the one zone that is allowed; or DS and DNSKEY above it, which carry no label of the asker's.
+ */
+static bool may_leave(const char *line)
+{
+	static const char *const ancestors[] = { ". DS", ". DNSKEY", "org. DS", "org. DNSKEY" };
+
+	for (size_t i = 0; i < sizeof(ancestors) / sizeof(ancestors[0]); i++) {
+		if (strcmp(line, ancestors[i]) == 0)
+			return true;
+	}
+	return strstr(line, "example.org. ") != NULL;
+}
+
 static void check(bool ok, const char *what)
 {
 	if (ok)
@@ -67,9 +80,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	check(rig_record(rig, &record, name, sizeof(name), &told, NULL, 0), "not recorded");
 	check(!rig_record(rig, &record, name, sizeof(name), &told, NULL, 0), "recorded twice");
 	if (!(data[0] & 2)) {
-		/* Lower case, and of the one zone that is allowed. */
 		for (char *line = strtok(rig->sent, "\n"); line; line = strtok(NULL, "\n"))
-			check(strstr(line, "example.org. ") != NULL, "a denied name has left");
+			check(may_leave(line), "a denied name has left");
 	}
 	rig->sent[0] = rig->opened[0] = '\0';
 	rig->n_answers = 0;
