@@ -55,7 +55,7 @@ int nl_open(struct nl *nl, int write_fd)
 	struct sockaddr_nl addr = { .nl_family = AF_NETLINK };
 	struct timeval patience = { .tv_sec = 2 }; /* the kernel answers at once, or never */
 	int one = 1, bytes = SNDBUF_BYTES;
-	uint32_t portid;
+	uint32_t portid = 0;
 	int r;
 
 	r = portid_of(write_fd, &portid);
