@@ -239,7 +239,7 @@ int verb_policy_diff(struct cli *cli, const char *const *words, size_t n_words)
 	CLEANUP(bundle_fini) struct bundle new = BUNDLE_INIT;
 	CLEANUP(changes_fini) struct changes changes = { 0 };
 	struct textdiff_text old_text, new_text;
-	int status, differs;
+	int status, differs = 0;
 
 	status = load_either(cli, n_words > 1 ? words[0] : "current", &old);
 	if (status == CLI_YES)
