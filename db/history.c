@@ -67,7 +67,7 @@ int history_filter_copy(struct history_filter *copy, const struct history_filter
 
 	*copy = *filter;
 	copy->workload = copy->profile = copy->name = copy->rule = NULL;
-	if (filter->name && pattern_parse(filter->name, &pattern) < 0)
+	if (filter->name && pattern_read(filter->name, &pattern) < 0)
 		return diag_set(
 		    diag, ERR_CONFIG,
 		    "\"%s\" is no name; \"**\" stands only in front, as in **.corp.test",

@@ -50,7 +50,7 @@ static void range_of(struct pattern *pattern, const char *suffix, size_t len)
 	pattern->high[len - 1] = '/';
 }
 
-int pattern_parse(const char *text, struct pattern *ret_pattern)
+int pattern_read(const char *text, struct pattern *ret_pattern)
 {
 	size_t len = strlen(text), fixed = 0;
 	struct pattern *p = ret_pattern;

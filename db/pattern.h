@@ -25,7 +25,7 @@ struct pattern {
 void pattern_reverse(const char *name, size_t len, char *out);
 
 /* Returns 0 or ERR_INVAL (empty, too long, "**" elsewhere than in front). */
-int pattern_parse(const char *text, struct pattern *ret_pattern) MUST_CHECK;
+int pattern_read(const char *text, struct pattern *ret_pattern) MUST_CHECK;
 /* Does @name (as stored) match? * stands for one or more characters and never crosses a dot; "**."
  * in front stands for one or more whole labels. Steps are bounded by the product of the lengths. */
 bool pattern_match(const struct pattern *pattern, const char *name);

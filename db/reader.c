@@ -290,7 +290,7 @@ static int select_whats(struct reader *reader, const struct history_filter *f, s
 	int r = ERR_OK;
 
 	if (f->name)
-		r = pattern_parse(f->name, &pattern);
+		r = pattern_read(f->name, &pattern);
 	if (r == 0)
 		r = reader_what_sql(f, &pattern, sql, sizeof(sql));
 	if (r == 0)
