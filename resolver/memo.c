@@ -11,7 +11,7 @@
 
 #include "sallyport/cleanup.h"
 
-#define WAYS 8
+#define WAYS 4 /* one line of the processor's cache */
 #define SLOTS_MIN 64
 #define SLOTS_MAX (1u << 20)
 #define BYTES_PER_SLOT 512 /* rather many slots than many conflicts: a form is seldom smaller */
@@ -20,8 +20,8 @@ struct node {
 	struct form *form; /* a reference */
 	uint64_t until_ns;
 	uint64_t cache_generation;
-	uint64_t bytes;
 	uint32_t policy_version, profile, rule;
+	uint32_t bytes;
 	uint16_t type;
 	uint8_t reason, flags;
 	uint8_t name_len;
@@ -33,6 +33,8 @@ struct slot {
 	uint32_t tag; /* bits of the hash; of an empty slot anything */
 	bool used;    /* since the hand came by */
 };
+
+_Static_assert(sizeof(struct slot) == 16, "a set is one line");
 
 struct memo {
 	struct slot *slots;
@@ -121,8 +123,12 @@ struct memo *memo_new(uint64_t bytes, const uint8_t hash_key[static 16])
 	memcpy(memo->key, hash_key, sizeof(memo->key));
 	memo->key[0] |= 1; /* a zero factor would fold everything to zero */
 	memo->key[1] |= 1;
-	memo->slots = calloc(memo->n_slots, sizeof(*memo->slots));
-	return memo->slots ? TAKE(memo) : NULL;
+	memo->slots =
+	    aligned_alloc(WAYS * sizeof(struct slot), memo->n_slots * sizeof(struct slot));
+	if (!memo->slots)
+		return NULL;
+	memset(memo->slots, 0, memo->n_slots * sizeof(struct slot));
+	return TAKE(memo);
 }
 
 void memo_free(struct memo *memo)
@@ -224,7 +230,8 @@ void memo_put(struct memo *memo, const struct memo_key *key, struct form *form,
 	struct node *node;
 	struct slot *slot;
 
-	if (bytes > memo->limit / 4) /* one form shall not sweep the memo out */
+	if (bytes > memo->limit / 4 ||
+	    bytes > UINT32_MAX) /* one form shall not sweep the memo out */
 		return;
 	node = malloc(sizeof(*node) + key->name_len);
 	if (!node) /* not remembered, then */
@@ -237,7 +244,7 @@ void memo_put(struct memo *memo, const struct memo_key *key, struct form *form,
 		.form = form_ref(form),
 		.until_ns = MIN(valid_until_ns, form->expires_ns),
 		.cache_generation = key->cache_generation,
-		.bytes = bytes,
+		.bytes = (uint32_t)bytes,
 		.policy_version = key->policy_version,
 		.profile = key->profile,
 		.rule = key->rule,
