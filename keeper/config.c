@@ -73,10 +73,7 @@ static struct config *config_new(const char *file)
 		.firewall = FIREWALL_LOCAL,
 		.ack_timeout_ms = 250,
 		.in_flight = LIMIT_IN_FLIGHT,
-		.in_flight_workload = LIMIT_IN_FLIGHT_WORKLOAD,
-		.in_flight_client = LIMIT_IN_FLIGHT_CLIENT,
 		.tcp_connections = LIMIT_TCP_CONNECTIONS,
-		.tcp_connections_client = LIMIT_TCP_CONNECTIONS_CLIENT,
 		.tcp_idle_ms = LIMIT_TCP_IDLE_MS,
 		.tcp_read_ms = LIMIT_TCP_READ_MS,
 		.query_ms = LIMIT_QUERY_MS,
@@ -212,6 +209,18 @@ static void check_across(struct config_reader *r, struct fy_node *root)
 		          "policy");
 }
 
+/* A part of a limit that nobody set follows the whole down. */
+static void fill_parts(struct resolver_conf *conf)
+{
+	if (conf->in_flight_workload == 0)
+		conf->in_flight_workload = MIN((uint32_t)LIMIT_IN_FLIGHT_WORKLOAD, conf->in_flight);
+	if (conf->in_flight_client == 0)
+		conf->in_flight_client = MIN((uint32_t)LIMIT_IN_FLIGHT_CLIENT, conf->in_flight);
+	if (conf->tcp_connections_client == 0)
+		conf->tcp_connections_client =
+		    MIN((uint32_t)LIMIT_TCP_CONNECTIONS_CLIENT, conf->tcp_connections);
+}
+
 /* What several confs share. */
 static void spread(struct config *config, const struct config_names *names)
 {
@@ -261,6 +270,7 @@ int config_parse(const char *file, const char *text, size_t len, const struct co
 		check_across(&reader, root);
 	if (diag->n_errors != before)
 		return ERR_CONFIG;
+	fill_parts(&config->resolver);
 	spread(config, names);
 	*ret_config = TAKE(config);
 	return ERR_OK;

@@ -297,7 +297,7 @@ static void warn_about_guard(const struct keeper *k, json_t *array)
 		json_array_append_new(
 		    array, json_string(
 			       "firewall.guard is not set: only the workloads' own addresses are "
-		               "filtered; a workload "
+			       "filtered; a workload "
 			       "that takes another address is not (name its interface or prefix)"));
 }
 

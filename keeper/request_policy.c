@@ -13,8 +13,9 @@
 #include "sallyport/log.h"
 
 #define TAG "policy"
-#define FEED_PIECE (160u << 10) /* as JSON it grows to six octets each at worst: still one frame   \
-	                         */
+#define FEED_PIECE                                                                                 \
+	(160u << 10) /* as JSON it grows to six octets each at worst: still one frame              \
+	              */
 
 /* --- apply, rollback ------------------------------------------------------------------------- */
 

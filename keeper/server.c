@@ -170,7 +170,9 @@ void server_data(struct server_client *c, const char *text, size_t len)
 
 void server_json_give(struct server_client *c, json_t *object)
 {
-	char *text = object ? json_dumps(object, JSON_COMPACT | JSON_ENSURE_ASCII) : NULL;
+	char *text =
+	    object ? json_dumps(object, JSON_COMPACT | JSON_ENSURE_ASCII | JSON_REAL_PRECISION(6))
+		   : NULL;
 
 	if (text)
 		put(c, CONTROL_DATA, text, strlen(text));

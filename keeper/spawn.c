@@ -75,6 +75,9 @@ static _Noreturn void become(const struct spawn *s, const char *path, char *cons
 	sigset_t none;
 	int null;
 
+	/* A group of its own: Ctrl-C at a terminal is for the keeper, which then drains its roles.
+	 */
+	setpgid(0, 0);
 	for (int sig = 1; sig < NSIG; sig++)
 		sigaction(sig, &action, NULL); /* KILL, STOP and libc's own cannot be set: fine */
 	sigemptyset(&none);

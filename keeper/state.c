@@ -56,6 +56,7 @@ static int take_lock(const struct config *config, int *ret_fd, struct diag *diag
 		ssize_t len = pread(fd, text, sizeof(text) - 1, 0);
 
 		text[len > 0 ? len : 0] = '\0';
+		text[strcspn(text, "\n")] = '\0';
 		return diag_set(
 		    diag, ERR_EXIST,
 		    "state_dir: %s is in use by another sallyportd (pid %s); stop it, or name "

@@ -20,7 +20,7 @@ static void take_syntax_faults(struct yaml *yaml, struct fy_diag *fdiag)
 		         (unsigned int)MAX(err->column, 1), "not valid YAML: %s", err->msg);
 	if (yaml->diag->n_errors == before)
 		diag_add(yaml->diag, DIAG_ERROR, yaml->file, 1, 1,
-		         "not valid YAML; a mapping of keys and values is expected");
+		         "empty, or not YAML; write key: value lines");
 }
 
 static void fy_diag_destroy_cleanup(struct fy_diag **diag)
