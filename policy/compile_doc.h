@@ -9,6 +9,7 @@
 #include "compile_region.h"
 #include "policy/compile.h"
 #include "policy/judge.h"
+#include "sallyport/diag.h"
 #include "sallyport/limits.h"
 
 struct doc_place {
@@ -100,3 +101,6 @@ static inline void policy_doc_fini_cleanup(struct policy_doc *doc)
  * doc->n_profiles, @seen for as many flags, all false before and after. Returns their number. */
 size_t policy_doc_lineage(const struct policy_doc *doc, uint32_t profile, uint32_t *ret_order,
                           bool *seen);
+
+/* Put the faults from @from on into the order of the text; those of other files come last. */
+void policy_sort_faults(struct diag *diag, size_t from, const char *file);

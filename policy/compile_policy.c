@@ -12,8 +12,13 @@ int policy_feeds_wanted(const struct policy_source *policy, struct policy_feed_w
 	CLEANUP(policy_doc_fini) struct policy_doc doc = { 0 };
 	CLEANUP(diag_fini) struct diag own = { 0 };
 	struct policy_feed_want *wants;
-	int r = policy_doc_read(policy, &doc, diag ? diag : &own);
+	size_t from;
+	int r;
 
+	diag = diag ? diag : &own;
+	from = diag->n_items;
+	r = policy_doc_read(policy, &doc, diag);
+	policy_sort_faults(diag, from, policy->file);
 	if (r < 0)
 		return r;
 	wants = calloc(doc.n_feeds + 1, sizeof(*wants));
@@ -90,20 +95,18 @@ static uint64_t seed_of(const struct policy_source *policy, const struct policy_
 	return seed;
 }
 
-int policy_compile(const struct policy_source *policy, const struct policy_feed_text *feeds,
+static int compile(const struct policy_source *policy, const struct policy_feed_text *feeds,
                    size_t n_feeds, uint64_t now_s, void **ret_image, size_t *ret_len,
                    struct diag *diag)
 {
 	CLEANUP(policy_doc_fini) struct policy_doc doc = { 0 };
 	CLEANUP(feed_table_fini) struct feed_table table = { 0 };
-	CLEANUP(diag_fini) struct diag own = { 0 };
 	CLEANUP(free) void *image = NULL;
 	uint64_t seed = seed_of(policy, feeds, n_feeds);
 	struct policy_image view;
 	size_t len;
 	int r;
 
-	diag = diag ? diag : &own;
 	r = policy_doc_read(policy, &doc, diag);
 	if (r < 0)
 		return r;
@@ -124,4 +127,19 @@ int policy_compile(const struct policy_source *policy, const struct policy_feed_
 	*ret_image = TAKE(image);
 	*ret_len = len;
 	return ERR_OK;
+}
+
+int policy_compile(const struct policy_source *policy, const struct policy_feed_text *feeds,
+                   size_t n_feeds, uint64_t now_s, void **ret_image, size_t *ret_len,
+                   struct diag *diag)
+{
+	CLEANUP(diag_fini) struct diag own = { 0 };
+	size_t from;
+	int r;
+
+	diag = diag ? diag : &own;
+	from = diag->n_items;
+	r = compile(policy, feeds, n_feeds, now_s, ret_image, ret_len, diag);
+	policy_sort_faults(diag, from, policy->file);
+	return r;
 }

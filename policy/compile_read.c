@@ -214,3 +214,29 @@ struct doc_ref *read_refs(struct doc_reader *r, const struct yaml_node *node, co
 	*ret_n = kept;
 	return refs;
 }
+
+static bool stands_before(const struct diag_item *a, const struct diag_item *b, const char *file)
+{
+	bool a_here = strcmp(a->file, file) == 0, b_here = strcmp(b->file, file) == 0;
+
+	if (a_here != b_here)
+		return a_here;
+	if (!a_here)
+		return false; /* other files keep their order */
+	if (a->line != b->line)
+		return a->line < b->line;
+	return a->col < b->col;
+}
+
+/* At most LIMIT_DIAG_ITEMS, nearly in order: sorting by insertion keeps equals as they are. */
+void policy_sort_faults(struct diag *diag, size_t from, const char *file)
+{
+	for (size_t i = from + 1; i < diag->n_items; i++) {
+		struct diag_item item = diag->items[i];
+		size_t at = i;
+
+		for (; at > from && stands_before(&item, &diag->items[at - 1], file); at--)
+			diag->items[at] = diag->items[at - 1];
+		diag->items[at] = item;
+	}
+}

@@ -234,6 +234,13 @@ static int on_scalar(struct builder *b, struct fy_event *event)
 	return r < 0 ? r : add_node(b, node);
 }
 
+static bool is_quoted(struct fy_token *token)
+{
+	enum fy_scalar_style style = token ? fy_token_scalar_style(token) : FYSS_PLAIN;
+
+	return style == FYSS_SINGLE_QUOTED || style == FYSS_DOUBLE_QUOTED;
+}
+
 static int on_event(struct builder *b, struct fy_event *event)
 {
 	const struct fy_mark *mark = fy_event_start_mark(event);
@@ -242,6 +249,10 @@ static int on_event(struct builder *b, struct fy_event *event)
 		b->line = (unsigned int)mark->line + 1;
 		b->col = (unsigned int)mark->column + 1;
 	}
+	/* The library's place of a quoted text or an alias is behind the quote or the star. */
+	if (b->col > 1 && (event->type == FYET_ALIAS ||
+	                   (event->type == FYET_SCALAR && is_quoted(event->scalar.value))))
+		b->col--;
 	switch (event->type) {
 	case FYET_DOCUMENT_START:
 		if (b->n_documents++ == 0)

@@ -37,6 +37,14 @@ static enum policy_denied denied_how(struct probe *probe, const struct img_rule 
 static void deny(struct probe *probe, enum reason reason, const struct img_rule *rule,
                  uint32_t rule_id, uint32_t feed, struct verdict *ret_verdict)
 {
+	/* A deny that only observes must not let pass what a feed lists besides. */
+	if (probe->profile->observe == 1 && reason == REASON_RULE) {
+		feed = feed_lookup(probe, FEED_NAME);
+		if (feed != POLICY_NONE) {
+			reason = REASON_FEED;
+			rule_id = POLICY_NONE;
+		}
+	}
 	no_verdict(reason, ret_verdict);
 	ret_verdict->rule = rule_id;
 	ret_verdict->feed = feed;

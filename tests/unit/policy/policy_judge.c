@@ -463,7 +463,8 @@ static const struct group groups[] = {
 	{ "observe",
 	  PROFILE("    mode: observe\n"
 	          "    allow: [{name: a.test}]\n"
-	          "    deny: [{name: b.test}, {name: c.test, final: true}]\n"
+	          "    deny: [{name: b.test}, {name: c.test, final: true},\n"
+	          "           {zone: e.d.test, final: true}]\n"
 	          "    feeds: [f]\n") "feeds: {f: {file: f, format: domains}}\n",
 	  { "f", "d.test\n", NULL },
 	  {

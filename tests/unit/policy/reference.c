@@ -348,6 +348,14 @@ static void deny(const struct ref_policy *policy, const struct labels *name, uin
                  enum reason reason, const struct ref_rule *rule, uint32_t feed,
                  struct verdict *ret)
 {
+	/* Whoever only observes still enforces feeds, and so a deny does not hide one. */
+	if (policy->profiles[0].observe && reason == REASON_RULE) {
+		feed = find_feed(policy, name, false);
+		if (feed != POLICY_NONE) {
+			reason = REASON_FEED;
+			rule = NULL;
+		}
+	}
 	*ret = (struct verdict){ .reason = reason,
 		                 .rule = rule ? rule->id : POLICY_NONE,
 		                 .feed = feed };
