@@ -25,6 +25,7 @@ struct pinhole_client {
 	struct worker *worker;
 	uv_poll_t *poll;      /* of its own memory: it is bound to one descriptor for life */
 	uv_prepare_t prepare; /* runs before the loop waits: the end of a turn */
+	uv_idle_t awake;      /* while something is to be sent: then the loop does not wait */
 	uv_timer_t timer;
 	unsigned int handles; /* still to be closed before this memory may go */
 	bool full, broken;
@@ -174,6 +175,7 @@ void pinhole_client_send(struct worker *worker)
 	unsigned int n;
 	size_t len;
 
+	uv_idle_stop(&client->awake);
 	if (client->n_slots || !client->first || worker->pinhole_fd < 0)
 		return;
 	len = compose(client, &n);
@@ -284,6 +286,13 @@ static void on_poll(uv_poll_t *poll, int status, int events)
 	pinhole_client_send(worker);
 }
 
+/* Only there so that a request made late in a turn, after on_prepare(), does not wait for the next
+ * event from outside. */
+static void on_awake(uv_idle_t *awake)
+{
+	uv_idle_stop(awake);
+}
+
 static void on_prepare(uv_prepare_t *prepare)
 {
 	struct pinhole_client *client = prepare->data;
@@ -313,6 +322,8 @@ int pinhole_ask(struct worker *worker, struct pinhole_ask *ask)
 	               request->n_ports * sizeof(struct pinhole_port);
 	size_t elements;
 
+	if (!client)
+		return ERR_CLOSED;
 	ask->view.request = &ask->request;
 	elements = elements_of(&ask->view);
 	if (elements == 0 || elements > LIMIT_PINHOLE_OPS || bytes > LIMIT_PINHOLE_MESSAGE ||
@@ -324,6 +335,8 @@ int pinhole_ask(struct worker *worker, struct pinhole_ask *ask)
 	*client->last = ask;
 	client->last = &ask->next;
 	client->n_queued++;
+	if (client->n_slots == 0 && !client->full)
+		uv_idle_start(&client->awake, on_awake);
 	if (!uv_is_active((uv_handle_t *)&client->timer))
 		arm(client);
 	return ERR_OK;
@@ -405,13 +418,14 @@ struct pinhole_client *pinhole_client_new(struct worker *worker)
 	/* Larger than any number that a predecessor on this pair can have reached: it used at most
 	 * one a nanosecond, and the clock has gone on. */
 	client->seq = worker->now_ns;
-	uv_prepare_init(&worker->loop, &client->prepare); /* these three cannot fail */
+	uv_prepare_init(&worker->loop, &client->prepare); /* these cannot fail */
 	uv_prepare_start(&client->prepare, on_prepare);
 	uv_timer_init(&worker->loop, &client->timer);
-	client->prepare.data = client->timer.data = client;
+	uv_idle_init(&worker->loop, &client->awake);
+	client->prepare.data = client->timer.data = client->awake.data = client;
 	uv_unref((uv_handle_t *)&client->prepare);
 	uv_unref((uv_handle_t *)&client->timer);
-	client->handles = 2;
+	client->handles = 3;
 	if (attach(client, worker->pinhole_fd) < 0) {
 		pinhole_client_free(client);
 		return NULL;
@@ -427,4 +441,5 @@ void pinhole_client_free(struct pinhole_client *client)
 		uv_close((uv_handle_t *)TAKE(client->poll), on_poll_closed);
 	uv_close((uv_handle_t *)&client->prepare, on_closed);
 	uv_close((uv_handle_t *)&client->timer, on_closed);
+	uv_close((uv_handle_t *)&client->awake, on_closed);
 }

@@ -37,7 +37,7 @@ struct pinhole_client *pinhole_client_new(struct worker *worker);
 /* The memory goes when the loop has closed the handles: run the loop once more. NULL is fine. */
 void pinhole_client_free(struct pinhole_client *client);
 /* Queue one request; its deadline is now + ack_timeout. Returns 0, ERR_LIMIT (LIMIT_PINHOLE_OPS or
- * too many queued). */
+ * too many queued) or ERR_CLOSED (the worker has no client: nobody to ask). */
 int pinhole_ask(struct worker *worker, struct pinhole_ask *ask) MUST_CHECK;
 void pinhole_cancel(struct worker *worker, struct pinhole_ask *ask);
 

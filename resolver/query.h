@@ -17,8 +17,8 @@ struct worker;
 struct queries;
 
 struct queries *queries_new(struct worker *worker); /* NULL: out of memory */
-/* After the last one has ended. The memory goes when the loop has closed the timer: run the loop
- * once more. NULL is fine. */
+/* What is still in flight is recorded as unanswered and let go. The memory goes when the loop has
+ * closed the timer: run the loop once more. NULL is fine. */
 void queries_free(struct queries *queries);
 
 /* One message read from a socket. @msg is borrowed for the call. worker->now_ns and wall_ns are
@@ -28,7 +28,8 @@ void query_received(struct worker *worker, struct client *client, const uint8_t 
 /* The policy of the worker has just been swapped: everything in flight is judged again. */
 void queries_policy_changed(struct worker *worker);
 
-/* worker->settings has just been swapped: limits are taken anew, remembered forms are void. */
+/* worker->settings (and perhaps the cache) has just been swapped: limits are taken anew, remembered
+ * forms are void, everything in flight starts over with the new zones. */
 void queries_settings_changed(struct worker *worker);
 
 /* End what is past its deadline by worker->now_ns: what the loop's timer calls. */

@@ -129,7 +129,10 @@ enum query_step pin_step(struct query *q)
 		return fail(q, REASON_LIMIT, "limit addresses: more than one answer may open");
 	}
 	q->ask.done = on_done;
-	if (pinhole_ask(worker, &q->ask) < 0)
+	r = pinhole_ask(worker, &q->ask);
+	if (r == ERR_CLOSED)
+		return fail(q, REASON_PINHOLE, "there is no firewall to ask");
+	if (r < 0)
 		return fail(q, REASON_LIMIT, "limit: too many pinholes at once");
 	q->asking = true;
 	return STEP_WAIT;

@@ -407,8 +407,9 @@ void respond_no_source(struct worker *worker, struct asked *asked)
 	if (asked->q->edns) {
 		policy_workload_text(&worker->policy->image, asked->j.workload, workload,
 		                     sizeof(workload));
-		snprintf(text, sizeof(text), "workload %.64s lists no single %s address to open for",
-		         workload, addr_is_v4(asked->client->addr) ? "IPv6" : "IPv4");
+		snprintf(text, sizeof(text),
+		         "workload %.64s lists no single %s address to open for", workload,
+		         addr_is_v4(asked->client->addr) ? "IPv6" : "IPv4");
 	}
 	reply.rcode = outcome.rcode;
 	reply.ede = outcome.ede;
@@ -454,7 +455,9 @@ void respond_header_only(struct worker *worker, struct asked *asked, uint16_t rc
 
 void respond_nothing(struct worker *worker, struct asked *asked, enum reason reason)
 {
-	struct outcome outcome = { .reason = reason, .ede = RECORD_NO_EDE };
+	struct outcome outcome = { .kind = asked->j.verdict.kind,
+		                   .reason = reason,
+		                   .ede = RECORD_NO_EDE };
 
 	unanswered(worker, asked, &outcome);
 }

@@ -418,14 +418,29 @@ static unsigned int share(unsigned int limit, unsigned int workers)
 	return (limit + workers - 1) / workers;
 }
 
-void queries_settings_changed(struct worker *worker)
+/* What was learnt from the upstreams of before is not believed any more. */
+static void start_over(struct query *q)
 {
-	const struct resolver_conf *conf = &worker->settings->conf;
+	if (q->state == QUERY_NEW)
+		return;
+	forget_links(q);
+	for (; q->n_given > 0; q->n_given--)
+		entry_unref(q->given[q->n_given - 1]);
+	entry_unref(TAKE(q->stale));
+	form_unref(TAKE(q->form));
+	q->is_stale = q->adopted = q->observed = false;
+	q->memo_generation = guard_generation(q->worker);
+	query_enter(q, QUERY_RESOLVING);
+	query_run(q);
+}
+
+/* Take the limits, and a table of the right size with all that is in flight. */
+static void take_limits(struct queries *queries)
+{
+	const struct resolver_conf *conf = &queries->worker->settings->conf;
 	unsigned int workers = MAX(conf->workers, 1u);
-	struct queries *queries = worker->queries;
 	struct query_tally *tally;
 
-	queries->settings_generation++; /* forms made under other zones are void */
 	queries->workload_max = share(conf->in_flight_workload, workers);
 	queries->client_max = share(conf->in_flight_client, workers);
 	queries->in_flight_max = share(conf->in_flight, workers);
@@ -444,19 +459,27 @@ void queries_settings_changed(struct worker *worker)
 	queries->tally = tally;
 }
 
+void queries_settings_changed(struct worker *worker)
+{
+	struct queries *queries = worker->queries;
+	struct query *next;
+
+	queries->settings_generation++; /* forms made under other zones are void */
+	take_limits(queries);
+	for (struct query *q = queries->first; q; q = next) {
+		next = q->next;
+		start_over(q);
+	}
+}
+
 struct queries *queries_new(struct worker *worker)
 {
-	const struct resolver_conf *conf = &worker->settings->conf;
-	unsigned int workers = MAX(conf->workers, 1u);
 	struct queries *queries = calloc(1, sizeof(*queries));
 
 	if (!queries)
 		return NULL;
 	queries->worker = worker;
-	queries->in_flight_max = share(conf->in_flight, workers);
-	queries->workload_max = share(conf->in_flight_workload, workers);
-	queries->client_max = share(conf->in_flight_client, workers);
-	queries->tally = query_tally_new(queries->in_flight_max, conf->hash_key);
+	take_limits(queries);
 	if (!queries->tally) {
 		free(queries);
 		return NULL;
@@ -478,8 +501,15 @@ void queries_free(struct queries *queries)
 {
 	if (!queries)
 		return;
-	while (queries->first) /* prefetches, for which nobody waits */
-		query_enter(queries->first, QUERY_ENDED);
+	while (queries->first) {
+		struct query *q = queries->first;
+
+		if (!q->prefetch)
+			respond_nothing(q->worker, &q->asked, REASON_INTERNAL);
+		query_enter(q, QUERY_ENDED);
+	}
+	if (queries->worker->ring.head)
+		ring_publish(&queries->worker->ring);
 	uv_close((uv_handle_t *)&queries->timer, on_closed);
 }
 

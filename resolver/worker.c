@@ -126,6 +126,7 @@ static void take_set(struct worker_thread *thread, struct worker_set *set)
 		worker->settings = old;
 		return;
 	}
+	queries_settings_changed(worker);
 	take_listeners(worker, set);
 	settings_unref(old);
 	atomic_store_explicit(&thread->applied, set->seq, memory_order_release);
@@ -213,6 +214,9 @@ static void worker_free(struct worker *worker)
 {
 	struct worker_thread *thread = worker->thread;
 
+	/* The loop turns once more below: nothing may look at the parts then. */
+	if (thread->have_loop)
+		uv_prepare_stop(&thread->before_wait);
 	if (worker->queries)
 		queries_free(worker->queries);
 	if (worker->pinholes)
