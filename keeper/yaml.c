@@ -98,6 +98,7 @@ static void place(struct fy_node *node, unsigned int *ret_line, unsigned int *re
 	*ret_col = mark ? (unsigned int)mark->column + 1 : 1;
 }
 
+PRINTF_LIKE(4, 0)
 static void tell(struct yaml *yaml, struct fy_node *node, enum diag_severity severity,
                  const char *fmt, va_list args)
 {

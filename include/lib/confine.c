@@ -337,7 +337,7 @@ static int fill_filter(scmp_filter_ctx ctx, const struct confine *c)
 	}
 	for (const int *p = c->socket_families; p && *p != -1; p++) {
 		r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1,
-		                     SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)*p));
+		                     SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)*p, 0));
 		if (r < 0)
 			return r;
 	}

@@ -40,6 +40,7 @@ static bool reserve(struct diag *diag)
 	return true;
 }
 
+PRINTF_LIKE(6, 0)
 static void add(struct diag *diag, enum diag_severity severity, const char *file, unsigned int line,
                 unsigned int col, const char *fmt, va_list args)
 {

@@ -107,6 +107,7 @@ void log_init(const char *role, enum log_form form, enum log_level level)
 	logger.journal = getenv("JOURNAL_STREAM") != NULL;
 }
 
+PRINTF_LIKE(5, 0)
 static void write_line(enum log_level level, const char *tag, const char *key, const char *value,
                        const char *fmt, va_list args)
 {
