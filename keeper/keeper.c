@@ -168,7 +168,7 @@ void keeper_audit(struct keeper *k, uint32_t uid, const char *action, const char
 		.detail = detail,
 		.policy_version = store_current(k->store),
 	};
-	CLEANUP(diag_fini) struct diag diag;
+	CLEANUP(diag_fini) struct diag diag = { 0 };
 
 	diag_init(&diag);
 	if (store_audit_add(k->store, &row, &diag) < 0)
@@ -212,7 +212,7 @@ static void load_stored(struct keeper *k)
 	CLEANUP(store_version_free) struct store_version *version = NULL;
 	const struct store_actor system = { STORE_UID_NONE, NULL };
 	struct apply_texts texts;
-	CLEANUP(diag_fini) struct diag diag;
+	CLEANUP(diag_fini) struct diag diag = { 0 };
 	int r;
 
 	if (store_current(k->store) == 0) {
@@ -358,7 +358,7 @@ int keeper_reload(struct keeper *k, struct diag *diag)
 
 static void reload_by_signal(struct keeper *k)
 {
-	CLEANUP(diag_fini) struct diag diag;
+	CLEANUP(diag_fini) struct diag diag = { 0 };
 
 	diag_init(&diag);
 	notify_reloading();
