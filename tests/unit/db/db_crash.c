@@ -1,0 +1,241 @@
+/* tests/unit/db/db_crash.c - killed at every step, and yet each query exactly once.
+ *
+ * A child plays the historian and dies at its Nth step: a write, a sync, a lock of SQLite's, or one
+ * of the historian's own steps between two durable changes. A successor takes up what is left. N
+ * counts up until a child lives to the end, so every step is tried.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "kit.h"
+#include "sallyport/cleanup.h"
+#include "sallyport/clock.h"
+#include "sallyport/shm.h"
+
+#define STEPS_MAX 4000
+#define QUERIES 40 /* of which a quarter are denials, on two days, folded in pairs */
+
+static void on_step(void *arg)
+{
+	(void)arg;
+	kit_vfs.steps++;
+	if (kit_vfs.die_after && kit_vfs.steps == kit_vfs.die_after)
+		_exit(KIT_DIED);
+}
+
+static void ask_all(struct kit *kit, int batch)
+{
+	for (int i = 0; i < QUERIES; i++) {
+		char name[64];
+		const struct kit_query q = {
+			.name = name,
+			.verdict = i % 4 ? VERDICT_ALLOW : VERDICT_DENY,
+			.answer = i % 4 ? (uint8_t)(1 + i % 3) : 0,
+			/* Some belong to yesterday. */
+			.age_ns = i % 8 >= 6 ? 13 * UINT64_C(3600) * NS_PER_S : 0,
+		};
+
+		snprintf(name, sizeof(name), "q%d-%d.test.", batch, i / 8 * 8 + i % 8 / 2 * 2);
+		kit_ask(kit, (unsigned int)i % KIT_RINGS, &q);
+	}
+}
+
+static void play(struct kit *kit, bool to_the_end)
+{
+	struct historian *h;
+
+	kit->options.on_step = on_step;
+	h = kit_historian(kit);
+	kit_tick(kit, h);
+	kit_pass(kit, 1000);
+	kit_tick(kit, h);
+	if (to_the_end)
+		historian_stop(h, kit->wall_ns, kit->boot_ns);
+	historian_free(h);
+}
+
+/* The child dies at step @n; returns false when it lived. */
+static bool child_dies_at(struct kit *kit, uint64_t n, enum kit_disk disk)
+{
+	pid_t pid = fork();
+	int status;
+
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		kit_vfs.die_after = n;
+		kit_vfs.disk = disk;
+		play(kit, true);
+		_exit(0);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	if (!WIFEXITED(status) || (WEXITSTATUS(status) != KIT_DIED && WEXITSTATUS(status) != 0))
+		fail_msg("step %llu: the child ended with status %#x", (unsigned long long)n,
+		         (unsigned int)status);
+	return WEXITSTATUS(status) == KIT_DIED;
+}
+
+static void check(const struct kit *kit, unsigned int batches, uint64_t n, const char *what)
+{
+	struct kit_sums sums = kit_sum(kit);
+
+	if (sums.queries != batches * QUERIES || sums.denied != batches * QUERIES / 4 ||
+	    sums.gaps != 0)
+		fail_msg("%s, step %llu: %llu queries, %llu denied, %llu gaps (%#x)", what,
+		         (unsigned long long)n, (unsigned long long)sums.queries,
+		         (unsigned long long)sums.denied, (unsigned long long)sums.gaps,
+		         sums.causes);
+}
+
+static void each_query_is_there_once_whatever_step_it_died_at(void **state)
+{
+	bool died = true;
+	uint64_t n;
+
+	(void)state;
+	for (n = 1; died; n++) {
+		struct kit kit;
+
+		assert_true(n < STEPS_MAX);
+		kit_init(&kit, 1024);
+		kit_vfs_install();
+		ask_all(&kit, 0);
+		died = child_dies_at(&kit, n, KIT_DISK_FINE);
+		kit_pass(&kit, 100);
+		ask_all(&kit, 1); /* what comes while nobody reads */
+		kit_vfs = (struct kit_vfs){ 0 };
+		play(&kit, true);
+		check(&kit, 2, n, "one death");
+		kit_fini(&kit);
+	}
+	print_message("%llu steps\n", (unsigned long long)n);
+	assert_true(n > 50); /* or the steps were not counted */
+}
+
+/* The backlog in play: the disk refuses, a save releases the rings, and then it dies. */
+static void the_backlog_is_written_once_whatever_step_it_died_at(void **state)
+{
+	bool died = true;
+	uint64_t n;
+
+	(void)state;
+	for (n = 1; died; n++) {
+		struct kit kit;
+
+		assert_true(n < STEPS_MAX);
+		kit_init(&kit, 1024);
+		kit_vfs_install();
+		ask_all(&kit, 0);
+		child_dies_at(&kit, 0, KIT_DISK_FULL); /* lives: everything is in the backlog now */
+		assert_int_equal(atomic_load(&kit.producers[0].back->tail),
+		                 atomic_load(&kit.producers[0].head->head));
+		ask_all(&kit, 1);
+		kit_pass(&kit, 100);
+		died = child_dies_at(&kit, n, KIT_DISK_FINE);
+		kit_vfs = (struct kit_vfs){ 0 };
+		play(&kit, true);
+		check(&kit, 2, n, "backlog");
+		kit_fini(&kit);
+	}
+	assert_true(n > 50);
+}
+
+static void gaps_are_told_once_whatever_step_it_died_at(void **state)
+{
+	const struct kit_query denied = { .verdict = VERDICT_DENY };
+	bool died = true;
+
+	(void)state;
+	for (uint64_t n = 1; died; n++) {
+		struct kit kit;
+		struct kit_sums sums;
+
+		assert_true(n < STEPS_MAX);
+		kit_init(&kit, 1024);
+		kit_vfs_install();
+		kit_ask(&kit, 0, &denied);
+		atomic_fetch_add(&kit.producers[0].head->offered[VERDICT_ALLOW], 7);
+		atomic_fetch_add(&kit.producers[0].head->lost[VERDICT_ALLOW], 7);
+		atomic_fetch_add(&kit.producers[1].head->kernel_drops, 5);
+		/* Put, never published: the producer died in between. */
+		kit_put(&kit, 1, &denied);
+		died = child_dies_at(&kit, n, KIT_DISK_FINE);
+		play(&kit, true);
+		sums = kit_sum(&kit);
+		if (sums.lost[VERDICT_ALLOW] != 7 || sums.lost[VERDICT_DENY] != 1 ||
+		    sums.kernel_drops != 5 || sums.queries != 1)
+			fail_msg("step %llu: lost %llu allowed, %llu denied, %llu dropped",
+			         (unsigned long long)n,
+			         (unsigned long long)sums.lost[VERDICT_ALLOW],
+			         (unsigned long long)sums.lost[VERDICT_DENY],
+			         (unsigned long long)sums.kernel_drops);
+		assert_int_equal(sums.causes, 1u << HISTORY_GAP_RING | 1u << HISTORY_GAP_KERNEL |
+		                                      1u << HISTORY_GAP_CRASH);
+		kit_fini(&kit);
+	}
+}
+
+/* Deaths in a row, each a little later, while queries keep coming. */
+static void many_deaths_in_a_row_lose_nothing(void **state)
+{
+	struct kit kit;
+	unsigned int batches = 0;
+
+	(void)state;
+	kit_init(&kit, 8192);
+	kit_vfs_install();
+	for (uint64_t n = 3; n < 150; n += 7) {
+		ask_all(&kit, (int)batches++);
+		child_dies_at(&kit, n, n % 2 ? KIT_DISK_FINE : KIT_DISK_FULL);
+		kit_pass(&kit, 300);
+	}
+	kit_vfs = (struct kit_vfs){ 0 };
+	play(&kit, true);
+	check(&kit, batches, 0, "many deaths");
+	kit_fini(&kit);
+}
+
+static void a_damaged_backlog_falls_back_to_the_half_before(void **state)
+{
+	struct kit kit;
+	struct historian *h;
+
+	(void)state;
+	kit_init(&kit, 1024);
+	kit_vfs_install();
+	ask_all(&kit, 0);
+	h = kit_historian(&kit);
+	kit_tick(&kit, h);
+	historian_free(h);
+	/* Both halves: then the rings alone are left, and what the files know of them. */
+	memset((uint8_t *)kit.area + 4096, 0xa5, 64);
+	memset((uint8_t *)kit.area + kit.area_len / 2 + 4096, 0xa5, 64);
+	ask_all(&kit, 1);
+	h = kit_historian(&kit);
+	kit_stop(&kit, h);
+
+	struct kit_sums sums = kit_sum(&kit);
+
+	assert_int_equal(sums.queries, 2 * QUERIES);
+	assert_int_equal(sums.causes, 1u << HISTORY_GAP_AREA); /* told, although nothing is missing */
+	kit_fini(&kit);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(each_query_is_there_once_whatever_step_it_died_at),
+		cmocka_unit_test(the_backlog_is_written_once_whatever_step_it_died_at),
+		cmocka_unit_test(gaps_are_told_once_whatever_step_it_died_at),
+		cmocka_unit_test(many_deaths_in_a_row_lose_nothing),
+		cmocka_unit_test(a_damaged_backlog_falls_back_to_the_half_before),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
