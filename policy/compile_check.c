@@ -131,7 +131,8 @@ static void resolve_all(struct doc_reader *r)
 }
 
 /* Depth of what a profile extends; a circle is a fault and counts as 0. */
-enum { DEPTH_UNKNOWN = 0, DEPTH_OPEN = UINT32_MAX };
+#define DEPTH_UNKNOWN 0
+#define DEPTH_OPEN UINT32_MAX
 
 static uint32_t find_depth(struct doc_reader *r, uint32_t profile, uint32_t *depths)
 {
