@@ -243,7 +243,7 @@ static int put(struct apply *a, uint32_t *ret_version, struct diag *diag)
 static int accept_image(struct apply *a, int image_fd)
 {
 	CLEANUP(edition_unref) struct edition *edition = NULL;
-	CLEANUP(diag_fini) struct diag diag;
+	CLEANUP(diag_fini) struct diag diag = { 0 };
 	uint32_t version = a->spec.stored_version, stored;
 	char line[512];
 	int r;

@@ -75,7 +75,7 @@ int main(int argc, char **argv)
 	const char *file = CONFIG_FILE_DEFAULT;
 	enum mode mode = MODE_RUN;
 	struct config *config = NULL;
-	CLEANUP(diag_fini) struct diag diag;
+	CLEANUP(diag_fini) struct diag diag = { 0 };
 	int option, status;
 
 	fill_standard();

@@ -115,7 +115,7 @@ bool request_number(const char *word, uint32_t *ret_number)
 
 static void reload(struct keeper *k, struct server_client *client, uint32_t uid)
 {
-	CLEANUP(diag_fini) struct diag diag;
+	CLEANUP(diag_fini) struct diag diag = { 0 };
 	json_t *warnings;
 	int r;
 

@@ -357,7 +357,7 @@ static void explain_gone(void *arg)
 static int compile_older(struct keeper *k, uint32_t version)
 {
 	CLEANUP(store_version_free) struct store_version *stored = NULL;
-	CLEANUP(diag_fini) struct diag diag;
+	CLEANUP(diag_fini) struct diag diag = { 0 };
 	struct apply_texts texts;
 	struct compile_feed *feeds = NULL;
 	int r;

@@ -138,7 +138,7 @@ void request_policy_apply(struct keeper *k, struct server_client *client,
 static struct store_version *fetch(struct keeper *k, struct server_client *client, uint32_t number)
 {
 	struct store_version *version = NULL;
-	CLEANUP(diag_fini) struct diag diag;
+	CLEANUP(diag_fini) struct diag diag = { 0 };
 	int r;
 
 	diag_init(&diag);
@@ -161,7 +161,7 @@ void request_policy_rollback(struct keeper *k, struct server_client *client,
                              const struct server_request *request)
 {
 	CLEANUP(store_version_free) struct store_version *version = NULL;
-	CLEANUP(diag_fini) struct diag diag;
+	CLEANUP(diag_fini) struct diag diag = { 0 };
 	struct apply_texts texts;
 	uint32_t number;
 	char comment[64];
