@@ -203,7 +203,7 @@ static int check_policy(const struct cli *cli, const char *file)
 	if (put_diag(cli, &diag) != CLI_YES)
 		return CLI_FAILED;
 	if (status == CLI_YES)
-		cli_note(cli, "%s: no faults", bundle.label);
+		cli_note(cli, "%s: fine", bundle.label);
 	return status;
 }
 
@@ -215,8 +215,6 @@ int verb_check(struct cli *cli, const char *const *words, size_t n_words)
 		cli_note(cli, "%s cannot be read, so no configuration was checked", cli->config);
 	else
 		config = check_config(cli);
-	if (config == CLI_YES && !cli->settings.defaulted)
-		cli_note(cli, "%s: no faults", cli->config);
 	policy = check_policy(cli, n_words > 0 ? words[0] : NULL);
 	return MAX(config, policy);
 }

@@ -7,6 +7,7 @@
 #include "sallyport/clock.h"
 #include "sallyport/err.h"
 #include "sallyport/name.h"
+#include "sallyport/prefix.h"
 #include "sallyport/verdict.h"
 #include "verbs.h"
 
@@ -139,12 +140,27 @@ static void put_considered(const struct cli *cli, const json_t *item, size_t i)
 	putc('\n', cli->out);
 }
 
+/* Who was asked about, and whether the keeper knew. */
+struct explained {
+	const struct cli *cli;
+	const char *who;
+	bool stranger;
+};
+
 static int on_explained(json_t *object, void *arg)
 {
-	const struct cli *cli = arg;
+	struct explained *explained = arg;
+	const struct cli *cli = explained->cli;
 	const json_t *considered = json_object_get(object, "considered");
 	size_t n = json_array_size(considered);
+	uint8_t addr[ADDR_LEN];
 
+	/* An address of nobody's is refused, which is an answer. A misspelt name is none. */
+	if (!json_is_string(json_object_get(object, "workload")) &&
+	    addr_parse(explained->who, addr) < 0) {
+		explained->stranger = true;
+		return ERR_OK;
+	}
 	if (cli->json)
 		return json_line(cli->out, object);
 	put_verdict(cli, object);
@@ -164,10 +180,12 @@ int verb_explain(struct cli *cli, const char *const *words, size_t n_words)
 	const char *type = n_words > 2 ? words[2] : "A";
 	const char *version = cli->args.values[OPT_POLICY_VERSION];
 	const char *ask[8] = { "explain", words[0], words[1], type };
+	struct explained explained = { .cli = cli, .who = words[0] };
 	size_t n_ask = 4;
 	char at_text[CLOCK_RFC3339_LEN];
 	uint64_t at, number;
 	uint16_t ignored;
+	int status;
 
 	if (name_type_parse(type, &ignored) < 0)
 		return cli_fail(cli, "'%s' is no record type; write it as A, AAAA, HTTPS or TYPE65",
@@ -185,5 +203,10 @@ int verb_explain(struct cli *cli, const char *const *words, size_t n_words)
 		ask[n_ask++] = "at";
 		ask[n_ask++] = at_text;
 	}
-	return request_words(cli, on_explained, cli, ask, n_ask);
+	status = request_words(cli, on_explained, &explained, ask, n_ask);
+	return explained.stranger
+	           ? cli_fail(cli,
+	                      "there is no workload '%s'; `sallyport workload list` lists them",
+	                      words[0])
+	           : status;
 }

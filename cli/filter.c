@@ -125,7 +125,6 @@ struct history *filter_open_history(const struct cli *cli)
 		return NULL;
 	}
 	r = history_open(dir, &history, &diag);
-	cli_diag(cli, &diag);
 	if (r == ERR_NOENT)
 		cli_fail(cli, "there is no history at %s; state_dir of %s says where it lies", dir,
 		         cli->config);
@@ -134,29 +133,52 @@ struct history *filter_open_history(const struct cli *cli)
 		         dir);
 	else if (r < 0 && diag.n_errors == 0)
 		cli_fail(cli, "%s: %s", dir, err_str(r));
+	else
+		cli_diag(cli, &diag);
 	return r < 0 ? NULL : history;
+}
+
+/* Where the older of two beginnings lies; 0 is none. */
+static uint64_t earlier(uint64_t a, uint64_t b)
+{
+	return !a || !b ? MAX(a, b) : MIN(a, b);
+}
+
+static void note_range(const struct cli *cli, const struct history_coverage *coverage)
+{
+	uint64_t from_ns = earlier(coverage->allow_from_ns, coverage->deny_from_ns);
+	char from[CLI_TIME_LEN], deny[CLI_TIME_LEN], until[CLI_TIME_LEN] = "now";
+
+	if (!from_ns) {
+		cli_note(cli, "nothing was ever recorded there");
+		return;
+	}
+	cli_time(cli, from_ns, from);
+	if (coverage->until_ns)
+		cli_time(cli, coverage->until_ns, until);
+	if (coverage->until_ns && coverage->until_ns < from_ns) {
+		cli_note(cli, "the history begins at %s, later than what was asked for", from);
+		return;
+	}
+	if (!coverage->deny_from_ns || coverage->deny_from_ns == from_ns) {
+		/* Denials are kept longer: where they reach further back, the rest is told. */
+		if (coverage->allow_from_ns && coverage->allow_from_ns != from_ns) {
+			cli_time(cli, coverage->allow_from_ns, deny);
+			cli_note(cli, "covers %s to %s; what was allowed, from %s", from, until,
+			         deny);
+			return;
+		}
+		cli_note(cli, "covers %s to %s", from, until);
+		return;
+	}
+	cli_time(cli, coverage->deny_from_ns, deny);
+	cli_note(cli, "covers %s to %s; denials from %s", from, until, deny);
 }
 
 void filter_note_coverage(const struct cli *cli, const struct history_coverage *coverage)
 {
-	char allow[CLI_TIME_LEN] = "never", deny[CLI_TIME_LEN] = "never",
-	     until[CLI_TIME_LEN] = "now";
-
-	if (coverage->n_files == 0) {
-		cli_note(cli, "nothing was ever recorded there");
-	} else {
-		if (coverage->allow_from_ns)
-			cli_time(cli, coverage->allow_from_ns, allow);
-		if (coverage->deny_from_ns)
-			cli_time(cli, coverage->deny_from_ns, deny);
-		if (coverage->until_ns)
-			cli_time(cli, coverage->until_ns, until);
-		if (strcmp(allow, deny) == 0)
-			cli_note(cli, "covers %s to %s", allow, until);
-		else
-			cli_note(cli, "covers %s to %s; denials from %s", allow, until, deny);
-	}
+	note_range(cli, coverage);
 	if (coverage->n_unreadable > 0)
-		cli_note(cli, "%zu files could not be read: the listing is not complete",
-		         coverage->n_unreadable);
+		cli_note(cli, "%zu file%s could not be read: the listing is not complete",
+		         coverage->n_unreadable, coverage->n_unreadable == 1 ? "" : "s");
 }

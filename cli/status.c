@@ -72,8 +72,8 @@ static void print_list(const struct cli *cli, const char *title, const json_t *o
 static void print_head(const struct cli *cli, const json_t *object)
 {
 	const json_t *pinholes = json_object_get(object, "pinholes");
-	const char *applied = json_string_value(json_object_get(object, "policy_applied"));
-	char span[TEXT_SPAN_LEN], time[CLI_TIME_LEN];
+	const json_t *applied = json_object_get(object, "policy_applied");
+	char span[TEXT_SPAN_LEN];
 
 	text_span(json_measure(object, "uptime_s"), span);
 	fputs("sallyportd ", cli->out);
@@ -89,9 +89,10 @@ static void print_head(const struct cli *cli, const json_t *object)
 		fprintf(cli->out, "policy     version %" PRId64,
 		        json_number(object, "policy_version"));
 	}
-	if (applied) {
-		fputs(", applied ", cli->out);
-		text_put(cli->out, TEXT_PROSE, cli_time_text(cli, applied, time));
+	if (json_number(object, "policy_version") != 0 && json_is_null(applied)) {
+		cli_color(cli, COLOR_YELLOW);
+		fputs(", not in force everywhere yet", cli->out);
+		cli_color(cli, COLOR_NONE);
 	}
 	fprintf(cli->out, "\npinholes   %" PRId64 " open, room for %" PRId64 "\n",
 	        json_number(pinholes, "open"), json_number(pinholes, "ledger_size"));
