@@ -34,11 +34,24 @@ static void bad_line(struct feed_reader *r, const char *why)
 		         "%s; the line is left out", why);
 }
 
+static bool token_is(const struct token *token, const char *word)
+{
+	size_t len = strlen(word);
+
+	return token->len == len && strncasecmp(token->text, word, len) == 0;
+}
+
 static size_t read_odd_name(const struct token *token, uint8_t out[static NAME_MAX_WIRE + 9])
 {
 	struct pattern pattern;
 	char why[PATTERN_WHY_LEN];
+	bool odd = false;
 
+	/* Without an escape or a letter beyond ASCII it is no name, but another format. */
+	for (size_t i = 0; i < token->len; i++)
+		odd = odd || token->text[i] == '\\' || (unsigned char)token->text[i] >= 0x80;
+	if (!odd && !token_is(token, "."))
+		return 0;
 	if (pattern_parse(token->text, token->len, PATTERN_HOST, &pattern, why) < 0)
 		return 0;
 	memcpy(out, pattern.suffix, NAME_MAX_WIRE + 9);
@@ -101,13 +114,6 @@ static size_t split(const char *line, size_t len, char comment, struct token *to
 			break;
 	}
 	return n;
-}
-
-static bool token_is(const struct token *token, const char *word)
-{
-	size_t len = strlen(word);
-
-	return token->len == len && strncasecmp(token->text, word, len) == 0;
 }
 
 static bool strip_star(struct token *token)
@@ -306,7 +312,7 @@ static int read_record(struct feed_reader *r, struct token owner, const struct t
 		}
 		/* An alias to itself is the old way to write rpz-passthru. */
 		pass = data && (token_is(data, "rpz-passthru.") ||
-		                (target_len == len && memcmp(target, name, len) == 0));
+		                (len > 1 && target_len == len && memcmp(target, name, len) == 0));
 	}
 	r->n_good++;
 	if (star)
