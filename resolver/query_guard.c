@@ -80,7 +80,7 @@ void guard_remember(struct worker *worker, const struct asked *asked, const stru
 	uint8_t targets[LIMIT_TARGETS][NAME_MAX_WIRE];
 	const struct entry *last = form->links[form->n_links - 1];
 	const uint8_t *begin = asked->j.followed ? asked->j.begin : asked->q->name;
-	uint64_t until_ns = MAX(form->expires_ns, worker->now_ns + QUERY_FOLLOW_MIN_S * NS_PER_S);
+	uint64_t until_ns = MAX(form->expires_ns, worker->now_ns) + QUERY_FOLLOW_SLACK_S * NS_PER_S;
 	size_t n = 0;
 	int r = ERR_OK;
 
@@ -131,43 +131,6 @@ static bool target_allowed(struct query *q, const struct entry *entry, const str
 		return false;
 	q->observed |= verdict.observed;
 	return true;
-}
-
-/* A copy of @entry without the records marked in @drop; its RRSIGs go, too, for the RRset is not
- * the signed one any more. One reference for the caller; NULL: out of memory. */
-static struct entry *entry_without(const struct entry *entry, const bool *drop)
-{
-	const struct entry_rr *from = entry_rrs(entry);
-	const size_t head = offsetof(struct entry, tail);
-	const size_t n_octets = entry->bytes > head + entry->n_rrs * sizeof(*from)
-	                            ? entry->bytes - head - entry->n_rrs * sizeof(*from)
-	                            : 0;
-	struct entry *copy = calloc(1, MAX((size_t)entry->bytes, sizeof(*entry)));
-	struct entry_rr *to;
-	bool data = false;
-
-	if (!copy)
-		return NULL;
-	memcpy((char *)copy + offsetof(struct entry, kind),
-	       (const char *)entry + offsetof(struct entry, kind),
-	       head - offsetof(struct entry, kind));
-	atomic_init(&copy->refs, 1);
-	atomic_init(&copy->freq, 0);
-	copy->n_rrs = 0;
-	to = (struct entry_rr *)(void *)copy->tail;
-	for (unsigned int i = 0; i < entry->n_rrs; i++) {
-		if (drop[i] || from[i].signature)
-			continue;
-		to[copy->n_rrs++] = from[i];
-		data |= from[i].type == entry->type;
-	}
-	if (!data) {
-		copy->kind = ENTRY_NODATA;
-		copy->n_rrs = 0;
-	}
-	/* Offsets count from behind the last record, and these have become fewer. */
-	memcpy(copy->tail + copy->n_rrs * sizeof(*to), entry_octets(entry), n_octets);
-	return copy;
 }
 
 /* Give in *ret_entry what is left of the last link, or NULL when nothing had to go. */

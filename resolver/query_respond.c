@@ -365,8 +365,10 @@ void respond_form(struct worker *worker, struct asked *asked, struct form *form,
 	size_t cap;
 	uint8_t *out;
 
-	if (form->stale)
+	if (form->stale) {
 		outcome.flags |= RECORD_STALE;
+		count(worker->lane, COUNT_CACHE_STALE);
+	}
 	if (form->stripped)
 		outcome.flags |= RECORD_STRIPPED;
 	if (form->reason == REASON_OBSERVE)

@@ -441,8 +441,8 @@ static void take_limits(struct queries *queries)
 	unsigned int workers = MAX(conf->workers, 1u);
 	struct query_tally *tally;
 
-	queries->workload_max = share(conf->in_flight_workload, workers);
-	queries->client_max = share(conf->in_flight_client, workers);
+	queries->workload_max = conf->in_flight_workload;
+	queries->client_max = conf->in_flight_client;
 	queries->in_flight_max = share(conf->in_flight, workers);
 	tally = query_tally_new(MAX(queries->in_flight_max, queries->n_in_flight), conf->hash_key);
 	if (!tally) {

@@ -30,8 +30,9 @@ enum query_limit {
 	QUERY_FAILURE_S = 5,         /* RFC 9520, section 3.2: 1 s at least, 5 min at most */
 	QUERY_SWITCH_MS = 1000,      /* fwsync knows a newer policy: so long for it to come to us */
 	QUERY_OPENS = 3,             /* times that one query asks fwsync: renewals after a loss */
-	QUERY_FOLLOW_MIN_S = 10, /* a chain of TTL 0 must still be walked by whom it was given */
-	QUERY_PREFETCHES = 64,   /* in flight, per worker */
+	QUERY_FOLLOW_SLACK_S = 5, /* targets may be asked so long after the chain's TTL: whom it was
+	                             given with TTL 0 or 1 must still have time to ask */
+	QUERY_PREFETCHES = 64,    /* in flight, per worker */
 	QUERY_PREFETCH_MARKS = 256,
 	QUERY_PREFETCH_LIFE_S = 10, /* shorter lives are not worth a prefetch */
 };
@@ -93,7 +94,9 @@ struct queries {
 	struct worker *worker;
 	struct query *first, *last;
 	unsigned int n_in_flight, n_prefetches;
-	unsigned int in_flight_max, workload_max, client_max; /* this worker's share */
+	/* A client's sockets may all meet one worker, so its limit and its workload's hold in each
+	 * worker whole; in_flight, which bounds memory, is divided among the workers. */
+	unsigned int in_flight_max, workload_max, client_max;
 	struct query_tally *tally;
 	uint64_t last_uid; /* of forms; never reused */
 	uint64_t settings_generation;

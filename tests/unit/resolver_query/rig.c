@@ -218,6 +218,8 @@ static void answer_fetch(struct rig *rig, const struct rig_fetch *f)
 	name_to_text(f->name, name);
 	name_type_text(f->type, type);
 	append(rig->sent, sizeof(rig->sent), "%s %s\n", name, type);
+	if (rig->on_sent)
+		rig->on_sent(rig, name, type);
 	if (!s || s->silent) {
 		f->waiter->done(f->waiter, FETCH_FAILED, NULL, 0);
 		return;
@@ -272,6 +274,8 @@ int client_answer(struct worker *worker, struct client *client, size_t len)
 	struct rig_answer *answer = answer_of(client);
 
 	(void)worker;
+	if (the_rig->on_answered)
+		the_rig->on_answered(the_rig, client, the_rig->buffer, len);
 	answer->times++;
 	answer->len = len;
 	memcpy(answer->msg, the_rig->buffer, len);
@@ -342,11 +346,35 @@ static void decide(struct rig *rig, const struct pinhole_view *view, struct pinh
 		result->epoch--;
 }
 
+struct rig_batch {
+	struct rig_batch *next;
+	size_t len;
+	_Alignas(8) uint8_t msg[];
+};
+
+/* Decide about a batch and say so. */
+static void answer_batch(struct rig *rig, const uint8_t *msg, size_t len)
+{
+	static struct pinhole_view views[LIMIT_PINHOLE_REQUESTS];
+	struct results results = { 0 };
+	uint16_t n;
+
+	assert_int_equal(pinhole_batch_read(msg, len, views, &n), 0);
+	for (uint16_t i = 0; i < n; i++) {
+		decide(rig, &views[i], &results.results[i]);
+		if (results.results[i].status == PINHOLE_OPEN && rig->on_opened)
+			rig->on_opened(rig, &views[i]);
+	}
+	results.head.seq = ((const struct pinhole_batch *)(const void *)msg)->seq;
+	results.head.n_results = n;
+	speak(rig, &results);
+}
+
 static bool turn_firewall(struct rig *rig)
 {
 	static _Alignas(8) uint8_t msg[LIMIT_PINHOLE_MESSAGE];
 	static struct pinhole_view views[LIMIT_PINHOLE_REQUESTS];
-	struct results results = { 0 };
+	struct rig_batch **at = &rig->unanswered;
 	ssize_t len;
 	uint16_t n;
 
@@ -358,36 +386,30 @@ static bool turn_firewall(struct rig *rig)
 		return false;
 	if (pinhole_batch_read(msg, (size_t)len, views, &n) < 0)
 		fail_msg("fwsync was sent a malformed batch");
-	for (uint16_t i = 0; i < n; i++) {
+	for (uint16_t i = 0; i < n; i++)
 		note_request(rig, &views[i]);
-		decide(rig, &views[i], &results.results[i]);
+	if (rig->firewall != RIG_FIREWALL_SILENT) {
+		answer_batch(rig, msg, (size_t)len);
+		return true;
 	}
-	results.head.seq = ((const struct pinhole_batch *)(const void *)msg)->seq;
-	results.head.n_results = n;
-	if (rig->firewall == RIG_FIREWALL_SILENT) {
-		assert_true(rig->n_unanswered < 64);
-		rig->unanswered[rig->n_unanswered].seq = results.head.seq;
-		rig->unanswered[rig->n_unanswered++].n = n;
-	} else {
-		speak(rig, &results);
-	}
+	while (*at)
+		at = &(*at)->next;
+	*at = calloc(1, sizeof(**at) + (size_t)len);
+	assert_non_null(*at);
+	(*at)->len = (size_t)len;
+	memcpy((*at)->msg, msg, (size_t)len);
 	return true;
 }
 
 void rig_firewall_speak(struct rig *rig)
 {
-	for (unsigned int i = 0; i < rig->n_unanswered; i++) {
-		struct results results = { 0 };
+	while (rig->unanswered) {
+		struct rig_batch *batch = rig->unanswered;
 
-		results.head.seq = rig->unanswered[i].seq;
-		results.head.n_results = rig->unanswered[i].n;
-		for (unsigned int j = 0; j < rig->unanswered[i].n; j++)
-			results.results[j] =
-			    (struct pinhole_result){ PINHOLE_OPEN, 0,
-				                     atomic_load(&rig->epoch.epoch) };
-		speak(rig, &results);
+		rig->unanswered = batch->next;
+		answer_batch(rig, batch->msg, batch->len);
+		free(batch);
 	}
-	rig->n_unanswered = 0;
 }
 
 /* The whole. */
@@ -520,6 +542,12 @@ void rig_free(struct rig *rig)
 		if (s->msg)
 			LDNS_FREE(s->msg);
 		free(s);
+	}
+	while (rig->unanswered) {
+		struct rig_batch *batch = rig->unanswered;
+
+		rig->unanswered = batch->next;
+		free(batch);
 	}
 	free(rig);
 	the_rig = NULL;

@@ -35,6 +35,7 @@ enum rig_firewall_mode { /* what fwsync does with a batch */
 	                 RIG_FIREWALL_OLD_EPOCH /* answers OPEN, but of the epoch before */
 };
 
+struct client;
 struct rig {
 	struct worker worker;
 	struct stats_lane lane;
@@ -50,13 +51,16 @@ struct rig {
 
 	struct rig_script *scripts;
 	struct rig_fetch *fetches;
-	char sent[RIG_TEXT];   /* "NAME TYPE\n" of what left, since it was last looked at */
-	char opened[RIG_TEXT]; /* requests that fwsync read: see rig.c */
-	struct {
-		uint64_t seq;
-		uint16_t n;
-	} unanswered[64]; /* batches read in silence */
-	unsigned int n_unanswered;
+	char sent[RIG_TEXT];          /* "NAME TYPE\n" of what left, since it was last looked at */
+	char opened[RIG_TEXT];        /* requests that fwsync read: see rig.c */
+	struct rig_batch *unanswered; /* batches read in silence, oldest first */
+
+	/* Told as it happens; any may be NULL. */
+	void (*on_sent)(struct rig *rig, const char *name, const char *type);
+	void (*on_opened)(struct rig *rig, const struct pinhole_view *view); /* before the word */
+	void (*on_answered)(struct rig *rig, const struct client *client, const uint8_t *msg,
+	                    size_t len);
+	void *ctx;
 
 	struct ring_consumer ring;
 	uint64_t ring_pos;
