@@ -22,7 +22,7 @@
 #define SHARDS_MAX 64
 #define SHARD_BYTES_MIN (UINT64_C(512) << 10) /* smaller caches have fewer shards */
 #define BUCKETS_MIN 64
-#define BYTES_PER_GHOST 1024 /* about as many fingerprints as entries: 1 % of the size */
+#define BYTES_PER_GHOST 512 /* about half as many fingerprints as entries: 1.6 % of the size */
 #define GHOSTS_MIN 64
 #define GHOSTS_MAX 65536
 #define FREQ_MAX 3

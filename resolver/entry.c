@@ -344,15 +344,18 @@ static const uint8_t *wildcard_signer(const struct draft *d, const uint8_t *owne
 	return NULL;
 }
 
+/* An entry whose octets begin with @name, and have @n_octets more behind it. */
 static struct entry *entry_alloc(const uint8_t *name, uint16_t type, size_t n_rrs, size_t n_octets,
                                  uint64_t now_ns)
 {
-	size_t bytes = offsetof(struct entry, tail) + n_rrs * sizeof(struct entry_rr) + n_octets;
+	size_t head = offsetof(struct entry, tail) + n_rrs * sizeof(struct entry_rr), bytes;
 	int name_len = name_wire_len(name, NAME_MAX_WIRE);
 	struct entry *entry;
+	uint8_t *own_name;
 
 	if (name_len < 0)
 		return NULL;
+	bytes = head + (size_t)name_len + n_octets;
 	bytes = MAX(bytes, sizeof(struct entry));
 	entry = calloc(1, bytes);
 	if (!entry)
@@ -365,7 +368,10 @@ static struct entry *entry_alloc(const uint8_t *name, uint16_t type, size_t n_rr
 	entry->n_rrs = (uint16_t)n_rrs;
 	entry->made_ns = entry->expires_ns = entry->stale_until_ns = now_ns;
 	entry->name_len = (uint8_t)name_len;
-	name_lower(entry->name, name, (size_t)name_len);
+	own_name = (uint8_t *)entry + head;
+	name_lower(own_name, name, (size_t)name_len);
+	entry->name = own_name;
+	entry->target = own_name + name_len - 1; /* the root's octet */
 	return entry;
 }
 
@@ -391,40 +397,65 @@ static void set_life(struct entry *entry, uint32_t ttl_s, uint32_t stale_s)
 	entry->stale_until_ns = entry->expires_ns + (ttl_s > 0 ? stale_s * NS_PER_S : 0);
 }
 
-/* The entry that @d has chosen. NULL: out of memory. */
+/* What the work on one message shares. */
+struct cut {
+	struct parsed *p;
+	const struct entry_limits *limits;
+	uint64_t now_ns;
+	uint16_t type;
+};
+
+/* Does record @i of the draft need octets for its owner, or does the name before it serve? */
+static bool has_own_owner(const struct draft *d, size_t i, const uint8_t *name)
+{
+	const uint8_t *owner = owner_of(d->p, &d->p->rrs[d->picks[i].rr]);
+
+	return !name_equal(owner, name) &&
+	       (i == 0 || !name_equal(owner, owner_of(d->p, &d->p->rrs[d->picks[i - 1].rr])));
+}
+
+/* The entry that @d has chosen; @target of an alias, else NULL. NULL: out of memory. */
 static struct entry *draft_finish(const struct draft *d, enum entry_kind kind, const uint8_t *name,
-                                  uint16_t type, uint64_t now_ns, const struct entry_limits *limits)
+                                  const uint8_t *target, const struct cut *cut)
 {
 	const struct parsed *p = d->p;
-	size_t n_octets = 0, at = 0;
+	size_t target_len = target ? wire_name_len(target) : 0;
+	size_t n_octets = target_len, at;
 	struct entry *entry;
 	uint8_t *octets;
 
 	for (size_t i = 0; i < d->n; i++) {
 		const struct parsed_rr *rr = &p->rrs[d->picks[i].rr];
 
-		n_octets += rr->rdata_len + NAME_MAX_WIRE;
+		n_octets += rr->rdata_len;
+		if (has_own_owner(d, i, name))
+			n_octets += wire_name_len(owner_of(p, rr));
 	}
-	entry = entry_alloc(name, type, d->n, n_octets, now_ns);
+	entry = entry_alloc(name, cut->type, d->n, n_octets, cut->now_ns);
 	if (!entry)
 		return NULL;
 	entry->kind = (uint8_t)kind;
 	octets = octets_of(entry);
+	at = entry->name_len;
+	if (target) {
+		name_lower(octets + at, target, target_len);
+		entry->target = octets + at;
+		entry->target_len = (uint8_t)target_len;
+		at += target_len;
+	}
 
 	for (size_t i = 0; i < d->n; i++) {
 		const struct parsed_rr *from = &p->rrs[d->picks[i].rr];
 		struct entry_rr *rr = &rrs_of(entry)[i];
 		const uint8_t *owner = owner_of(p, from);
 
-		if (i > 0 && name_equal(octets + rrs_of(entry)[i - 1].owner, owner)) {
-			rr->owner = rrs_of(entry)[i - 1].owner;
-		} else {
-			size_t len = wire_name_len(owner);
-
+		if (has_own_owner(d, i, name)) {
 			rr->owner = (uint32_t)at;
-			memcpy(octets + at, owner, len);
-			at += len;
-		}
+			memcpy(octets + at, owner, wire_name_len(owner));
+			at += wire_name_len(owner);
+		} else if (!name_equal(owner, name)) {
+			rr->owner = rrs_of(entry)[i - 1].owner;
+		} /* else it is 0: the name itself */
 		rr->rdata = (uint32_t)at;
 		rr->rdata_len = from->rdata_len;
 		if (from->rdata_len > 0)
@@ -435,25 +466,9 @@ static struct entry *draft_finish(const struct draft *d, enum entry_kind kind, c
 		rr->section = from->section;
 		rr->signature = d->picks[i].signature;
 	}
-
-	/* Give back what shared owners left over. */
-	size_t bytes = MAX((size_t)(octets - (uint8_t *)entry) + at, sizeof(struct entry));
-	struct entry *fit = realloc(entry, bytes);
-
-	if (fit)
-		entry = fit;
-	entry->bytes = (uint32_t)bytes;
-	set_life(entry, d->ttl, limits->serve_stale_s);
+	set_life(entry, d->ttl, cut->limits->serve_stale_s);
 	return entry;
 }
-
-/* What the work on one message shares. */
-struct cut {
-	struct parsed *p;
-	const struct entry_limits *limits;
-	uint64_t now_ns;
-	uint16_t type;
-};
 
 /* RFC 6672, section 2.2: replace the DNAME's owner at the end of @name by its target. Returns the
  * length, or 0 when it would be over 255 octets. */
@@ -487,14 +502,6 @@ static const struct parsed_rr *find_dname(const struct parsed *p, const uint8_t 
 			best = rr;
 	}
 	return best;
-}
-
-static void set_target(struct entry *entry, const uint8_t *target)
-{
-	size_t len = wire_name_len(target);
-
-	name_lower(entry->target, target, len);
-	entry->target_len = (uint8_t)len;
 }
 
 /* The link that a DNAME makes: the DNAME, its RRSIGs, and a CNAME of our own making; the CNAME that
@@ -539,13 +546,11 @@ static int cut_dname(const struct cut *cut, const uint8_t *name, const struct pa
 	d.n++;
 	p->n++;
 
-	entry = draft_finish(&d, cut->type == TYPE_CNAME ? ENTRY_DATA : ENTRY_ALIAS, name,
-	                     cut->type, cut->now_ns, cut->limits);
+	entry = cut->type == TYPE_CNAME ? draft_finish(&d, ENTRY_DATA, name, NULL, cut)
+	                                : draft_finish(&d, ENTRY_ALIAS, name, target, cut);
 	if (!entry)
 		return ERR_NOMEM;
 	rrs_of(entry)[d.n - 1].section = SECTION_ANSWER;
-	if (cut->type != TYPE_CNAME)
-		set_target(entry, target);
 	*ret_entry = entry;
 	return ERR_OK;
 }
@@ -579,12 +584,9 @@ static int cut_positive(const struct cut *cut, const uint8_t *name, struct entry
 		if (r < 0)
 			return r;
 	}
-	*ret_entry = draft_finish(&d, kind, name, cut->type, cut->now_ns, cut->limits);
-	if (!*ret_entry)
-		return ERR_NOMEM;
-	if (kind == ENTRY_ALIAS)
-		set_target(*ret_entry, rdata_of(p, &p->rrs[d.picks[0].rr]));
-	return ERR_OK;
+	*ret_entry = draft_finish(
+	    &d, kind, name, kind == ENTRY_ALIAS ? rdata_of(p, &p->rrs[d.picks[0].rr]) : NULL, cut);
+	return *ret_entry ? ERR_OK : ERR_NOMEM;
 }
 
 /* The SOA of a zone that @name lies in, from the authority section. NULL: none. */
@@ -622,7 +624,7 @@ static int cut_negative(const struct cut *cut, const uint8_t *name, const struct
 			return r;
 	}
 	*ret_entry = draft_finish(&d, p->rcode == RCODE_NXDOMAIN ? ENTRY_NXDOMAIN : ENTRY_NODATA,
-	                          name, cut->type, cut->now_ns, cut->limits);
+	                          name, NULL, cut);
 	if (!*ret_entry)
 		return ERR_NOMEM;
 	(*ret_entry)->rcode = p->rcode;
@@ -772,7 +774,7 @@ struct entry *entry_from_hosts(const uint8_t *name, uint16_t type, const uint8_t
                                size_t n, uint64_t now_ns)
 {
 	bool v4 = type == TYPE_A;
-	size_t size = v4 ? 4 : ADDR_LEN, owner_len, n_taken = 0;
+	size_t size = v4 ? 4 : ADDR_LEN, n_taken = 0;
 	struct entry *entry;
 	uint8_t *octets;
 
@@ -781,24 +783,19 @@ struct entry *entry_from_hosts(const uint8_t *name, uint16_t type, const uint8_t
 		n = 0;
 	for (size_t i = 0; i < n; i++)
 		n_taken += addr_is_v4(addrs[i]) == v4;
-	entry = entry_alloc(name, type, n_taken, n_taken > 0 ? NAME_MAX_WIRE + n_taken * size : 0,
-	                    now_ns);
+	entry = entry_alloc(name, type, n_taken, n_taken * size, now_ns);
 	if (!entry)
 		return NULL;
 	entry->kind = n_taken > 0 ? ENTRY_DATA : ENTRY_NODATA;
 	set_life(entry, HOSTS_TTL_S, 0);
-	if (n_taken == 0)
-		return entry;
 
 	octets = octets_of(entry);
-	owner_len = entry->name_len;
-	memcpy(octets, entry->name, owner_len);
 	for (size_t i = 0, at = 0; i < n; i++) {
 		struct entry_rr *rr = &rrs_of(entry)[at];
 
 		if (addr_is_v4(addrs[i]) != v4)
 			continue;
-		rr->rdata = (uint32_t)(owner_len + at * size);
+		rr->rdata = (uint32_t)(entry->name_len + at * size);
 		rr->rdata_len = (uint16_t)size;
 		rr->ttl = HOSTS_TTL_S;
 		rr->type = type;
@@ -807,6 +804,41 @@ struct entry *entry_from_hosts(const uint8_t *name, uint16_t type, const uint8_t
 		at++;
 	}
 	return entry;
+}
+
+struct entry *entry_without(const struct entry *entry, const bool *drop)
+{
+	const struct entry_rr *from = entry_rrs(entry);
+	const uint8_t *octets = entry_octets(entry);
+	size_t n_octets = entry->bytes - (size_t)(octets - (const uint8_t *)entry), n = 0;
+	bool data = false;
+	struct entry *copy;
+
+	for (size_t i = 0; i < entry->n_rrs; i++) {
+		n += !drop[i] && !from[i].signature;
+		data |= !drop[i] && from[i].type == entry->type;
+	}
+	if (!data)
+		n = 0;
+	copy = entry_alloc(entry->name, entry->type, n, n_octets - entry->name_len, entry->made_ns);
+	if (!copy)
+		return NULL;
+	copy->kind = (uint8_t)(data ? entry->kind : ENTRY_NODATA);
+	copy->dnssec = entry->dnssec;
+	copy->rcode = entry->rcode;
+	copy->expires_ns = entry->expires_ns;
+	copy->stale_until_ns = entry->stale_until_ns;
+	memcpy(copy->upstream, entry->upstream, ADDR_LEN);
+	copy->upstream_port = entry->upstream_port;
+	copy->zone = entry->zone;
+	memcpy(octets_of(copy), octets, n_octets); /* whole, so that offsets stay true */
+	copy->target = entry_octets(copy) + (entry->target - octets);
+	copy->target_len = entry->target_len;
+	for (size_t i = 0, at = 0; i < entry->n_rrs && at < n; i++) {
+		if (!drop[i] && !from[i].signature)
+			rrs_of(copy)[at++] = from[i];
+	}
+	return copy;
 }
 
 struct entry *entry_ref(struct entry *entry)

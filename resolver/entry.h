@@ -52,11 +52,12 @@ struct entry {
 	uint16_t upstream_port;
 	uint16_t zone;      /* index of the upstreams zone that was asked */
 	uint32_t bytes;     /* all of the allocation, what the cache accounts */
-	uint8_t target_len; /* of an alias */
+	uint8_t target_len; /* of an alias; 0: none, and target is "." */
 	uint8_t name_len;
-	uint8_t name[NAME_MAX_WIRE];   /* lower case */
-	uint8_t target[NAME_MAX_WIRE]; /* alias target, lower case */
-	/* then struct entry_rr[n_rrs] and octets, reached by entry_rrs(), entry_octets() */
+	const uint8_t *name;   /* lower case; the entry's own octets begin with it */
+	const uint8_t *target; /* alias target, lower case; in the entry's own octets, too */
+	/* then struct entry_rr[n_rrs] and octets, reached by entry_rrs(), entry_octets(): an entry
+	 * is one allocation, but for its pointers into itself not one to be copied as it is */
 	_Alignas(8) uint8_t tail[];
 };
 static inline const struct entry_rr *entry_rrs(const struct entry *entry)
@@ -64,6 +65,10 @@ static inline const struct entry_rr *entry_rrs(const struct entry *entry)
 	return (const struct entry_rr *)(const void *)entry->tail;
 }
 const uint8_t *entry_octets(const struct entry *entry);
+
+/* A copy without the records that @drop (n_rrs of them) marks, and without RRSIGs, for they would
+ * not fit what is left; NODATA if nothing of its type is left. NULL: out of memory. */
+struct entry *entry_without(const struct entry *entry, const bool *drop);
 
 struct entry *entry_ref(struct entry *entry);
 void entry_unref(struct entry *entry); /* NULL is fine */
