@@ -10,6 +10,7 @@
 #include <libnftnl/object.h>
 #include <libnftnl/set.h>
 #include <libnftnl/table.h>
+#include <libnftnl/udata.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
@@ -34,6 +35,7 @@ enum {
 
 #define ELEMENTS_PER_MESSAGE 400 /* a nested attribute holds 64 KiB */
 #define MESSAGE_MAX 4096u
+#define NFT_BYTEORDER_HOST 1u /* nft's own number (enum byteorder there) */
 
 static const struct set_spec {
 	const char *name;
@@ -118,6 +120,18 @@ static int put_set(struct nl *nl, const struct set_spec *spec, uint32_t id, uint
 	nftnl_set_set_u32(s, NFTNL_SET_KEY_LEN, spec->key_len);
 	if (spec->flags & NFT_SET_TIMEOUT)
 		nftnl_set_set_u32(s, NFTNL_SET_DESC_SIZE, size);
+	if (spec->type == TYPE_IFNAME) { /* or nft prints names backwards */
+		struct nftnl_udata_buf *udata = nftnl_udata_buf_alloc(NFT_USERDATA_MAXLEN);
+
+		if (!udata) {
+			nftnl_set_free(s);
+			return ERR_NOMEM;
+		}
+		nftnl_udata_put_u32(udata, NFTNL_UDATA_SET_KEYBYTEORDER, NFT_BYTEORDER_HOST);
+		nftnl_set_set_data(s, NFTNL_SET_USERDATA, nftnl_udata_buf_data(udata),
+		                   nftnl_udata_buf_len(udata));
+		nftnl_udata_buf_free(udata);
+	}
 	nftnl_set_nlmsg_build_payload(msg, s);
 	nftnl_set_free(s);
 	nl_message_end(nl, msg);

@@ -1,0 +1,62 @@
+/* A ledger of any octets, as a dead writer may have left it: read by the keeper's function, adopted
+ * by a successor, who then counts right.
+ *
+ * Input: the rows and reasons of a ledger of 32 rows, cut or filled with zeros. */
+#include <sodium.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "sallyport/clock.h"
+
+#include "../../unit/fwsync/book_maker.h"
+#include "book.h"
+
+#define ROWS 32u
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	size_t room = ROWS * sizeof(struct ledger_row) + ROWS / 4 * sizeof(struct ledger_reason);
+	struct ledger ledger;
+	struct ledger_row row;
+	struct ledger_reason reason;
+	struct book *book;
+	uint32_t dropped, used = 0;
+	void *memory;
+
+	if (sodium_init() < 0)
+		return 0;
+	memory = ledger_memory(&ledger, ROWS);
+	memcpy(ledger.rows, data, size < room ? size : room);
+	for (uint32_t i = 0; i < ROWS + 2; i++)
+		if (ledger_read(&ledger, i, &row, &reason) == 1 &&
+		    (i >= ROWS || reason.names_len > LIMIT_PINHOLE_NAMES ||
+		     !memchr(reason.workload, '\0', sizeof(reason.workload))))
+			abort();
+	if (book_new(&book, &ledger, 1000 * NS_PER_S, &dropped) < 0)
+		abort();
+	for (uint32_t i = 0; i < ROWS; i++) {
+		const struct ledger_row *r;
+
+		if (!book_row(book, i, &r))
+			continue;
+		used++;
+		if (!book_explains(book, &r->element))
+			abort();
+	}
+	if (used != ledger.head->rows_used)
+		abort();
+	for (uint64_t s = 0; s < 3000; s += 7)
+		book_tick(book, (1000 + s) * NS_PER_S);
+	book_flows_passed(book);
+	for (uint32_t i = 0; i < ROWS; i++)
+		if (book_state(book, i) != BOOK_FREE)
+			book_remove(book, i);
+	if (ledger.head->rows_used != 0 || ledger.head->reasons_used != 0)
+		abort();
+	book_free(book);
+	free(memory);
+	return 0;
+}

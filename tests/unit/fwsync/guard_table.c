@@ -1,0 +1,228 @@
+/* The guard table: checked whole at loading; what it does not permit is refused. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "sallyport/err.h"
+
+#include "guard.h"
+#include "guard_maker.h"
+
+static int check_exact(const void *data, size_t len)
+{
+	void *exact = malloc(len ? len : 1);
+	int r;
+
+	assert_non_null(exact);
+	memcpy(exact, data, len);
+	r = guard_table_check(exact, len);
+	free(exact);
+	return r;
+}
+
+static void a_sound_table_is_taken(void **state)
+{
+	struct guard_image image;
+
+	(void)state;
+	guard_image_make(&image, 5);
+	assert_int_equal(check_exact(&image, sizeof(image)), ERR_OK);
+}
+
+static void a_table_cut_anywhere_is_refused(void **state)
+{
+	struct guard_image image;
+
+	(void)state;
+	guard_image_make(&image, 5);
+	for (size_t len = 0; len < sizeof(image); len++) {
+		image.head.len = sizeof(image);
+		if (check_exact(&image, len) != ERR_DAMAGED)
+			fail_msg("cut at %zu was taken", len);
+		image.head.len = (uint32_t)len;
+		if (check_exact(&image, len) != ERR_DAMAGED)
+			fail_msg("cut at %zu with its length was taken", len);
+	}
+}
+
+#define AT(field) offsetof(struct guard_image, field), sizeof(((struct guard_image *)0)->field)
+
+static const struct {
+	const char *title;
+	size_t offset, size;
+	uint64_t value;
+} hostile[] = {
+	{ "another magic", AT(head.magic), 1 },
+	{ "another version", AT(head.version), 9 },
+	{ "workloads without a policy", AT(head.policy_version), 0 },
+	{ "a section inside the head", AT(head.sources.offset), 4 },
+	{ "a section behind the end", AT(head.sources.offset), UINT32_MAX },
+	{ "a section over the end", AT(head.ports.count), 10000 },
+	{ "a section that wraps", AT(head.workloads.count), UINT32_MAX },
+	{ "workloads out of alignment", AT(head.workloads.offset), 74 },
+	{ "a workload's sources behind the section", AT(workloads[0].sources.offset), 4 },
+	{ "a workload's sources over the section", AT(workloads[0].sources.count), 4 },
+	{ "a workload's ports that wrap", AT(workloads[1].ports.count), UINT32_MAX },
+	{ "a workload's internals far away", AT(workloads[1].internals.offset), UINT32_MAX },
+	{ "a prefix of 129 bits", AT(sources[0].len), 129 },
+	{ "a guarded prefix of 255 bits", AT(guarded[1].len), 255 },
+	{ "a kind of port that is none", AT(ports[0].kind), 0 },
+	{ "a kind of port beyond", AT(ports[0].kind), 4 },
+	{ "a range backwards", AT(ports[0].first), 446 },
+	{ "an interface without a name", AT(interfaces[0][0]), 0 },
+};
+
+static void hostile_fields_are_refused(void **state)
+{
+	struct guard_image image;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(hostile); i++) {
+		guard_image_make(&image, 5);
+		memcpy((uint8_t *)&image + hostile[i].offset, &hostile[i].value, hostile[i].size);
+		if (check_exact(&image, sizeof(image)) != ERR_DAMAGED)
+			fail_msg("%s: was taken", hostile[i].title);
+	}
+	guard_image_make(&image, 5);
+	memset(image.workloads[1].name, 'x', sizeof(image.workloads[1].name));
+	assert_int_equal(check_exact(&image, sizeof(image)), ERR_DAMAGED);
+	guard_image_make(&image, 5);
+	memset(image.interfaces[1], 'x', GUARD_IFNAME_LEN);
+	assert_int_equal(check_exact(&image, sizeof(image)), ERR_DAMAGED);
+}
+
+static const struct {
+	const char *title;
+	enum pinhole_status want;
+	uint32_t workload, version, life;
+	const char *src, *dst;
+	struct pinhole_port port;
+} permit_cases[] = {
+#define P(kind, proto, port)                                                                       \
+	{                                                                                          \
+		PINHOLE_KIND_##kind, proto, port                                                   \
+	}
+	{ "a port in the range", PINHOLE_OPEN, 0, 5, 100, "10.1.0.2", "44.0.0.1", P(PORT, 6, 445) },
+	{ "below the range", PINHOLE_OUTSIDE, 0, 5, 1, "10.1.0.2", "44.0.0.1", P(PORT, 6, 442) },
+	{ "above the range", PINHOLE_OUTSIDE, 0, 5, 1, "10.1.0.2", "44.0.0.1", P(PORT, 6, 446) },
+	{ "UDP", PINHOLE_OUTSIDE, 0, 5, 1, "10.1.0.2", "44.0.0.1", P(PORT, 17, 443) },
+	{ "all of TCP", PINHOLE_OUTSIDE, 0, 5, 1, "10.1.0.2", "44.0.0.1", P(PROTO, 6, 0) },
+	{ "echo", PINHOLE_OPEN, 0, 5, 1, "10.1.0.2", "44.0.0.1", P(PROTO, 1, 0) },
+	{ "ICMP as if it had ports", PINHOLE_OUTSIDE, 0, 5, 1, "10.1.0.2", "44.0.0.1",
+	  P(PORT, 1, 443) },
+	{ "anything", PINHOLE_OUTSIDE, 0, 5, 1, "10.1.0.2", "44.0.0.1", P(ANY, 0, 0) },
+	{ "all of UDP", PINHOLE_OPEN, 1, 5, 1, "10.9.8.7", "44.0.0.1", P(PROTO, 17, 0) },
+	{ "any covers everything", PINHOLE_OPEN, 1, 5, 1, "10.9.8.7", "44.0.0.1", P(PORT, 6, 25) },
+	{ "any, asked as any", PINHOLE_OPEN, 1, 5, 1, "10.9.8.7", "44.0.0.1", P(ANY, 0, 0) },
+	{ "SCTP, though any covers it", PINHOLE_OUTSIDE, 1, 5, 1, "10.9.8.7", "44.0.0.1",
+	  P(PROTO, 132, 0) },
+	{ "one second too long", PINHOLE_OUTSIDE, 0, 5, 101, "10.1.0.2", "44.0.0.1",
+	  P(PORT, 6, 443) },
+	{ "another's source", PINHOLE_OUTSIDE, 0, 5, 1, "10.9.0.1", "44.0.0.1", P(PORT, 6, 443) },
+	{ "a stranger's source", PINHOLE_OUTSIDE, 0, 5, 1, "192.0.2.1", "44.0.0.1",
+	  P(PORT, 6, 443) },
+	{ "an internal address that is listed", PINHOLE_OPEN, 0, 5, 1, "10.1.0.2", "198.51.100.9",
+	  P(PORT, 6, 443) },
+	{ "one that is not", PINHOLE_OUTSIDE, 0, 5, 1, "10.1.0.2", "203.0.113.9", P(PORT, 6, 443) },
+	{ "one that is another workload's", PINHOLE_OUTSIDE, 0, 5, 1, "fd00:1::2", "2001:db8::1",
+	  P(PORT, 6, 443) },
+	{ "IPv6", PINHOLE_OPEN, 0, 5, 1, "fd00:1::2", "2a00::1", P(PORT, 6, 443) },
+	{ "the other family", PINHOLE_MALFORMED, 0, 5, 1, "fd00:1::2", "44.0.0.1",
+	  P(PORT, 6, 443) },
+	{ "no such workload", PINHOLE_OUTSIDE, 2, 5, 1, "10.1.0.2", "44.0.0.1", P(PORT, 6, 443) },
+	{ "an older version", PINHOLE_STALE, 0, 4, 1, "10.1.0.2", "44.0.0.1", P(PORT, 6, 443) },
+	{ "a newer version", PINHOLE_STALE, 0, 6, 1, "10.1.0.2", "44.0.0.1", P(PORT, 6, 443) },
+	{ "loopback", PINHOLE_OUTSIDE, 1, 5, 1, "10.9.0.1", "127.0.0.1", P(ANY, 0, 0) },
+	{ "broadcast", PINHOLE_OUTSIDE, 1, 5, 1, "10.9.0.1", "255.255.255.255", P(ANY, 0, 0) },
+#undef P
+};
+
+static void only_what_the_table_permits_is_permitted(void **state)
+{
+	struct guard_image image;
+	struct guard guard = { .table = &image.head };
+
+	(void)state;
+	guard_image_make(&image, 5);
+	for (size_t i = 0; i < ARRAY_LEN(permit_cases); i++) {
+		struct pinhole_request req = { .policy_version = permit_cases[i].version,
+			                       .workload = permit_cases[i].workload,
+			                       .life_s = permit_cases[i].life,
+			                       .flags = PINHOLE_INTERNAL,
+			                       .n_src = 1,
+			                       .n_dst = 1,
+			                       .n_ports = 1 };
+		const struct guard_workload *w;
+		uint8_t src[1][ADDR_LEN], dst[1][ADDR_LEN];
+		struct pinhole_view view = { &req, (const uint8_t(*)[ADDR_LEN])src,
+			                     (const uint8_t(*)[ADDR_LEN])dst, &permit_cases[i].port,
+			                     NULL };
+		enum pinhole_status got;
+
+		assert_int_equal(addr_parse(permit_cases[i].src, src[0]), 0);
+		assert_int_equal(addr_parse(permit_cases[i].dst, dst[0]), 0);
+		got = guard_permits(&guard, &view, &w);
+		if (got != permit_cases[i].want)
+			fail_msg("%s: got %d, wanted %d", permit_cases[i].title, got,
+			         permit_cases[i].want);
+	}
+}
+
+static void without_a_table_nothing_is_permitted(void **state)
+{
+	struct pinhole_request req = { .n_src = 1, .n_dst = 1, .n_ports = 1, .life_s = 1 };
+	struct pinhole_port port = { PINHOLE_KIND_PORT, 6, 443 };
+	uint8_t src[1][ADDR_LEN] = { 0 }, dst[1][ADDR_LEN] = { 0 };
+	struct pinhole_view view = { &req, (const uint8_t(*)[ADDR_LEN])src,
+		                     (const uint8_t(*)[ADDR_LEN])dst, &port, NULL };
+	const struct guard_workload *w;
+	struct guard none = { 0 };
+
+	(void)state;
+	assert_int_equal(guard_permits(&none, &view, &w), PINHOLE_STALE);
+}
+
+static void too_many_elements_are_refused(void **state)
+{
+	static uint8_t src[50][ADDR_LEN], dst[50][ADDR_LEN];
+	struct pinhole_port port = { PINHOLE_KIND_PORT, 6, 443 };
+	struct pinhole_request req = {
+		.policy_version = 5, .life_s = 1, .n_src = 50, .n_dst = 50, .n_ports = 1
+	};
+	struct pinhole_view view = { &req, (const uint8_t(*)[ADDR_LEN])src,
+		                     (const uint8_t(*)[ADDR_LEN])dst, &port, NULL };
+	const struct guard_workload *w;
+	struct guard_image image;
+	struct guard guard = { .table = &image.head };
+
+	(void)state;
+	guard_image_make(&image, 5);
+	for (int i = 0; i < 50; i++) {
+		const uint8_t a[4] = { 10, 1, 0, (uint8_t)i }, b[4] = { 44, 0, 0, (uint8_t)i };
+
+		addr_from_v4(a, src[i]);
+		addr_from_v4(b, dst[i]);
+	}
+	assert_int_equal(guard_permits(&guard, &view, &w), PINHOLE_MALFORMED); /* 2500 */
+	req.n_src = 40;
+	assert_int_equal(guard_permits(&guard, &view, &w), PINHOLE_OPEN); /* 2000 */
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_sound_table_is_taken),
+		cmocka_unit_test(a_table_cut_anywhere_is_refused),
+		cmocka_unit_test(hostile_fields_are_refused),
+		cmocka_unit_test(only_what_the_table_permits_is_permitted),
+		cmocka_unit_test(without_a_table_nothing_is_permitted),
+		cmocka_unit_test(too_many_elements_are_refused),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

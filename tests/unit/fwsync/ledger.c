@@ -1,0 +1,135 @@
+/* The ledger as its readers see it: consistent copies, or nothing. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <sys/mman.h>
+
+#include "sallyport/err.h"
+#include "sallyport/ledger.h"
+#include "sallyport/shm.h"
+
+static void an_empty_ledger_has_no_rows(void **state)
+{
+	struct ledger ledger;
+	struct ledger_row row;
+	struct ledger_reason reason;
+	int fd = ledger_create(100);
+
+	(void)state;
+	assert_true(fd >= 0);
+	assert_int_equal(ledger_open(&ledger, fd, 1), ERR_OK);
+	assert_int_equal(ledger.head->n_rows, 100);
+	assert_int_equal(ledger.head->n_reasons, 25);
+	for (uint32_t i = 0; i < 200; i++)
+		assert_int_equal(ledger_read(&ledger, i, &row, &reason), 0);
+	close(fd);
+}
+
+static void put(struct ledger *ledger, uint32_t i, uint32_t reason)
+{
+	ledger->rows[i].reason = reason;
+	ledger->rows[i].expires_ns = 42;
+	ledger->reasons[reason].rows++;
+	strcpy(ledger->reasons[reason].workload, "app");
+}
+
+static void a_row_is_read_with_its_reason(void **state)
+{
+	struct ledger ledger;
+	struct ledger_row row;
+	struct ledger_reason reason;
+	int fd = ledger_create(100);
+
+	(void)state;
+	assert_int_equal(ledger_open(&ledger, fd, 1), ERR_OK);
+	put(&ledger, 7, 3);
+	assert_int_equal(ledger_read(&ledger, 7, &row, &reason), 1);
+	assert_int_equal(row.expires_ns, 42);
+	assert_string_equal(reason.workload, "app");
+	close(fd);
+}
+
+static void what_a_dead_writer_left_open_is_not_read(void **state)
+{
+	struct ledger ledger;
+	struct ledger_row row;
+	struct ledger_reason reason;
+	int fd = ledger_create(100);
+
+	(void)state;
+	assert_int_equal(ledger_open(&ledger, fd, 1), ERR_OK);
+	put(&ledger, 7, 3);
+	atomic_store(&ledger.rows[7].version, 5);
+	assert_int_equal(ledger_read(&ledger, 7, &row, &reason), 0);
+	atomic_store(&ledger.rows[7].version, 6);
+	atomic_store(&ledger.reasons[3].version, 1);
+	assert_int_equal(ledger_read(&ledger, 7, &row, &reason), 0);
+	atomic_store(&ledger.reasons[3].version, 2);
+	assert_int_equal(ledger_read(&ledger, 7, &row, &reason), 1);
+	close(fd);
+}
+
+static void hostile_rows_are_not_followed(void **state)
+{
+	struct ledger ledger;
+	struct ledger_row row;
+	struct ledger_reason reason;
+	int fd = ledger_create(100);
+
+	(void)state;
+	assert_int_equal(ledger_open(&ledger, fd, 1), ERR_OK);
+	put(&ledger, 7, 3);
+	ledger.rows[7].reason = 25;
+	assert_int_equal(ledger_read(&ledger, 7, &row, &reason), 0);
+	ledger.rows[7].reason = UINT32_MAX - 1;
+	assert_int_equal(ledger_read(&ledger, 7, &row, &reason), 0);
+	ledger.rows[7].reason = 3;
+	ledger.reasons[3].names_len = LIMIT_PINHOLE_NAMES + 1;
+	assert_int_equal(ledger_read(&ledger, 7, &row, &reason), 0);
+	ledger.reasons[3].names_len = 0;
+	memset(ledger.reasons[3].workload, 'x', sizeof(ledger.reasons[3].workload));
+	assert_int_equal(ledger_read(&ledger, 7, &row, &reason), 1);
+	assert_int_equal(strlen(reason.workload), LIMIT_WORKLOAD_NAME);
+	/* Counts that change after the memory was mapped change nothing for a reader. */
+	ledger.head->n_rows = UINT32_MAX;
+	assert_int_equal(ledger_read(&ledger, 100, &row, &reason), 0);
+	close(fd);
+}
+
+static void memory_that_is_no_ledger_is_refused(void **state)
+{
+	struct ledger_head head = { .magic = LEDGER_MAGIC, .n_rows = 1000, .n_reasons = 250 };
+	struct ledger ledger;
+	int fd = shm_create_sealed("test", &head, sizeof(head));
+
+	(void)state;
+	assert_int_equal(ledger_open(&ledger, fd, 0), ERR_DAMAGED); /* too short */
+	close(fd);
+	fd = shm_create("test", 100000);
+	assert_int_equal(ledger_open(&ledger, fd, 0), ERR_DAMAGED); /* no magic */
+	close(fd);
+	fd = ledger_create(100);
+	assert_int_equal(ledger_open(&ledger, fd, 1), ERR_OK);
+	ledger.head->n_reasons = 24;
+	assert_int_equal(ledger_open(&ledger, fd, 0), ERR_DAMAGED); /* not a quarter */
+	close(fd);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(an_empty_ledger_has_no_rows),
+		cmocka_unit_test(a_row_is_read_with_its_reason),
+		cmocka_unit_test(what_a_dead_writer_left_open_is_not_read),
+		cmocka_unit_test(hostile_rows_are_not_followed),
+		cmocka_unit_test(memory_that_is_no_ledger_is_refused),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
