@@ -180,7 +180,7 @@ static void bytes_stay_within_the_limit(void **state)
 /* Names that were asked twice survive a flood of ten times the cache's size of names asked once. */
 static void a_scan_does_not_push_out_what_is_used(void **state)
 {
-	enum { HOT = 50, FLOOD = 3000 };
+	enum { HOT = 50, FLOOD = 10000 };
 	struct cache *cache = cache_new(256 << 10, hash_key);
 	unsigned int n_kept = 0;
 	uint8_t wire[NAME_MAX_WIRE];
@@ -202,7 +202,7 @@ static void a_scan_does_not_push_out_what_is_used(void **state)
  */
 static void a_ghost_is_remembered(void **state)
 {
-	struct cache *cache = cache_new(256 << 10, hash_key);
+	struct cache *cache = cache_new(64 << 10, hash_key);
 	uint8_t wire[NAME_MAX_WIRE];
 
 	(void)state; /* cmocka's signature */

@@ -137,8 +137,8 @@ static void the_size_is_kept_and_use_counts(void **state)
 
 		n_hits += memo_get(memo, &key, NOW) != NULL;
 	}
-	/* A form, its entry and its node are more than 800 octets here. */
-	assert_true(n_hits > 100 && n_hits < (1 << 20) / 800);
+	/* A form, its entry and its node are more than 450 octets here. */
+	assert_true(n_hits > 100 && n_hits < (1 << 20) / 450);
 	assert_true(n_lost < 5);
 	memo_free(memo);
 }
