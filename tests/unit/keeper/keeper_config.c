@@ -276,7 +276,7 @@ static const struct {
 	{ "log.format", "log: {format: xml}\n", "3:15", "use text, json" },
 	{ "log.level", "log: {level: loud}\n", "3:14", "use error, warning, info, debug" },
 	{ "a tag", "workers: !!int auto2\n", NULL, "" },
-	{ "an alias", "state_dir: &a /x\nrun_dir: *a\n", "4:10", "alias" },
+	{ "an alias", "state_dir: &a /x\nrun_dir: *a\n", "4:11", "alias" },
 };
 
 static void a_wrong_value_of_every_key_is_told_with_its_place(void **state)
