@@ -14,11 +14,13 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/capability.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
+#include <time.h>
 
 #include "sallyport/err.h"
 #include "sallyport/log.h"
@@ -380,6 +382,11 @@ int confine_self(const struct confine *c)
 
 	if (prctl(PR_GET_PDEATHSIG, &death_signal, 0, 0, 0) < 0)
 		return fail(c, -errno, "pdeathsig");
+	/* strftime() and friends read the zone's file when they first run: a role lives in UTC, and
+	 * has its zone before it loses the file system. */
+	if (setenv("TZ", "UTC0", 1) < 0)
+		return fail(c, -errno, "time zone");
+	tzset();
 	r = enter_root(c);
 	if (r < 0)
 		return r;
