@@ -41,7 +41,7 @@ void ask_init(struct ask *ask, const uint8_t *name, uint16_t type, struct entrop
 		ask->name[i] = name[i];
 		for (i++; i < end; i++) {
 			bool letter = name[i] >= 'a' && name[i] <= 'z';
-			uint8_t bit = letter ? (uint8_t)(bits[i / 8] >> (i % 8) & 1) : 0;
+			unsigned int bit = letter ? (unsigned int)bits[i / 8] >> (i % 8) & 1U : 0;
 
 			ask->name[i] = (uint8_t)(name[i] ^ (bit << 5));
 		}

@@ -23,7 +23,8 @@ struct upstream_tcp;
 struct exchange;
 
 enum exchange_event {
-	EXCHANGE_BROKEN = 0, /* unreachable, closed early, or an answer that breaks the format */
+	EXCHANGE_BROKEN = 0, /* unreachable, or closed early */
+	EXCHANGE_MALFORMED,  /* an answer to the question, but it breaks the format; counted */
 	EXCHANGE_ANSWER,     /* usable and scanned: the message is given */
 	EXCHANGE_TRUNCATED,
 	EXCHANGE_NEAR_MISS, /* from the right server to the right socket, but not our answer */

@@ -180,11 +180,11 @@ static void on_message(struct upstream_tcp *conn, const uint8_t *msg, size_t len
 	switch (ask_check(&exchange->ask, msg, len, ASK_CASE_IGNORE, &exchange->rcode)) {
 	case ASK_FOREIGN:
 		count(lane, COUNT_UPSTREAM_MISMATCH);
-		finish(exchange, EXCHANGE_BROKEN, NULL, 0);
+		finish(exchange, EXCHANGE_MALFORMED, NULL, 0);
 		return;
 	case ASK_TRUNCATED: /* by TCP that makes no sense */
 		count(lane, COUNT_UPSTREAM_MALFORMED);
-		finish(exchange, EXCHANGE_BROKEN, NULL, 0);
+		finish(exchange, EXCHANGE_MALFORMED, NULL, 0);
 		return;
 	case ASK_FAILED:
 		finish(exchange, EXCHANGE_FAILED, NULL, 0);
@@ -194,7 +194,7 @@ static void on_message(struct upstream_tcp *conn, const uint8_t *msg, size_t len
 	}
 	if (scan_message(msg, len) < 0) {
 		count(lane, COUNT_UPSTREAM_MALFORMED);
-		finish(exchange, EXCHANGE_BROKEN, NULL, 0);
+		finish(exchange, EXCHANGE_MALFORMED, NULL, 0);
 		return;
 	}
 	finish(exchange, EXCHANGE_ANSWER, msg, len);

@@ -55,7 +55,7 @@ static void on_ready(struct poller_item *item, uint32_t events)
 	}
 	if (scan_message(msg, (size_t)n) < 0) {
 		count(lane, COUNT_UPSTREAM_MALFORMED);
-		finish(exchange, EXCHANGE_BROKEN, NULL, 0);
+		finish(exchange, EXCHANGE_MALFORMED, NULL, 0);
 		return;
 	}
 	finish(exchange, EXCHANGE_ANSWER, msg, (size_t)n);

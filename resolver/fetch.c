@@ -452,6 +452,10 @@ static void on_event(struct exchange *exchange, enum exchange_event event, const
 			fetch->rcode = exchange->rcode;
 		fetch->rcode_given = true;
 		break;
+	case EXCHANGE_MALFORMED: /* perhaps only what a zone's owner made it say: it is not dead */
+		server_answered(server, rtt_ns);
+		fetch->servers[i].n_broken++;
+		break;
 	case EXCHANGE_BROKEN:
 		fetch->servers[i].n_broken++;
 		server_failed(server, now);
