@@ -109,6 +109,6 @@ int hand_down(struct keeper *k, struct child *child)
 	case ROLE_N:
 		return ERR_INVAL;
 	}
-	give(&g, ROLE_MSG_END, 0, 0, -1, -1);
+	give(&g, ROLE_MSG_END, k->rollout.current ? k->rollout.current->version : 0, 0, -1, -1);
 	return g.err;
 }

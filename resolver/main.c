@@ -61,6 +61,7 @@ struct role_state {
 		struct cache *cache; /* of zones that were; until every worker has set seq */
 		uint64_t seq;
 	} retired[RETIRED_MAX];
+	bool await_image;       /* a policy is on its way: no query is read before it is here */
 	uint32_t image_version; /* loaded and not yet reported as applied; see image_owed */
 	bool image_owed;
 	uint8_t buf[LIMIT_ROLE_MESSAGE];
@@ -309,8 +310,10 @@ static void start(struct role_state *role)
 		if (r < 0)
 			give_up("worker thread", r);
 	}
-	give_sets(role);
-	intake_empty(intake);
+	if (!role->await_image) {
+		give_sets(role);
+		intake_empty(intake);
+	}
 	tell_keeper(ROLE_MSG_READY, 0);
 }
 
@@ -396,6 +399,11 @@ static void load_image(struct role_state *role, int fd, uint64_t version)
 	role->image_owed = true;
 	for (size_t i = 0; i < role->n_workers; i++)
 		worker_tell_policy(role->workers[i]);
+	if (role->await_image) {
+		role->await_image = false;
+		give_sets(role);
+		intake_empty(&role->intake);
+	}
 }
 
 static void flush(struct role_state *role, const struct role_msg *msg)
@@ -447,10 +455,13 @@ static void on_message(struct role_state *role, struct role_msg *msg)
 		}
 		break;
 	case ROLE_MSG_END:
-		if (running)
+		if (running) {
+			role->await_image = false; /* its sockets come with the new ones */
 			reload(role);
-		else
+		} else {
+			role->await_image = msg->a != 0;
 			start(role);
+		}
 		break;
 	case ROLE_MSG_IMAGE:
 		if (running)

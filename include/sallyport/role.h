@@ -42,7 +42,9 @@ enum role_msg_type {
 	ROLE_MSG_LEDGER,      /* fwsync: [memory] */
 	ROLE_MSG_NETLINK,     /* fwsync: [the keeper's NETLINK_NETFILTER socket, bound] */
 	ROLE_MSG_DIRECTORY,   /* historian: [history directory] */
-	ROLE_MSG_END,         /* the configuration is complete: apply it */
+	ROLE_MSG_END,         /* the configuration is complete: apply it. a: the policy version in force
+	                         (0: none); a resolver that starts reads no query before its image is
+	                         here, so that a restart refuses nobody: they wait in the kernel */
 	ROLE_MSG_IMAGE,       /* resolver: [policy image, sealed] a: policy version */
 	ROLE_MSG_GUARD,       /* fwsync: [guard table, sealed] a: policy version. Answered APPLIED at
 	                         once: from then on older versions are refused */
