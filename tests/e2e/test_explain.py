@@ -85,7 +85,7 @@ def who_agrees_with_what_was_handed_out():
         rows = [r for r in sp.json("who", address) if r.get("workload") == "app"]
         assert names <= {r["name"] for r in rows}, f"{address}: {names} not in {rows}"
         for row in rows:
-            assert row["until"] > row["time"], row
+            assert row["until"] > row["last"] >= row["first"], row
     at = sp.json("who", next(iter(handed)), "--at", "2020-01-01")
     h.same([r for r in at if r.get("name")], [], "who --at a time before anything")
 

@@ -13,40 +13,7 @@ sp.apply(n.POLICY)
 sink = n.Sink()
 
 
-@h.case
-def two_workloads_ask_10000_new_names_each_and_no_first_packet_is_rejected():
-    sink.reset()
-    runs = [n.asker(ns, prefix=f"{ns}-".replace("2", "b"), first=first, count=10000, types="a", window=256, sink=4000,
-                    wait=False) for ns, first in (("app", 0), ("app2", 10000))]
-    got = [n.asker_result(p) for p in runs]
-    for g in got:
-        h.same((g["answered"], g["noerror"], g["sent"], g["icmp_errors"]), (10000, 10000, 10000, 0), str(g))
-    h.same(sink.count(), 20000, "distinct first packets that arrived (IPv4)")
-
-
-@h.case
-def AAAA_over_IPv4_opens_for_the_workloads_single_IPv6_address():
-    sink.reset()
-    got = n.asker("app", prefix="y", first=20000, count=9000, types="6", window=256, sink=4000)
-    h.same((got["noerror"], got["sent"], got["icmp_errors"], sink.count()), (9000, 9000, 0, 9000), str(got))
-
-
-@h.case
-def A_and_AAAA_over_IPv6_open_too():
-    sink.reset()
-    got = n.asker("app2", prefix="z", first=30000, count=4000, types="a6", window=128, sink=4000, server="fd00:2::1")
-    h.same((got["noerror"], got["sent"], got["icmp_errors"], sink.count()), (8000, 8000, 0, 8000), str(got))
-
-
-@h.case
-def an_address_that_was_never_answered_is_closed():
-    assert not n.udp_passes("app", "44.128.255.250", 4000 + 1), "a raw address passed"
-    with h.inside("app"):
-        m = h.ask(n.DNS4, "x999.good.test")
-    h.same(m.addresses, ["44.128.3.231"])
-    assert not n.udp_passes("app", "44.128.3.231", 4002), "a port that the rule lacks passed"
-    assert not n.udp_passes("app2", "44.128.3.231", 4005), "another port of another workload passed"
-
+# Element by element, while the sets are small: nft lists a whole set to show one element.
 
 def timeouts(address):
     """Seconds left of every element that opens `address`, read element by element."""
@@ -107,6 +74,41 @@ def a_stale_answer_renews_its_pinhole():
     assert any(code == 3 for code, _text in m.ede), f"no EDE 3: {m.ede}"
     for left in timeouts(address):
         assert left >= 30 + 60 - 0.5, f"element {left}"
+
+
+@h.case
+def two_workloads_ask_10000_new_names_each_and_no_first_packet_is_rejected():
+    sink.reset()
+    runs = [n.asker(ns, prefix=f"{ns}-".replace("2", "b"), first=first, count=10000, types="a", window=256, sink=4000,
+                    wait=False) for ns, first in (("app", 0), ("app2", 10000))]
+    got = [n.asker_result(p) for p in runs]
+    for g in got:
+        h.same((g["answered"], g["noerror"], g["sent"], g["icmp_errors"]), (10000, 10000, 10000, 0), str(g))
+    h.same(sink.count(), 20000, "distinct first packets that arrived (IPv4)")
+
+
+@h.case
+def AAAA_over_IPv4_opens_for_the_workloads_single_IPv6_address():
+    sink.reset()
+    got = n.asker("app", prefix="y", first=20000, count=9000, types="6", window=256, sink=4000)
+    h.same((got["noerror"], got["sent"], got["icmp_errors"], sink.count()), (9000, 9000, 0, 9000), str(got))
+
+
+@h.case
+def A_and_AAAA_over_IPv6_open_too():
+    sink.reset()
+    got = n.asker("app2", prefix="z", first=30000, count=4000, types="a6", window=128, sink=4000, server="fd00:2::1")
+    h.same((got["noerror"], got["sent"], got["icmp_errors"], sink.count()), (8000, 8000, 0, 8000), str(got))
+
+
+@h.case
+def an_address_that_was_never_answered_is_closed():
+    assert not n.udp_passes("app", "44.128.255.250", 4000 + 1), "a raw address passed"
+    with h.inside("app"):
+        m = h.ask(n.DNS4, "x999.good.test")
+    h.same(m.addresses, ["44.128.3.231"])
+    assert not n.udp_passes("app", "44.128.3.231", 4002), "a port that the rule lacks passed"
+    assert not n.udp_passes("app2", "44.128.3.231", 4005), "another port of another workload passed"
 
 
 @h.case
