@@ -40,7 +40,8 @@ static inline void bundle_fini_cleanup(struct bundle *bundle)
 /* Each returns a status of enum cli_exit, having said what is wrong. */
 
 /* Open @file and the feeds it names, with the caller's rights. Feeds lie beside the policy unless
- * their path is absolute. A feed that cannot be read is a fault in @diag, with its line. */
+ * their path is absolute. A feed that cannot be read is a fault in @diag, with its line. A text
+ * that is no UTF-8 is CLI_NO, with the fault. */
 int bundle_open(const struct cli *cli, const char *file, struct bundle *bundle, struct diag *diag);
 
 /* Fetch version @which ("3", "current") from the keeper. @quiet: say nothing when there is no

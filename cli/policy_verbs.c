@@ -206,7 +206,8 @@ static int load_either(const struct cli *cli, const char *which, struct bundle *
 	}
 	status = bundle_open(cli, which, bundle, &diag);
 	cli_diag(cli, &diag);
-	return status; /* a text with faults can be compared, too */
+	return status == CLI_NO ? CLI_FAILED
+	                        : status; /* other faults do not keep us from comparing */
 }
 
 static int print_diff_json(const struct cli *cli, const struct textdiff_text *old,

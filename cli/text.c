@@ -10,9 +10,9 @@
 static const struct {
 	uint32_t first, last;
 } hidden[] = {
-	{ 0x80, 0x9f },     { 0xad, 0xad },     { 0x61c, 0x61c },   { 0x180e, 0x180e },
-	{ 0x200b, 0x200f }, { 0x2028, 0x202e }, { 0x2060, 0x206f }, { 0xd800, 0xdfff },
-	{ 0xfe00, 0xfe0f }, { 0xfeff, 0xfeff }, { 0xfff9, 0xfffb }, { 0xe0000, 0xe01ef },
+	{ 0x80, 0x9f },     { 0xad, 0xad },     { 0x61c, 0x61c },     { 0x180e, 0x180e },
+	{ 0x200b, 0x200f }, { 0x2028, 0x202e }, { 0x2060, 0x206f },   { 0xfe00, 0xfe0f },
+	{ 0xfeff, 0xfeff }, { 0xfff9, 0xfffb }, { 0xe0000, 0xe01ef },
 };
 
 static bool visible(uint32_t point)
@@ -21,11 +21,11 @@ static bool visible(uint32_t point)
 		if (point >= hidden[i].first && point <= hidden[i].last)
 			return false;
 	}
-	return point <= 0x10ffff;
+	return true;
 }
 
-/* Octets of the valid, visible UTF-8 sequence at @s (RFC 3629), or 0. */
-static size_t utf8_len(const unsigned char *s, size_t avail)
+/* Octets of the valid UTF-8 sequence of more than one at @s (RFC 3629), or 0. */
+static size_t utf8_len(const unsigned char *s, size_t avail, uint32_t *ret_point)
 {
 	static const uint32_t smallest[] = { 0, 0, 0x80, 0x800, 0x10000 };
 	uint32_t point;
@@ -50,20 +50,40 @@ static size_t utf8_len(const unsigned char *s, size_t avail)
 			return 0;
 		point = point << 6 | (s[i] & 0x3f);
 	}
-	return point >= smallest[n] && visible(point) ? n : 0;
+	if (point < smallest[n] || point > 0x10ffff || (point >= 0xd800 && point <= 0xdfff))
+		return 0;
+	*ret_point = point;
+	return n;
+}
+
+size_t text_utf8_end(const char *text, size_t len)
+{
+	const unsigned char *s = (const unsigned char *)text;
+	size_t at = 0;
+	uint32_t point;
+
+	while (at < len) {
+		size_t n = s[at] < 0x80 ? 1 : utf8_len(s + at, len - at, &point);
+
+		if (n == 0)
+			break;
+		at += n;
+	}
+	return at;
 }
 
 /* Write the octets at @s that belong together; returns how many were taken. */
 static size_t put_one(FILE *out, enum text_kind kind, const unsigned char *s, size_t avail)
 {
+	uint32_t point;
 	size_t n;
 
 	if ((*s > ' ' && *s < 0x7f) || (*s == ' ' && kind == TEXT_PROSE)) {
 		putc(*s, out);
 		return 1;
 	}
-	n = kind == TEXT_PROSE ? utf8_len(s, avail) : 0;
-	if (n > 0) {
+	n = kind == TEXT_PROSE ? utf8_len(s, avail, &point) : 0;
+	if (n > 0 && visible(point)) {
 		fwrite(s, 1, n, out);
 		return n;
 	}

@@ -54,6 +54,7 @@ static const struct {
 	  "added profile p\nadded rule p: allow a.test\n" },
 	{ "what is no policy at all", "a: 1\n", "- 1\n", "malformed" },
 	{ "what is no YAML", "a: 1\n", "a: [1\n", "malformed" },
+	{ "no UTF-8, in a directive", "a: 1\n", "%a\357 b\n", "malformed" },
 	{ "rules that are no mappings", "profiles: {p: {allow: [a.test]}}\n",
 	  "profiles: {p: {allow: [b.test, [c]]}}\n",
 	  "added rule p: allow ?\nremoved rule p: allow a.test\nadded rule p: allow b.test\n" },

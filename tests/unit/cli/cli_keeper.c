@@ -384,6 +384,23 @@ static void apply_tells_all_faults_before_it_asks(void **state)
 	keeper_stop(&keeper);
 }
 
+static void a_policy_that_is_no_utf8_is_a_fault_with_its_place(void **state)
+{
+	struct keeper keeper;
+	struct run run;
+
+	(void)state;
+	keeper_start(&keeper, scripts, ARRAY_LEN(scripts));
+	keeper_write(&keeper, "policy.yaml", "version: 1\n# \n%a\357 b\n");
+	run = keeper_run(&keeper, "policy|apply|%s/policy.yaml");
+	check("apply", &run, 2, "", "policy.yaml:3:3: error: octet 0xef is not UTF-8");
+	run_fini(&run);
+	run = keeper_run(&keeper, "policy|diff|%s/policy.yaml");
+	check("diff", &run, 2, "", "policy.yaml:3:3: error: octet 0xef is not UTF-8");
+	run_fini(&run);
+	keeper_stop(&keeper);
+}
+
 static const struct {
 	const char *title;
 	struct script script;
@@ -494,6 +511,7 @@ int main(void)
 		cmocka_unit_test(apply_passes_policy_and_feeds_with_the_callers_rights),
 		cmocka_unit_test(apply_dry_changes_nothing),
 		cmocka_unit_test(apply_tells_all_faults_before_it_asks),
+		cmocka_unit_test(a_policy_that_is_no_utf8_is_a_fault_with_its_place),
 		cmocka_unit_test(a_broken_keeper_is_a_failure),
 		cmocka_unit_test(any_object_is_shown_safely),
 		cmocka_unit_test(without_a_keeper_the_remedy_is_told),
