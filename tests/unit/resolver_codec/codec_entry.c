@@ -430,6 +430,37 @@ static void hosts_give_the_family_that_was_asked(void **state)
 	                         "nodata gw.corp.test. 60:\n");
 }
 
+/* The copy stands on its own: the original is gone before it is read. */
+static void a_copy_without_records_is_whole(void **state)
+{
+	CLEANUP(free)
+	struct message *m = message_new(
+	    "www.example.org.", 65, 0, 0,
+	    "www.example.org. 300 IN HTTPS 1 a.example.org.\nwww.example.org. 300 IN HTTPS 2 .\n"
+	    "www.example.org. 300 IN HTTPS 3 b.example.org.\n" SIG("www.example.org.", "HTTPS", "3",
+	                                                           "example.org."),
+	    "");
+	const bool drop_one[4] = { false, true }, drop_all[4] = { true, true, true };
+	struct entry *entry, *one, *none;
+	char got[1024] = "";
+
+	(void)state; /* cmocka's signature */
+	assert_int_equal(entry_from_message(m->data, m->len, WIRE("www.example.org."), 65, NOW,
+	                                    &limits, NULL, NULL, &entry, 1),
+	                 1);
+	one = entry_without(entry, drop_one);
+	none = entry_without(entry, drop_all);
+	entry_unref(entry);
+	append(got, sizeof(got), one);
+	append(got, sizeof(got), none);
+	assert_string_equal(
+	    got, "data www.example.org. 200: HTTPS www.example.org. 1 a.example.org. 200; "
+		 "HTTPS www.example.org. 3 b.example.org. 200;\n"
+		 "nodata www.example.org. 200:\n");
+	entry_unref(one);
+	entry_unref(none);
+}
+
 /* Flip each octet of a good message, rescan, cut again: no result but entries or an error. */
 static void a_damaged_message_is_survived(void **state)
 {
@@ -473,6 +504,7 @@ int main(void)
 		cmocka_unit_test(an_overlong_substitution_fails),
 		cmocka_unit_test(stale_life_follows_the_ttl),
 		cmocka_unit_test(hosts_give_the_family_that_was_asked),
+		cmocka_unit_test(a_copy_without_records_is_whole),
 		cmocka_unit_test(a_damaged_message_is_survived),
 	};
 
