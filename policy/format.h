@@ -74,7 +74,7 @@ struct img_head {
 	uint64_t magic;
 	uint32_t format, n_sections;
 	uint64_t len;
-	uint8_t checksum[IMG_CHECKSUM_LEN]; /* BLAKE2b of the whole, this field zero */
+	uint8_t checksum[IMG_CHECKSUM_LEN]; /* of everything but this field */
 	uint64_t seed;
 	uint32_t feed_labels_min, feed_labels_max; /* of the names in feeds */
 	uint64_t n_feed_names;
@@ -257,5 +257,5 @@ static inline uint64_t img_hash_prefix(uint64_t seed, const struct prefix *prefi
 	return img_fold(seed ^ b, UINT64_C(0xa0761d6478bd642f));
 }
 
-/* BLAKE2b of @len octets at @data, taking the checksum field as zero. @len covers the head. */
+/* The checksum of @len octets at @data, which begin with a head; its checksum field is left out. */
 void img_checksum(const uint8_t *data, size_t len, uint8_t ret_sum[static IMG_CHECKSUM_LEN]);

@@ -1,7 +1,6 @@
 /* policy/image.c - opening an image, and listing what it holds. */
 #include "policy/image.h"
 
-#include <sodium.h>
 #include <string.h>
 
 #include "format.h"
@@ -36,19 +35,34 @@ const size_t img_element_size[SEC_N] = {
 	[SEC_EXPIRIES] = sizeof(uint64_t),
 };
 
+/* Four lanes side by side, so that the multiplications overlap: about a millisecond for 5 MiB. It
+ * is there to find damage; who could write to the block could write a checksum of any kind. */
+struct lanes {
+	uint64_t h[4];
+};
+
+static void lanes_take(struct lanes *lanes, const uint8_t *data, size_t len)
+{
+	static const uint64_t k[4] = { UINT64_C(0xa0761d6478bd642f), UINT64_C(0xe7037ed1a0b428db),
+		                       UINT64_C(0x8ebc6af09c88c6e3), UINT64_C(0x589965cc75374cc3) };
+	uint64_t word[4];
+
+	for (; len > 0; data += MIN(len, sizeof(word)), len -= MIN(len, sizeof(word))) {
+		memset(word, 0, sizeof(word));
+		memcpy(word, data, MIN(len, sizeof(word)));
+		for (size_t i = 0; i < 4; i++)
+			lanes->h[i] = img_fold(lanes->h[i] ^ word[i], k[i]) + word[i];
+	}
+}
+
 void img_checksum(const uint8_t *data, size_t len, uint8_t ret_sum[static IMG_CHECKSUM_LEN])
 {
-	static const uint8_t zero[IMG_CHECKSUM_LEN];
 	const size_t at = offsetof(struct img_head, checksum);
-	crypto_generichash_state state;
+	struct lanes lanes = { { len, ~len, len << 32, 1 } };
 
-	/* None of these can fail with the lengths given. */
-	(void)crypto_generichash_init(&state, NULL, 0, IMG_CHECKSUM_LEN);
-	(void)crypto_generichash_update(&state, data, at);
-	(void)crypto_generichash_update(&state, zero, sizeof(zero));
-	(void)crypto_generichash_update(&state, data + at + IMG_CHECKSUM_LEN,
-	                                len - at - IMG_CHECKSUM_LEN);
-	(void)crypto_generichash_final(&state, ret_sum, IMG_CHECKSUM_LEN);
+	lanes_take(&lanes, data, at);
+	lanes_take(&lanes, data + at + IMG_CHECKSUM_LEN, len - at - IMG_CHECKSUM_LEN);
+	memcpy(ret_sum, lanes.h, IMG_CHECKSUM_LEN);
 }
 
 static bool sections_fit(const struct img_head *head, const uint8_t *data)
