@@ -363,6 +363,7 @@ static const struct {
 	{ "no mapping", "- a\n- b\n", "not a mapping" },
 	{ "no YAML", "listen: [\n", "not valid YAML" },
 	{ "control character", "listen: \x01\n", "control character" },
+	{ "a directive (libfyaml would not end)", "%TAG", "directive" },
 };
 
 static bool says(const struct diag *diag, const char *want)
