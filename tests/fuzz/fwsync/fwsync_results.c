@@ -10,14 +10,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	const struct fwsync_results *head;
+	const struct pinhole_results *head;
 	const struct pinhole_result *results;
 	void *exact = malloc(size ? size : 1);
 
 	if (!exact)
 		return 0;
 	memcpy(exact, data, size);
-	if (fwsync_results_read(exact, size, &head, &results) == 0)
+	if (pinhole_results_read(exact, size, &head, &results) == 0)
 		for (unsigned int i = 0; i < head->n_results; i++)
 			if (results[i].status > PINHOLE_MALFORMED)
 				abort();
