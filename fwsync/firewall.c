@@ -679,7 +679,8 @@ void firewall_flows(struct firewall *fw)
 		return;
 	if (r < 0) {
 		log_warning("flows", "a pass over the connections failed: %s", err_str(r));
-		fw->want_cut |= fw->flows.cutting;
+		fw->want_cut |= fw->flows.cutting; /* what was revoked is not closed yet */
+		fw->again_ns = clock_mono_ns() + RECUT_MS * NS_PER_MS;
 		return;
 	}
 	if (fw->flows.cutting && fw->flows.n_cut > 0) {
@@ -698,24 +699,24 @@ static int tick_flows(struct firewall *fw, uint64_t now_ns)
 		                 "connections are cut");
 		fw->want_cut = true;
 	}
-	if (fw->recut_ns && now_ns >= fw->recut_ns) {
-		fw->want_cut = true;
-		fw->recut_ns = 0;
-		fw->next_look_ns = now_ns + LOOK_MS * NS_PER_MS;
-		if (fw->flows.running)
-			return 0;
-		fw->want_cut = false;
-		return flows_start(&fw->flows, FLOWS_CUT);
-	}
 	if (book_lingering(fw->book) > 0 && now_ns >= fw->next_look_ns)
 		fw->want_look = true;
-	if (fw->flows.running || !(fw->want_cut || fw->want_look))
+	if (fw->flows.running || now_ns < fw->again_ns)
 		return 0;
-	r = flows_start(&fw->flows, fw->want_cut ? FLOWS_CUT : FLOWS_LOOK);
+	if (fw->want_cut) {
+		r = flows_start(&fw->flows, FLOWS_CUT);
+		/* Once more a little later: a connection that was being born is found then. */
+		fw->recut_ns = now_ns + RECUT_MS * NS_PER_MS;
+	} else if (fw->recut_ns && now_ns >= fw->recut_ns) {
+		r = flows_start(&fw->flows, FLOWS_CUT);
+		fw->recut_ns = 0;
+	} else if (fw->want_look) {
+		r = flows_start(&fw->flows, FLOWS_LOOK);
+	} else {
+		return 0;
+	}
 	if (r < 0)
 		return r;
-	if (fw->want_cut)
-		fw->recut_ns = now_ns + RECUT_MS * NS_PER_MS;
 	fw->want_cut = fw->want_look = false;
 	fw->next_look_ns = now_ns + LOOK_MS * NS_PER_MS;
 	return 0;

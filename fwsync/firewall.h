@@ -56,6 +56,7 @@ struct firewall {
 	uint32_t verify_next;
 	uint64_t verify_lost;
 	bool want_cut, want_look;
+	uint64_t again_ns;     /* a pass failed: not before then */
 	uint64_t recut_ns;     /* a second pass, for connections born while the first one ran */
 	uint64_t next_look_ns; /* when lingering rows are looked after again */
 	uint64_t next_probe_ns;

@@ -43,8 +43,39 @@ static int open_socket(void)
 	return fd_take(&fd);
 }
 
+static struct nlmsghdr *head(void *buf, uint32_t seq, uint16_t type, uint16_t flags,
+                             uint8_t family);
+static int say(int fd, const struct nlmsghdr *msg);
+
+/* Does the kernel speak this protocol at all? Its statistics are a small question. */
+static int try_it(int fd)
+{
+	uint8_t buf[8192] __attribute__((aligned(8)));
+	int r = say(fd, head(buf, 1, IPCTNL_MSG_CT_GET_STATS, NLM_F_DUMP, AF_UNSPEC));
+
+	for (int i = 0; r == 0 && i < 4096; i++) { /* one answer a processor */
+		ssize_t n = recv(fd, buf, sizeof(buf), 0);
+		int left = (int)n;
+
+		if (n < 0 && errno != EINTR)
+			return -errno;
+		for (const struct nlmsghdr *msg = (const void *)buf;
+		     n > 0 && mnl_nlmsg_ok(msg, left); msg = mnl_nlmsg_next(msg, &left)) {
+			if (msg->nlmsg_type == NLMSG_DONE)
+				return ERR_OK;
+			if (msg->nlmsg_type == NLMSG_ERROR)
+				return mnl_nlmsg_get_payload_len(msg) < sizeof(struct nlmsgerr)
+				           ? ERR_MALFORMED
+				           : ((const struct nlmsgerr *)mnl_nlmsg_get_payload(msg))
+				                 ->error;
+		}
+	}
+	return r < 0 ? r : ERR_TIMEOUT;
+}
+
 int flows_open(struct flows *flows, uint32_t mark)
 {
+	int r;
 	CLEANUP(fd_close) int dump_fd = open_socket();
 	CLEANUP(fd_close) int cut_fd = open_socket();
 
@@ -52,6 +83,9 @@ int flows_open(struct flows *flows, uint32_t mark)
 		return fd_take(&dump_fd);
 	if (cut_fd < 0)
 		return fd_take(&cut_fd);
+	r = try_it(cut_fd);
+	if (r < 0)
+		return r;
 	*flows = (struct flows){ .mark = mark, .seq = 1 };
 	flows->dump_fd = fd_take(&dump_fd);
 	flows->cut_fd = fd_take(&cut_fd);
