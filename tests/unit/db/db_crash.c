@@ -20,6 +20,14 @@
 #include "sallyport/shm.h"
 
 #define STEPS_MAX 4000
+
+/* Every step with SALLYPORT_SOAK in the environment (./dev soak: minutes), else every 11th from
+ * another one in each test; neighbours are much alike. */
+static uint64_t stride(void)
+{
+	return getenv("SALLYPORT_SOAK") ? 1 : 11;
+}
+
 #define QUERIES 40 /* of which a quarter are denials, on two days, folded in pairs */
 
 static void on_step(void *arg)
@@ -37,7 +45,7 @@ static void ask_all(struct kit *kit, int batch)
 		const struct kit_query q = {
 			.name = name,
 			.verdict = i % 4 ? VERDICT_ALLOW : VERDICT_DENY,
-			.answer = i % 4 ? (uint8_t)(1 + i % 3) : 0,
+			.answer = (uint8_t)(i % 4 ? 1 + i % 3 : 0),
 			/* Some belong to yesterday. */
 			.age_ns = i % 8 >= 6 ? 13 * UINT64_C(3600) * NS_PER_S : 0,
 		};
@@ -99,7 +107,7 @@ static void each_query_is_there_once_whatever_step_it_died_at(void **state)
 	uint64_t n;
 
 	(void)state;
-	for (n = 1; died; n++) {
+	for (n = 1; died; n += stride()) {
 		struct kit kit;
 
 		assert_true(n < STEPS_MAX);
@@ -125,7 +133,7 @@ static void the_backlog_is_written_once_whatever_step_it_died_at(void **state)
 	uint64_t n;
 
 	(void)state;
-	for (n = 1; died; n++) {
+	for (n = MIN(stride(), 4); died; n += stride()) {
 		struct kit kit;
 
 		assert_true(n < STEPS_MAX);
@@ -152,7 +160,7 @@ static void gaps_are_told_once_whatever_step_it_died_at(void **state)
 	bool died = true;
 
 	(void)state;
-	for (uint64_t n = 1; died; n++) {
+	for (uint64_t n = MIN(stride(), 7); died; n += stride()) {
 		struct kit kit;
 		struct kit_sums sums;
 
@@ -176,7 +184,7 @@ static void gaps_are_told_once_whatever_step_it_died_at(void **state)
 			         (unsigned long long)sums.lost[VERDICT_DENY],
 			         (unsigned long long)sums.kernel_drops);
 		assert_int_equal(sums.causes, 1u << HISTORY_GAP_RING | 1u << HISTORY_GAP_KERNEL |
-		                                      1u << HISTORY_GAP_CRASH);
+		                                  1u << HISTORY_GAP_CRASH);
 		kit_fini(&kit);
 	}
 }
@@ -190,7 +198,7 @@ static void many_deaths_in_a_row_lose_nothing(void **state)
 	(void)state;
 	kit_init(&kit, 8192);
 	kit_vfs_install();
-	for (uint64_t n = 3; n < 150; n += 7) {
+	for (uint64_t n = 3; n < 150; n += 21) {
 		ask_all(&kit, (int)batches++);
 		child_dies_at(&kit, n, n % 2 ? KIT_DISK_FINE : KIT_DISK_FULL);
 		kit_pass(&kit, 300);
@@ -223,7 +231,8 @@ static void a_damaged_backlog_falls_back_to_the_half_before(void **state)
 	struct kit_sums sums = kit_sum(&kit);
 
 	assert_int_equal(sums.queries, 2 * QUERIES);
-	assert_int_equal(sums.causes, 1u << HISTORY_GAP_AREA); /* told, although nothing is missing */
+	assert_int_equal(sums.causes,
+	                 1u << HISTORY_GAP_AREA); /* told, although nothing is missing */
 	kit_fini(&kit);
 }
 

@@ -141,7 +141,8 @@ static void names_are_those_of_the_version_that_judged(void **state)
 	struct kit *kit = *state;
 	struct historian *h = kit_historian(kit);
 	const struct kit_query known = { .verdict = VERDICT_ALLOW };
-	const struct kit_query unknown = { .name = "x.test.", .verdict = VERDICT_ALLOW,
+	const struct kit_query unknown = { .name = "x.test.",
+		                           .verdict = VERDICT_ALLOW,
 		                           .policy_version = 9 };
 
 	kit_ask(kit, 0, &known);
@@ -184,14 +185,18 @@ static void denials_and_failures_lie_in_their_own_file(void **state)
 	} rows[] = {
 		{ "allowed", TODAY_ALLOW, { .verdict = VERDICT_ALLOW, .name = "a.test." } },
 		{ "local", TODAY_ALLOW, { .verdict = VERDICT_LOCAL, .name = "b.test." } },
-		{ "NXDOMAIN", TODAY_ALLOW,
+		{ "NXDOMAIN",
+		  TODAY_ALLOW,
 		  { .verdict = VERDICT_ALLOW, .rcode = 3, .name = "c.test." } },
 		{ "denied", TODAY_DENY, { .verdict = VERDICT_DENY, .name = "d.test." } },
-		{ "observed", TODAY_DENY,
+		{ "observed",
+		  TODAY_DENY,
 		  { .verdict = VERDICT_ALLOW, .flags = RECORD_OBSERVED, .name = "e.test." } },
-		{ "SERVFAIL", TODAY_DENY,
+		{ "SERVFAIL",
+		  TODAY_DENY,
 		  { .verdict = VERDICT_ALLOW, .rcode = 2, .name = "f.test." } },
-		{ "no pinhole", TODAY_DENY,
+		{ "no pinhole",
+		  TODAY_DENY,
 		  { .verdict = VERDICT_ALLOW, .reason = REASON_PINHOLE, .name = "g.test." } },
 	};
 
@@ -220,7 +225,7 @@ static void records_that_break_the_format_are_counted_and_told(void **state)
 	for (enum spoil spoil = 0; spoil < SPOIL_N; spoil++) {
 		struct ring_producer *ring = &kit->producers[0];
 		struct record_query *record =
-			(void *)(ring->slots + ring->next % ring->n_slots * RING_SLOT);
+		    (void *)(ring->slots + ring->next % ring->n_slots * RING_SLOT);
 
 		kit_put(kit, 0, &q);
 		switch (spoil) {

@@ -26,13 +26,12 @@ void kit_init(struct kit *kit, size_t slots)
 	assert_non_null(mkdtemp(kit->dir));
 	for (int i = 0; i < KIT_RINGS; i++) {
 		assert_int_equal(ring_create(slots, &kit->data_fd[i], &kit->back_fd[i]), 0);
-		assert_int_equal(ring_producer_open(&kit->producers[i], kit->data_fd[i],
-		                                    kit->back_fd[i]),
-		                 0);
+		assert_int_equal(
+		    ring_producer_open(&kit->producers[i], kit->data_fd[i], kit->back_fd[i]), 0);
 	}
 	kit->area_len = historian_area_bytes();
-	kit->area = mmap(NULL, kit->area_len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
-	                 -1, 0);
+	kit->area =
+	    mmap(NULL, kit->area_len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	assert_ptr_not_equal(kit->area, MAP_FAILED);
 	kit->lane = aligned_alloc(64, sizeof(*kit->lane));
 	assert_non_null(kit->lane);
@@ -179,8 +178,7 @@ static size_t put_rr(uint8_t *at, const char *owner, uint16_t type, uint8_t n, c
 	return sizeof(rr) + (((size_t)rr.owner_len + rr.data_len + 3) & ~(size_t)3);
 }
 
-void kit_answer(struct kit *kit, unsigned int ring, uint8_t n, const char *owner,
-                const char *alias)
+void kit_answer(struct kit *kit, unsigned int ring, uint8_t n, const char *owner, const char *alias)
 {
 	struct record_answer record = { .head = { .type = RECORD_ANSWER },
 		                        .upstream_port = 53,
@@ -266,7 +264,8 @@ int64_t kit_sql(const struct kit *kit, const char *file, const char *sql)
 	return value;
 }
 
-/* --- a disk that fails, and a moment to die ---------------------------------------------------- */
+/* --- a disk that fails, and a moment to die ----------------------------------------------------
+ */
 
 struct kit_vfs kit_vfs;
 
@@ -395,9 +394,9 @@ void kit_vfs_install(void)
 		return;
 	real_vfs = sqlite3_vfs_find(NULL);
 	shim_methods = (sqlite3_io_methods){
-		2,          shim_close,  shim_read,   shim_write,    shim_truncate, shim_sync,
-		shim_size,  shim_lock,   shim_unlock, shim_check,    shim_control,  shim_sector,
-		shim_device, shim_map,   shim_shm_lock, shim_barrier, shim_unmap,   NULL,
+		2,           shim_close, shim_read,     shim_write,   shim_truncate, shim_sync,
+		shim_size,   shim_lock,  shim_unlock,   shim_check,   shim_control,  shim_sector,
+		shim_device, shim_map,   shim_shm_lock, shim_barrier, shim_unmap,    NULL,
 		NULL,
 	};
 	shim_vfs = *real_vfs;

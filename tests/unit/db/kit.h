@@ -34,19 +34,19 @@ void kit_tick(struct kit *kit, struct historian *h);
 void kit_stop(struct kit *kit, struct historian *h); /* must succeed; frees */
 
 struct kit_query {
-	const char *name;       /* NULL: "db.example.org." */
-	const char *client;     /* NULL: 192.0.2.7 */
+	const char *name;        /* NULL: "db.example.org." */
+	const char *client;      /* NULL: 192.0.2.7 */
 	uint32_t policy_version; /* 0: 1 */
 	uint32_t workload;
-	uint16_t type;          /* 0: A */
+	uint16_t type; /* 0: A */
 	uint16_t port;
 	uint16_t flags;
 	uint16_t rcode;
-	uint8_t verdict;        /* enum verdict_kind; zero is a denial */
-	uint8_t reason;         /* 0: REASON_RULE */
-	uint8_t answer;         /* 0: none; n: the answer of kit_answer(n) */
+	uint8_t verdict; /* enum verdict_kind; zero is a denial */
+	uint8_t reason;  /* 0: REASON_RULE */
+	uint8_t answer;  /* 0: none; n: the answer of kit_answer(n) */
 	uint32_t ttl;
-	uint64_t age_ns;        /* asked that long ago */
+	uint64_t age_ns; /* asked that long ago */
 };
 /* Put one; published at once. Returns its id, or 0 when there was no room. */
 uint64_t kit_ask(struct kit *kit, unsigned int ring, const struct kit_query *query);
@@ -70,7 +70,7 @@ int64_t kit_sql(const struct kit *kit, const char *file, const char *sql);
 /* A VFS over the default one, in effect for files opened from now on. */
 enum kit_disk {
 	KIT_DISK_FINE,
-	KIT_DISK_FULL,  /* every write: SQLITE_FULL */
+	KIT_DISK_FULL,   /* every write: SQLITE_FULL */
 	KIT_DISK_BROKEN, /* every write and sync: SQLITE_IOERR */
 };
 struct kit_vfs {
