@@ -157,7 +157,7 @@ static void note_range(const struct cli *cli, const struct history_coverage *cov
 	if (coverage->until_ns)
 		cli_time(cli, coverage->until_ns, until);
 	if (coverage->until_ns && coverage->until_ns < from_ns) {
-		cli_note(cli, "the history begins at %s, later than what was asked for", from);
+		cli_note(cli, "nothing is recorded in the range that was asked for");
 		return;
 	}
 	if (!coverage->deny_from_ns || coverage->deny_from_ns == from_ns) {

@@ -11,7 +11,7 @@
 
 enum {
 	NEWEST_DEFAULT = 20,
-	NEWEST_MAX = 100000, /* rows held in memory to turn them round */
+	NEWEST_MAX = 5000, /* rows held in memory to turn them round */
 	POLL_MS = 200,
 };
 
@@ -149,16 +149,22 @@ static int held_add(struct held *held, const struct history_row *row)
 		held->lines = lines;
 		held->cap = cap;
 	}
-	held->lines[held->n] = object ? json_dumps(object, JSON_COMPACT) : NULL;
+	held->lines[held->n] = object ? json_dumps(object, JSON_COMPACT | JSON_ENSURE_ASCII) : NULL;
 	return held->lines[held->n] ? (held->n++, ERR_OK) : ERR_NOMEM;
 }
 
 static int held_show(const struct cli *cli, struct table *table, const struct held *held)
 {
 	for (size_t i = held->n; i-- > 0;) {
-		CLEANUP(json_decref) json_t *object = json_loads(held->lines[i], 0, NULL);
-		int r = object ? show(cli, table, object) : ERR_NOMEM;
+		CLEANUP(json_decref) json_t *object = NULL;
+		int r;
 
+		if (cli->json) {
+			fprintf(cli->out, "%s\n", held->lines[i]);
+			continue;
+		}
+		object = json_loads(held->lines[i], 0, NULL);
+		r = object ? show(cli, table, object) : ERR_NOMEM;
 		if (r < 0)
 			return r;
 	}
