@@ -50,6 +50,7 @@ static void list_all(const struct policy_image *image)
 	policy_image_counts(image, &counts);
 	for (uint32_t i = 0; i < MIN(counts.rules, 64u) + 1; i++) {
 		const struct policy_port *ports;
+		size_t n_ports;
 		struct policy_rule_info rule;
 
 		if (policy_image_rule(image, i, &rule) == 0) {
@@ -58,7 +59,8 @@ static void list_all(const struct policy_image *image)
 			read_text(rule.reason);
 			read_text(rule.ticket);
 		}
-		read_octets(ports, policy_rule_ports(image, i, &ports) * sizeof(*ports));
+		n_ports = policy_rule_ports(image, i, &ports);
+		read_octets(ports, n_ports * sizeof(*ports));
 		policy_rule_text(image, i, text, sizeof(text));
 	}
 	for (uint32_t i = 0; i < MIN(counts.workloads, 64u) + 1; i++) {

@@ -1,6 +1,6 @@
-/* tests/unit/policy/bench_policy.c - what compiling and judging cost. Not a test: it prints.
+/* bench/policy.c - what compiling a policy and judging from it cost.
  *
- *   bench_policy [FEED_NAMES] [RULES]       default 1000000 10000; use the release preset
+ *   build/release/bench/bench_policy [FEED_NAMES] [RULES]       default 1000000 10000
  *
  * Fixed input; memory is the process's peak (VmHWM) over what the texts themselves take.
  */
