@@ -43,32 +43,49 @@ static int open_socket(void)
 	return fd_take(&fd);
 }
 
-static struct nlmsghdr *head(void *buf, uint32_t seq, uint16_t type, uint16_t flags,
-                             uint8_t family);
-static int say(int fd, const struct nlmsghdr *msg);
+static struct nlmsghdr *head(void *buf, uint32_t seq, uint16_t type, uint16_t flags, uint8_t family)
+{
+	struct nlmsghdr *msg = mnl_nlmsg_put_header(buf);
+	struct nfgenmsg *nfg;
+
+	msg->nlmsg_type = (uint16_t)(NFNL_SUBSYS_CTNETLINK << 8 | type);
+	msg->nlmsg_flags = NLM_F_REQUEST | flags;
+	msg->nlmsg_seq = seq;
+	nfg = mnl_nlmsg_put_extra_header(msg, sizeof(*nfg));
+	nfg->nfgen_family = family;
+	nfg->version = NFNETLINK_V0;
+	nfg->res_id = 0;
+	return msg;
+}
+
+static int say(int fd, const struct nlmsghdr *msg)
+{
+	struct sockaddr_nl kernel = { .nl_family = AF_NETLINK };
+
+	return sendto(fd, msg, msg->nlmsg_len, 0, (struct sockaddr *)&kernel, sizeof(kernel)) < 0
+	           ? -errno
+	           : 0;
+}
 
 /* Does the kernel speak this protocol at all? Its statistics are a small question. */
 static int try_it(int fd)
 {
 	uint8_t buf[8192] __attribute__((aligned(8)));
-	int r = say(fd, head(buf, 1, IPCTNL_MSG_CT_GET_STATS, NLM_F_DUMP, AF_UNSPEC));
+	int r = say(fd, head(buf, 1, IPCTNL_MSG_CT_GET_STATS, NLM_F_ACK, AF_UNSPEC));
 
-	for (int i = 0; r == 0 && i < 4096; i++) { /* one answer a processor */
+	for (int i = 0; r == 0 && i < 16; i++) { /* the answer, then the acknowledgement */
 		ssize_t n = recv(fd, buf, sizeof(buf), 0);
 		int left = (int)n;
 
 		if (n < 0 && errno != EINTR)
 			return -errno;
 		for (const struct nlmsghdr *msg = (const void *)buf;
-		     n > 0 && mnl_nlmsg_ok(msg, left); msg = mnl_nlmsg_next(msg, &left)) {
-			if (msg->nlmsg_type == NLMSG_DONE)
-				return ERR_OK;
+		     n > 0 && mnl_nlmsg_ok(msg, left); msg = mnl_nlmsg_next(msg, &left))
 			if (msg->nlmsg_type == NLMSG_ERROR)
 				return mnl_nlmsg_get_payload_len(msg) < sizeof(struct nlmsgerr)
 				           ? ERR_MALFORMED
 				           : ((const struct nlmsgerr *)mnl_nlmsg_get_payload(msg))
 				                 ->error;
-		}
 	}
 	return r < 0 ? r : ERR_TIMEOUT;
 }
@@ -99,30 +116,6 @@ void flows_close(struct flows *flows)
 	if (flows->cut_fd >= 0)
 		close(flows->cut_fd);
 	flows->dump_fd = flows->cut_fd = -1;
-}
-
-static struct nlmsghdr *head(void *buf, uint32_t seq, uint16_t type, uint16_t flags, uint8_t family)
-{
-	struct nlmsghdr *msg = mnl_nlmsg_put_header(buf);
-	struct nfgenmsg *nfg;
-
-	msg->nlmsg_type = (uint16_t)(NFNL_SUBSYS_CTNETLINK << 8 | type);
-	msg->nlmsg_flags = NLM_F_REQUEST | flags;
-	msg->nlmsg_seq = seq;
-	nfg = mnl_nlmsg_put_extra_header(msg, sizeof(*nfg));
-	nfg->nfgen_family = family;
-	nfg->version = NFNETLINK_V0;
-	nfg->res_id = 0;
-	return msg;
-}
-
-static int say(int fd, const struct nlmsghdr *msg)
-{
-	struct sockaddr_nl kernel = { .nl_family = AF_NETLINK };
-
-	return sendto(fd, msg, msg->nlmsg_len, 0, (struct sockaddr *)&kernel, sizeof(kernel)) < 0
-	           ? -errno
-	           : 0;
 }
 
 int flows_start(struct flows *flows, enum flows_purpose purpose)
