@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "rig.h"
+#include "sallyport/clock.h"
 #include "sallyport/err.h"
 
 struct asking {
@@ -249,6 +250,47 @@ static void more_than_a_request_may_hold_is_refused(void **state)
 	rig_free(rig);
 }
 
+static void on_alive(uv_timer_t *timer)
+{
+	(void)timer;
+}
+
+/* The loop's own handles, once, with the real clock: no call of the test's sends or reads. */
+static void the_loop_sends_reads_and_does_not_wait_in_between(void **state)
+{
+	struct rig *rig = rig_new(NULL);
+	struct asking a;
+	uint64_t seq, deadline;
+	struct results r = { { PINHOLE_MAGIC, PINHOLE_VERSION, 1, 0 }, { { PINHOLE_OPEN, 0, 7 } } };
+
+	uv_timer_t
+	    alive; /* what a worker's other handles do: the client's own keep no loop going */
+
+	(void)state;
+	uv_timer_init(&rig->worker.loop, &alive);
+	uv_timer_start(&alive, on_alive, 60000, 60000);
+	assert_int_not_equal(uv_backend_timeout(&rig->worker.loop), 0);
+	rig->worker.now_ns = clock_mono_ns();
+	rig->worker.settings->conf.ack_timeout_ms = 60000;
+	assert_int_equal(ask(rig, &a), 0);
+	assert_int_equal(uv_backend_timeout(&rig->worker.loop), 0); /* something is to be sent */
+	uv_run(&rig->worker.loop, UV_RUN_NOWAIT);
+	assert_int_equal(batch(rig, &seq, &deadline), 1);
+	r.head.seq = seq;
+	assert_true(send(rig->fwsync, &r, sizeof(r.head) + sizeof(r.results[0]), 0) > 0);
+	uv_run(&rig->worker.loop, UV_RUN_NOWAIT);
+	assert_int_equal(a.times, 1);
+	assert_int_equal(a.status, PINHOLE_OPEN);
+	/* Without a firewall's socket nothing can be asked, and nothing crashes. */
+	struct pinhole_client *client = rig->worker.pinholes;
+
+	rig->worker.pinholes = NULL;
+	assert_int_equal(ask(rig, &a), ERR_CLOSED);
+	rig->worker.pinholes = client;
+	uv_close((uv_handle_t *)&alive, NULL);
+	rig_free(rig);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -258,6 +300,7 @@ int main(void)
 		cmocka_unit_test(who_leaves_hears_nothing),
 		cmocka_unit_test(a_full_socket_keeps_gathering),
 		cmocka_unit_test(more_than_a_request_may_hold_is_refused),
+		cmocka_unit_test(the_loop_sends_reads_and_does_not_wait_in_between),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,4 +1,5 @@
 /* tests/unit/resolver_query/query_tables.c - held, follow table, tally: bounded memories. */
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -141,6 +142,43 @@ static void targets_of_a_workload_are_bounded_and_come_free_again(void **state)
 	follow_table_free(table);
 }
 
+static void *walk(void *arg)
+{
+	struct follow_table *table = arg;
+	uint8_t target[NAME_MAX_WIRE], name[NAME_MAX_WIRE], got[NAME_MAX_WIRE];
+	unsigned int seed = (unsigned int)(uintptr_t)&seed;
+
+	if (name_from_text("www.example.org.", name) < 0)
+		return NULL;
+	for (unsigned int i = 0; i < 20000; i++) {
+		uint32_t version = 1 + i / 5000, workload = (uint32_t)rand_r(&seed) % 20;
+
+		name_n(target, (unsigned int)rand_r(&seed) % 50);
+		if (i % 2)
+			follow_table_put(table, version, workload, target, name, i, i + 100);
+		else if (follow_table_get(table, version, workload, target, i, got) &&
+		         !name_equal(got, name))
+			return NULL;
+	}
+	return table;
+}
+
+static void workers_share_the_table(void **state)
+{
+	struct follow_table *table = follow_table_new(hash_key);
+	pthread_t threads[4];
+	void *fine;
+
+	(void)state;
+	for (size_t i = 0; i < 4; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, walk, table), 0);
+	for (size_t i = 0; i < 4; i++) {
+		pthread_join(threads[i], &fine);
+		assert_non_null(fine);
+	}
+	follow_table_free(table);
+}
+
 static void a_tally_counts_exactly_whatever_comes_and_goes(void **state)
 {
 	enum { KEYS = 50, ROUNDS = 20000 };
@@ -190,6 +228,7 @@ int main(void)
 		cmocka_unit_test(held_forgets_what_ends_first_and_invents_nothing),
 		cmocka_unit_test(a_target_is_given_to_one_workload_for_a_time_under_one_version),
 		cmocka_unit_test(targets_of_a_workload_are_bounded_and_come_free_again),
+		cmocka_unit_test(workers_share_the_table),
 		cmocka_unit_test(a_tally_counts_exactly_whatever_comes_and_goes),
 		cmocka_unit_test(a_full_tally_says_so),
 	};
