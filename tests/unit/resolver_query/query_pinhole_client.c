@@ -269,6 +269,7 @@ static void the_loop_sends_reads_and_does_not_wait_in_between(void **state)
 	(void)state;
 	uv_timer_init(&rig->worker.loop, &alive);
 	uv_timer_start(&alive, on_alive, 60000, 60000);
+	uv_run(&rig->worker.loop, UV_RUN_NOWAIT); /* watchers are taken in */
 	assert_int_not_equal(uv_backend_timeout(&rig->worker.loop), 0);
 	rig->worker.now_ns = clock_mono_ns();
 	rig->worker.settings->conf.ack_timeout_ms = 60000;
