@@ -11,8 +11,8 @@
 
 const struct verb verbs[] = {
 	{ "status", NULL, "", "health, versions, rates, limits hit",
-	  "Exit status 1 when the daemon runs but something in it does not.", OPT_BIT(INTERVAL), 0,
-	  0, verb_status, false },
+	  "Exit status 2 when the daemon does not answer.", OPT_BIT(INTERVAL), 0, 0, verb_status,
+	  false },
 	{ "check", NULL, "[POLICY]", "configuration and policy, all faults at once",
 	  "Checks the configuration and POLICY, or the policy in force when none is named.\n"
 	  "Exit status 1 when there is any fault.",
