@@ -1,10 +1,12 @@
 /* fwsync/shim.h - for tests only: stands between the planner and the kernel, and misbehaves.
  *
- * SALLYPORT_TEST_SHIM in the environment of sallyport-fwsync-shim:
- *     hold=MS      the kernel's acknowledgement comes that much later
- *     swallow      it never comes
- *     errno=N      the kernel refuses everything with that error (1 EPERM, 23 ENFILE); it is not
- * asked The real program is built without any of it.
+ * SALLYPORT_TEST_SHIM in the environment of sallyport-fwsync-shim, one of:
+ *
+ *     hold=MS   the kernel's acknowledgement comes that much later
+ *     swallow   it never comes
+ *     errno=N   the kernel is not asked, and refuses everything (1: EPERM, 23: ENFILE)
+ *
+ * The real program is built without it: tests/unit/fwsync/CMakeLists.txt builds this one.
  */
 #pragma once
 

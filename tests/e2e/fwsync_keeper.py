@@ -66,8 +66,8 @@ def memfd(data, seal=True):
     return fd
 
 
-def conf(set_size=4096, owner=1, dns=(), gateway_ports=(), interfaces=(), prefixes=()):
-    out = struct.pack("=IIII", 0xFFFFFFFF, 0xFFFFFFFF, 0, 2)
+def conf(set_size=4096, owner=1, dns=(), gateway_ports=(), interfaces=(), prefixes=(), uid=0xFFFFFFFF):
+    out = struct.pack("=IIII", uid, uid, 0, 2)
     out += struct.pack("=IIIIIIII", 0, 2, EGRESS, INBOUND, set_size, owner, len(dns), len(gateway_ports))
     out += b"".join(addr(a) + struct.pack("=HBB", p, a in ("0.0.0.0", "::"), 0) for a, p in dns).ljust(64 * 20, b"\0")
     out += b"".join(struct.pack("=BBH", proto, 0, p) for proto, p in gateway_ports).ljust(64 * 4, b"\0")

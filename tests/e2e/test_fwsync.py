@@ -825,6 +825,24 @@ def the_heart_beats_and_the_role_is_confined():
     assert os.listdir(f"/proc/{f.p.pid}/root/") == [], "its root is not empty"
 
 
+@h.case
+def it_works_as_another_user():
+    f = fresh(uid=65534)
+    h.same(os.stat(f"/proc/{f.p.pid}").st_uid in (0, 65534), True, "owner")
+    status = open(f"/proc/{f.p.pid}/status").read()
+    assert "Uid:\t65534\t65534\t65534\t65534" in status, status
+    h.same((f.open(NET4), tcp(NET4, 443)), (k.OPEN, "open"), "open")
+    t = Tcp("app", "net", NET4, 443)
+    h.same(t.connect(), "open", "before")
+    f.policy(2, **POLICY)
+    f.close(2, list(f.rows()))
+    h.same(t.talks(), False, "conntrack is in reach, too")
+    t.end()
+    f.kill()
+    f.up()
+    h.same(f.heartbeat() > 0, True, "a successor on the same sockets")
+
+
 @h.after
 def logs(failed):
     while _up:
