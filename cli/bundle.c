@@ -193,13 +193,34 @@ static int take_feeds(struct bundle *bundle, const json_t *feeds)
 	return ERR_OK;
 }
 
+/* A long policy goes on in further objects (sallyport/control.h). */
+static int add_piece(struct bundle *bundle, const json_t *text)
+{
+	size_t len = json_string_length(text);
+	char *data;
+
+	if (len > LIMIT_POLICY_BYTES - MIN(bundle->text.len, (size_t)LIMIT_POLICY_BYTES))
+		return ERR_MALFORMED;
+	data = realloc(bundle->text.data, bundle->text.len + len + 1);
+	if (!data)
+		return ERR_NOMEM;
+	memcpy(data + bundle->text.len, json_string_value(text), len + 1);
+	bundle->text.data = data;
+	bundle->text.len += len;
+	return ERR_OK;
+}
+
 static int on_version(json_t *object, void *arg)
 {
 	const json_t *text = json_object_get(object, "text");
 	struct bundle *bundle = arg;
 
-	if (bundle->label || !json_is_string(text))
+	if (!json_is_string(text))
 		return ERR_MALFORMED;
+	if (bundle->label)
+		return (uint32_t)json_number(object, "version") == bundle->version
+		           ? add_piece(bundle, text)
+		           : ERR_MALFORMED;
 	bundle->version = (uint32_t)json_number(object, "version");
 	bundle->label = text_format("version %" PRIu32, bundle->version);
 	bundle->text.len = json_string_length(text);

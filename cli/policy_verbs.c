@@ -274,12 +274,14 @@ static int on_shown(json_t *object, void *arg)
 		return ERR_MALFORMED;
 	if (cli->json)
 		return json_line(cli->out, object);
-	cli_note(cli, "version %" PRId64 ", applied %s by %s from %s%s%s",
-	         json_number(object, "version"),
-	         cli_time_text(cli, json_text(object, "time"), time),
-	         json_text(object, "user")[0] ? json_text(object, "user") : "a user without a name",
-	         json_text(object, "file"), json_text(object, "comment")[0] ? ": " : "",
-	         json_text(object, "comment"));
+	if (json_object_get(object, "time")) /* not a further piece of a long text */
+		cli_note(cli, "version %" PRId64 ", applied %s by %s from %s%s%s",
+		         json_number(object, "version"),
+		         cli_time_text(cli, json_text(object, "time"), time),
+		         json_text(object, "user")[0] ? json_text(object, "user")
+		                                      : "a user without a name",
+		         json_text(object, "file"), json_text(object, "comment")[0] ? ": " : "",
+		         json_text(object, "comment"));
 	for (size_t i = 0; i < json_array_size(feeds); i++) {
 		const json_t *feed = json_array_get(feeds, i);
 

@@ -63,10 +63,13 @@ static const int base_syscalls[] = {
 	SCMP_SYS(rt_sigaction),
 	SCMP_SYS(rt_sigprocmask),
 	SCMP_SYS(rt_sigreturn),
+	SCMP_SYS(sched_getaffinity), /* malloc() counts processors before it makes an arena */
 	SCMP_SYS(sched_yield),
 	SCMP_SYS(set_robust_list),
+	SCMP_SYS(sysinfo), /* qsort() asks how much memory there is before it takes some */
 	SCMP_SYS(tgkill),
 	SCMP_SYS(write),
+	SCMP_SYS(writev), /* libc's last words */
 #if SANITIZED
 	/* The sanitizers' own runtimes. */
 	SCMP_SYS(fstat),
@@ -81,9 +84,7 @@ static const int base_syscalls[] = {
 	SCMP_SYS(prlimit64),
 	SCMP_SYS(read),
 	SCMP_SYS(readlink),
-	SCMP_SYS(sched_getaffinity),
 	SCMP_SYS(sigaltstack),
-	SCMP_SYS(writev),
 #endif
 	-1,
 };

@@ -19,13 +19,14 @@
  *   policy-versions     {version, time, uid, user?, file, comment, current, sha256, rules,
  *                        workloads}, newest first
  *   policy-show N|current        {version, time, uid, user?, file, comment, text,
- *                        feeds:[{name, file, sha256, bytes}]}
+ *                        feeds:[{name, file, sha256, bytes}]}; a text over 160 KiB goes on in
+ *                        further objects {version, text}
  *   policy-feed SHA256  {sha256, text}... in pieces of at most 512 KiB
  *   policy-rollback N   as policy-apply: N's text and feeds as a new version
  *   explain WHO NAME TYPE [version N] [at TIME]   WHO: a workload's name or an address:
  *                        {workload?, profile?, name, type, verdict, reason, rule?, rule_line?, feed?,
  *                        policy_version, denied?, rcode_if_denied?, ports:[text], follow?, internal,
- *                        require_dnssec, observed, zone?, special?, hosts:[address], considered:[
+ *                        require_dnssec, observed, would_be?, zone?, special?, hosts:[address], considered:[
  *                        {rule?, feed?, verdict, why, line?, profile?, owner?, reason?, ticket?,
  *                        expires?}]}; exit 1 when denied
  *   workload-list       {workload, profile, mode, sources:[text], pinholes}

@@ -238,6 +238,29 @@ static void a_given_root_is_all_there_is(void **state)
 	assert_int_equal(status, 0);
 }
 
+static int by_octet(const void *a, const void *b)
+{
+	return *(const uint8_t *)a - *(const uint8_t *)b;
+}
+
+static int try_sort(void)
+{
+	static uint8_t many[1 << 20][64];
+
+	for (size_t i = 0; i < ARRAY_LEN(many); i += 4096)
+		many[i][0] = (uint8_t)i;
+	qsort(many, ARRAY_LEN(many), sizeof(many[0]), by_octet);
+	return 0;
+}
+
+static void libc_itself_goes_on_working(void **state)
+{
+	struct confine c = plain(few_calls);
+
+	(void)state;
+	assert_int_equal(run(&c, try_sort), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -246,6 +269,7 @@ int main(void)
 		cmocka_unit_test(the_named_capability_alone_outlives_the_change_of_user),
 		cmocka_unit_test(a_call_that_is_not_listed_kills),
 		cmocka_unit_test(a_given_root_is_all_there_is),
+		cmocka_unit_test(libc_itself_goes_on_working),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
