@@ -10,8 +10,8 @@ n.build()
 
 ZONES = {
     "good.test": "www A 44.128.1.1\nwww AAAA 2a00:ffff::101\nfour A 44.128.1.2\nfour AAAA 2a00:ffff::102\n"
-                 "chain CNAME edge.cdn.test.\nbig TXT " + " ".join(f'"{i:03d}{"x" * 200}"' for i in range(12)) + "\n",
-    "cdn.test": "edge A 44.128.1.3\nedge AAAA 2a00:ffff::103\n",
+                 "chain CNAME edge.cdn.test.\nstub CNAME other.cdn.test.\nbig TXT " + " ".join(f'"{i:03d}{"x" * 200}"' for i in range(12)) + "\n",
+    "cdn.test": "edge A 44.128.1.3\nedge AAAA 2a00:ffff::103\nother A 44.128.1.5\nother AAAA 2a00:ffff::105\n",
     "signed.test": "www A 44.128.1.4\n",
 }
 POLICY = """\
@@ -21,6 +21,7 @@ profiles:
     allow:
       - {name: www.good.test, ports: [tcp/80]}
       - {name: chain.good.test, ports: [tcp/80]}
+      - {name: stub.good.test, ports: [tcp/80]}
       - {name: four.good.test, types: [A], ports: [tcp/80]}
       - {name: big.good.test, types: [TXT]}
       - {zone: signed.test}
@@ -157,15 +158,15 @@ def delv_sees_the_RRSIGs_and_validates_by_itself():
 def a_stub_that_asks_a_chains_target_by_itself_is_answered():
     # systemd-resolved chases CNAMEs itself: it asks the target as a question of its own.
     with h.inside("app"):
-        before = h.ask(n.DNS4, "edge.cdn.test")
+        before = h.ask(n.DNS4, "other.cdn.test")
         assert not before.addresses, "the target is allowed without its chain"
-        chain = h.ask(n.DNS4, "chain.good.test")
-        h.same(chain.addresses, ["44.128.1.3"])
-        for qtype, want in (("A", ["44.128.1.3"]), ("AAAA", ["2a00:ffff::103"])):
-            m = h.ask(n.DNS4, "edge.cdn.test", qtype)
+        chain = h.ask(n.DNS4, "stub.good.test")
+        h.same(chain.addresses, ["44.128.1.5"])
+        for qtype, want in (("A", ["44.128.1.5"]), ("AAAA", ["2a00:ffff::105"])):
+            m = h.ask(n.DNS4, "other.cdn.test", qtype)
             h.same(m.addresses, want, f"{qtype} of the target")
     time.sleep(1.2)
-    row = [r for r in sp.json("history", "--name", "edge.cdn.test", "--verdict", "allow") if r.get("type") == "A"][0]
+    row = [r for r in sp.json("history", "--name", "other.cdn.test", "--verdict", "allow") if r.get("type") == "A"][0]
     h.same(row["reason"], "follow")
 
 
