@@ -8,6 +8,7 @@
 #include "worker.h"
 
 #define TYPE_META_FIRST 128 /* RFC 6895, section 3.1: 128 to 255 are Q and meta types */
+#define TYPE_META_LAST 255  /* from 256 on (URI, CAA ...) it is data again */
 #define TYPE_AXFR 252
 #define TYPE_ANY 255
 
@@ -56,7 +57,8 @@ static bool crosses_inwards(const struct worker *worker, const uint8_t *owner,
 /* Types that are asked of servers never, or of zones only (RFC 6895, section 3.1). */
 static bool is_meta(uint16_t type)
 {
-	return type == 0 || type == TYPE_OPT || type == TYPE_RRSIG || type >= TYPE_META_FIRST;
+	return type == 0 || type == TYPE_OPT || type == TYPE_RRSIG ||
+	       (type >= TYPE_META_FIRST && type <= TYPE_META_LAST);
 }
 
 /* A name that no rule allows, or that a feed lists, may still be the target of a chain that this
