@@ -14,7 +14,7 @@
 
 #include "sallyport/err.h"
 
-#define SNDBUF_BYTES (4 << 20)
+#define SNDBUF_BYTES (16 << 20)
 #define RCVBUF_BYTES (2 << 20)
 #define MARGIN 4096u /* kept free for the end of the transaction */
 #define RECV_BYTES 65536u

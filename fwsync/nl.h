@@ -12,8 +12,9 @@
 
 #include "sallyport/cleanup.h"
 
-/* Of one transaction: LIMIT_PINHOLE_BATCH_ELEMENTS of IPv6 in three steps take 1.2 MB. */
-#define NL_BUF_BYTES (2u << 20)
+/* Of one transaction: LIMIT_PINHOLE_BATCH_ELEMENTS of IPv6 in three steps take 1.2 MB, a hundred
+ * thousand guarded ranges 7 MB. */
+#define NL_BUF_BYTES (8u << 20)
 #define NL_TABLE "sallyport"
 
 struct nl {

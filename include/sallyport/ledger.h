@@ -36,7 +36,9 @@ struct ledger_row {
 	_Atomic uint32_t version;
 	uint32_t reason;     /* index; UINT32_MAX: the row is free */
 	uint64_t opened_ns;  /* CLOCK_MONOTONIC */
-	uint64_t expires_ns; /* CLOCK_MONOTONIC; not before the kernel's own expiry for this reason */
+	uint64_t expires_ns; /* CLOCK_MONOTONIC; not before the kernel's own expiry for this reason.
+	                        A row that has expired stays while a connection that it let in goes
+	                        on: a policy switch must judge it, too */
 	struct ledger_element element;
 	uint32_t reserved;
 };
