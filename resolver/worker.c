@@ -99,6 +99,18 @@ static int change_zones(struct worker *worker, struct cache *cache)
 	return 0;
 }
 
+/* Forms are made anew as they are asked for. Without memory the old size stays. */
+static void resize_memo(struct worker *worker)
+{
+	const struct resolver_conf *conf = &worker->settings->conf;
+	struct memo *memo = memo_new(memo_bytes(conf), conf->hash_key);
+
+	if (!memo)
+		return;
+	memo_free(worker->memo);
+	worker->memo = memo;
+}
+
 static void take_listeners(struct worker *worker, struct worker_set *set)
 {
 	for (size_t i = 0; i < set->n_listeners; i++) {
@@ -127,6 +139,8 @@ static void take_set(struct worker_thread *thread, struct worker_set *set)
 		return;
 	}
 	queries_settings_changed(worker);
+	if (memo_bytes(&old->conf) != memo_bytes(&worker->settings->conf))
+		resize_memo(worker);
 	take_listeners(worker, set);
 	settings_unref(old);
 	atomic_store_explicit(&thread->applied, set->seq, memory_order_release);
