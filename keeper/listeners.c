@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 
 #include "sallyport/err.h"
 
@@ -82,7 +83,7 @@ static int open_socket(const struct conf_listener *l, int type, enum share share
 
 /* SO_REUSEPORT would let us join a port that another process of our user holds with the same
  * option, and share its queries: ask first, without it. */
-static int probe(const struct conf_listener *l, int type)
+static int probe_once(const struct conf_listener *l, int type)
 {
 	bool absent;
 	int fd = open_socket(l, type, ALONE, &absent);
@@ -97,6 +98,22 @@ static int probe(const struct conf_listener *l, int type)
 	}
 	close(fd);
 	return ERR_OK;
+}
+
+#define PROBE_STEP_MS 50
+#define PROBE_TRIES 20
+
+/* The resolver of a keeper that was killed a moment ago may not have left the port yet. */
+static int probe(const struct conf_listener *l, int type)
+{
+	const struct timespec step = { .tv_nsec = PROBE_STEP_MS * 1000000 };
+	int r = probe_once(l, type);
+
+	for (int i = 1; i < PROBE_TRIES && r == -EADDRINUSE; i++) {
+		nanosleep(&step, NULL);
+		r = probe_once(l, type);
+	}
+	return r;
 }
 
 static int tell(const struct conf_listener *l, int type, int err, struct diag *diag)

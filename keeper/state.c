@@ -7,9 +7,13 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "sallyport/err.h"
+#include "sallyport/log.h"
+
+#define HISTORY_WAIT_MS 30000
 
 /* Make @path if its parent is there. */
 static int make_directory(const char *path, const char *key, mode_t mode, struct diag *diag)
@@ -72,6 +76,29 @@ static int take_lock(const struct config *config, int *ret_fd, struct diag *diag
 	return ERR_OK;
 }
 
+/* One historian at a time. The lock belongs to the open directory, which the historian inherits: a
+ * historian that outlives its keeper, to write out what it has, keeps the next one waiting. */
+static int lock_history(int fd, const char *path, struct diag *diag)
+{
+	const struct timespec step = { .tv_nsec = 50000000 };
+
+	for (int i = 0; i < HISTORY_WAIT_MS / 50; i++) {
+		if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+			return ERR_OK;
+		if (errno != EWOULDBLOCK && errno != EINTR)
+			return diag_set(diag, -errno, "state_dir: %s cannot be locked: %s", path,
+			                strerror(errno));
+		if (i == 0)
+			log_info("state", "the last historian still writes; waiting for it");
+		nanosleep(&step, NULL);
+	}
+	return diag_set(
+	    diag, ERR_TIMEOUT,
+	    "state_dir: a historian of an earlier start still writes to %s after %d s; end "
+	    "it (fuser -v %s names it)",
+	    path, HISTORY_WAIT_MS / 1000, path);
+}
+
 static int open_history(const struct config *config, int *ret_fd, struct diag *diag)
 {
 	const struct config_user *user = &config->users[CONFIG_HISTORIAN];
@@ -87,6 +114,9 @@ static int open_history(const struct config *config, int *ret_fd, struct diag *d
 	if (fd < 0)
 		return diag_set(diag, -errno, "state_dir: %s cannot be opened: %s", path,
 		                strerror(errno));
+	r = lock_history(fd, path, diag);
+	if (r < 0)
+		return r;
 	if (geteuid() == 0) {
 		/* The set-group bit gives every file the analysts' group. */
 		uid_t uid = user->uid == UINT32_MAX ? 0 : user->uid;

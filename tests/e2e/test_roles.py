@@ -227,6 +227,20 @@ def the_keepers_death_ends_everybody_and_leaves_the_table_closed():
 
 
 @h.case
+def a_start_right_after_the_keepers_death_goes_on():
+    sp.up()
+    for _ in range(3):
+        h.same(denied(), "NXDOMAIN")
+        sp.process.kill()
+        sp.process.wait()
+        sp.up()
+    h.same(denied(), "NXDOMAIN")
+    rows = sp.json("history", "--limit", "1000000")
+    assert sum(r.get("count", 0) for r in rows if r.get("name") == "no.test.") >= 4, rows[-5:]
+    h.same(sp.down(), 0)
+
+
+@h.case
 def guard_installs_the_closed_table_and_ends():
     h.nft("gw", "delete", "table", "inet", "sallyport")
     h.run([os.path.join(sp.bin, "sallyportd"), "-c", sp.conf, "--guard"], ns="gw")
