@@ -6,7 +6,7 @@
  *     swallow   it never comes
  *     errno=N   the kernel is not asked, and refuses everything (1: EPERM, 23: ENFILE)
  *
- * The real program is built without it: tests/unit/fwsync/CMakeLists.txt builds this one.
+ * The real program is built without it: tests/e2e/tools/CMakeLists.txt builds this one.
  */
 #pragma once
 

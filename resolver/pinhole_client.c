@@ -11,6 +11,9 @@
 #include "sallyport/err.h"
 #include "sallyport/log.h"
 #include "worker.h"
+#ifdef SALLYPORT_TEST_ANSWER_EARLY
+#include "query_open.h"
+#endif
 
 #define RECEIVE_MAX 16 /* messages read in one turn of the loop */
 #define QUEUED_MAX LIMIT_IN_FLIGHT
@@ -169,6 +172,15 @@ static void watch(struct pinhole_client *client, bool full)
 		              on_poll);
 }
 
+#ifdef SALLYPORT_TEST_ANSWER_EARLY
+/* In sallyport-resolver-broken only (tests/e2e/tools): what tests of promise P1 have to notice. */
+static void answer_early(struct pinhole_client *client)
+{
+	for (unsigned int i = 0; i < client->n_slots; i++)
+		end(client, TAKE(client->slots[i]), PINHOLE_OPEN, 0, open_epoch(client->worker));
+}
+#endif
+
 void pinhole_client_send(struct worker *worker)
 {
 	struct pinhole_client *client = worker->pinholes;
@@ -209,6 +221,9 @@ void pinhole_client_send(struct worker *worker)
 	}
 	client->n_slots = n;
 	count_add(worker->lane, COUNT_PINHOLE_REQUESTS, n);
+#ifdef SALLYPORT_TEST_ANSWER_EARLY
+	answer_early(client);
+#endif
 	arm(client);
 }
 
