@@ -214,7 +214,7 @@ static int put_content(sqlite3 *db, const uint8_t *data, size_t len, int64_t *re
 static int put_feed(sqlite3 *db, uint32_t version, size_t n, const struct store_put_feed *feed)
 {
 	CLEANUP(sqlite3_finalize) sqlite3_stmt *stmt = NULL;
-	int64_t content;
+	int64_t content = 0;
 	int r;
 
 	r = put_content(db, feed->data, feed->len, &content);
