@@ -408,8 +408,8 @@ int firewall_guard(struct firewall *fw, struct guard *guard)
 		free(names);
 		return ERR_OK;
 	}
+	r = table_swap_guarded(&fw->nl, &fw->guarded, &guarded);
 	replace_guarded(fw, &guarded, names);
-	r = table_swap_guarded(&fw->nl, &fw->guarded);
 	if (r < 0) {
 		log_warning(TAG,
 		            "the guarded sets could not be swapped (%s): the table is made anew",

@@ -163,6 +163,7 @@ static int put_counter(struct nl *nl, const char *name)
 struct filler {
 	struct nl *nl;
 	const char *set;
+	uint16_t type; /* 0: NFT_MSG_NEWSETELEM */
 	struct nlmsghdr *msg;
 	struct nlattr *list;
 	unsigned int n;
@@ -196,7 +197,7 @@ static void filler_add(struct filler *f, const void *key, size_t len, uint32_t f
 	if (f->msg && f->n == ELEMENTS_PER_MESSAGE)
 		filler_end(f);
 	if (!f->msg) {
-		f->msg = elements_begin(f->nl, NFT_MSG_NEWSETELEM, f->set,
+		f->msg = elements_begin(f->nl, f->type ? f->type : NFT_MSG_NEWSETELEM, f->set,
 		                        ELEMENTS_PER_MESSAGE * 64 + 128);
 		if (!f->msg)
 			return; /* nl_commit() reports it */
@@ -230,41 +231,74 @@ static bool add_one(uint8_t *addr, size_t len)
 	return false; /* there is no address behind the last */
 }
 
+static void put_range(struct filler *f, const struct range *range, bool v4)
+{
+	size_t skip = v4 ? 12 : 0, len = ADDR_LEN - skip;
+	uint8_t end[ADDR_LEN];
+
+	if (addr_is_v4(range->first) != v4)
+		return;
+	filler_add(f, range->first + skip, len, 0);
+	memcpy(end, range->last + skip, len);
+	if (add_one(end, len))
+		filler_add(f, end, len, NFT_SET_ELEM_INTERVAL_END);
+}
+
 static void put_ranges(struct nl *nl, const char *set, const struct ranges *ranges, bool v4)
 {
 	struct filler f = { .nl = nl, .set = set };
-	size_t skip = v4 ? 12 : 0, len = ADDR_LEN - skip;
+
+	for (size_t i = 0; i < ranges->n; i++)
+		put_range(&f, &ranges->items[i], v4);
+	filler_end(&f);
+}
+
+/* Those of @ranges that @others does not have; both are sorted. */
+static void put_difference(struct nl *nl, uint16_t type, const char *set,
+                           const struct ranges *ranges, const struct ranges *others, bool v4)
+{
+	struct filler f = { .nl = nl, .set = set, .type = type };
+	size_t o = 0;
 
 	for (size_t i = 0; i < ranges->n; i++) {
 		const struct range *range = &ranges->items[i];
-		uint8_t end[ADDR_LEN];
 
-		if (addr_is_v4(range->first) != v4)
-			continue;
-		filler_add(&f, range->first + skip, len, 0);
-		memcpy(end, range->last + skip, len);
-		if (add_one(end, len))
-			filler_add(&f, end, len, NFT_SET_ELEM_INTERVAL_END);
+		while (o < others->n && memcmp(&others->items[o], range, sizeof(*range)) < 0)
+			o++;
+		if (o == others->n || memcmp(&others->items[o], range, sizeof(*range)) != 0)
+			put_range(&f, range, v4);
 	}
+	filler_end(&f);
+}
+
+static void put_change(struct nl *nl, const char *set, const struct ranges *old,
+                       const struct ranges *new, bool v4)
+{
+	put_difference(nl, NFT_MSG_DELSETELEM, set, old, new, v4);
+	put_difference(nl, NFT_MSG_NEWSETELEM, set, new, old, v4);
+}
+
+static void put_interfaces(struct nl *nl, const struct table_guarded *guarded)
+{
+	struct filler f = { .nl = nl, .set = "guarded_if" };
+
+	put_flush(nl, "guarded_if");
+	for (size_t i = 0; i < guarded->n_interfaces; i++)
+		filler_add(&f, guarded->interfaces[i], GUARD_IFNAME_LEN, 0);
 	filler_end(&f);
 }
 
 static void put_guarded(struct nl *nl, const struct table_guarded *guarded)
 {
-	struct filler f = { .nl = nl, .set = "guarded_if" };
-
 	put_flush(nl, "guarded4");
 	put_flush(nl, "guarded6");
-	put_flush(nl, "guarded_if");
 	put_flush(nl, "observed4");
 	put_flush(nl, "observed6");
 	put_ranges(nl, "guarded4", &guarded->guarded, true);
 	put_ranges(nl, "guarded6", &guarded->guarded, false);
 	put_ranges(nl, "observed4", &guarded->observed, true);
 	put_ranges(nl, "observed6", &guarded->observed, false);
-	for (size_t i = 0; i < guarded->n_interfaces; i++)
-		filler_add(&f, guarded->interfaces[i], GUARD_IFNAME_LEN, 0);
-	filler_end(&f);
+	put_interfaces(nl, guarded);
 }
 
 static void put_service(struct filler *f, const uint8_t *addr, size_t addr_len, uint8_t proto,
@@ -370,10 +404,15 @@ int table_install(struct nl *nl, const struct fwsync_conf *conf,
 	return r;
 }
 
-int table_swap_guarded(struct nl *nl, const struct table_guarded *guarded)
+int table_swap_guarded(struct nl *nl, const struct table_guarded *old,
+                       const struct table_guarded *new)
 {
 	nl_begin(nl);
-	put_guarded(nl, guarded);
+	put_change(nl, "guarded4", &old->guarded, &new->guarded, true);
+	put_change(nl, "guarded6", &old->guarded, &new->guarded, false);
+	put_change(nl, "observed4", &old->observed, &new->observed, true);
+	put_change(nl, "observed6", &old->observed, &new->observed, false);
+	put_interfaces(nl, new);
 	return nl_commit(nl);
 }
 

@@ -39,8 +39,10 @@ enum table_way {
 int table_install(struct nl *nl, const struct fwsync_conf *conf,
                   const struct table_guarded *guarded, enum table_way way, bool exists,
                   uint32_t flags) MUST_CHECK;
-/* Swap the contents of the guarded sets only, in one transaction. */
-int table_swap_guarded(struct nl *nl, const struct table_guarded *guarded) MUST_CHECK;
+/* Only what differs between two contents of the guarded sets, in one transaction: a range set of
+ * many thousands takes seconds to fill. */
+int table_swap_guarded(struct nl *nl, const struct table_guarded *old,
+                       const struct table_guarded *new) MUST_CHECK;
 
 /* Does this kernel know owner and persist together? Tried on a scratch table. 1, 0 or -errno. */
 int table_owner_works(struct nl *nl);

@@ -1,6 +1,6 @@
 """The firewall role against the real kernel: the table's rules, with packets; pinholes that open,
 renew, expire and close; strangers' changes; a death and a successor."""
-import json, os, signal, socket, struct, sys, time
+import ipaddress, json, os, random, signal, socket, struct, sys, time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import harness as h
@@ -345,6 +345,47 @@ def a_policy_switch_changes_whom_the_table_guards():
     h.same(tcp(NET4, 443, client="eve"), "refused", "everybody is guarded")
     f.policy(4, **POLICY)
     h.same(tcp(NET4, 443, client="eve"), "open", "no longer")
+
+
+def kernel_ranges(name):
+    out = []
+    for item in json.loads(h.nft("gw", "-j", "list", "set", "inet", "sallyport", name))["nftables"]:
+        for e in item.get("set", {}).get("elem", []):
+            if isinstance(e, dict) and "range" in e:
+                out.append(tuple(int(ipaddress.ip_address(a)) for a in e["range"]))
+                continue
+            net = ipaddress.ip_network(e if isinstance(e, str) else "%s/%d" % (e["prefix"]["addr"], e["prefix"]["len"]))
+            out.append((int(net[0]), int(net[-1])))
+    return sorted(out)
+
+
+def merged(nets):
+    out = []
+    for a, b in sorted((int(n[0]), int(n[-1])) for n in nets):
+        if out and a <= out[-1][1] + 1:
+            out[-1] = (out[-1][0], max(b, out[-1][1]))
+        else:
+            out.append((a, b))
+    return out
+
+
+@h.case
+def after_any_switch_the_guarded_sets_are_exactly_the_policys():
+    f = fresh(policy=False, prefixes=[])
+    rnd = random.Random(3)
+
+    def nets(base, bits):
+        sizes = [rnd.randrange(5) for _ in range(rnd.randrange(40))]
+        return [ipaddress.ip_network((base | rnd.randrange(512) & ~((1 << s) - 1), bits - s)) for s in sizes]
+
+    for v in range(1, 61):
+        four, six = nets(10 << 24, 32), nets(0xFD << 120, 128)
+        if v % 17 == 0:
+            four.append(ipaddress.ip_network("0.0.0.0/0"))
+        f.policy(v, workloads=[], guarded=map(str, four + six), observed=map(str, four[:5]))
+        for name, want in (("guarded4", four), ("guarded6", six), ("observed4", four[:5])):
+            h.same(kernel_ranges(name), merged(want), f"{name}, switch {v}")
+    h.same(f.counter("fw_lost"), 0, "switched without rebuilding")
 
 
 # ---- requests
