@@ -19,10 +19,11 @@ struct idmap {
 	struct idmap_slot *slots;
 	uint8_t *keys;
 	size_t n_slots, n, keys_used, keys_cap;
+	size_t n_max, keys_max;
 	uint8_t hash_key[16];
 };
 
-/* @n_max entries, @keys_max octets of keys. Returns 0 or ERR_NOMEM. */
+/* Grows up to @n_max entries and @keys_max octets of keys. Returns 0 or ERR_NOMEM. */
 int idmap_init(struct idmap *map, size_t n_max, size_t keys_max) MUST_CHECK;
 void idmap_fini(struct idmap *map);
 void idmap_clear(struct idmap *map);
