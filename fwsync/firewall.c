@@ -292,12 +292,15 @@ static int put_back_all(struct firewall *fw, uint64_t *ret_n)
 	return r;
 }
 
-/* The table or part of it is gone or changed: all of it back, then a new epoch. */
+/* The table or part of it is gone or changed: a new epoch, then all of it back. First the epoch,
+ * for a table that is back without its elements rejects what an answer of the old one promised; who
+ * asks in the new one waits behind us until they are there. */
 static int restore(struct firewall *fw)
 {
 	uint64_t n = 0;
 	int r = 0;
 
+	epoch_raise(fw);
 	fw->table_lost = true;
 	for (int try = 0; try < RESTORE_TRIES; try++) {
 		r = make_table(fw);
@@ -309,7 +312,6 @@ static int restore(struct firewall *fw)
 		if (r >= 0)
 			break;
 	}
-	epoch_raise(fw);
 	count(fw->lane, COUNT_FW_LOST);
 	if (r < 0) {
 		log_error(TAG, "the table is lost and cannot be put back: %s", err_str(r));
@@ -510,6 +512,7 @@ int firewall_close(struct firewall *fw, uint32_t version, const uint32_t *rows, 
 		uint64_t kept = 0;
 
 		/* Nobody can say whether the new version still wants what nobody can explain. */
+		epoch_raise(fw);
 		r = elements_flush(&fw->nl);
 		if (r == 0)
 			r = put_back_all(fw, &kept);
@@ -518,7 +521,6 @@ int firewall_close(struct firewall *fw, uint32_t version, const uint32_t *rows, 
 		if (r < 0)
 			return r;
 		fw->strangers = false;
-		epoch_raise(fw);
 		fw->want_cut = true;
 		log_info(TAG, "pinholes of an earlier run are closed with version %" PRIu32,
 		         version);
@@ -545,6 +547,7 @@ static int reconcile(struct firewall *fw, const struct ledger_element *elements,
 	uint64_t removed = fw->closing_removed, now_ns = clock_mono_ns();
 	int r = 0;
 
+	epoch_raise(fw); /* nothing counts as held until it is put right */
 	for (size_t i = 0; r == 0 && i < n; i++) {
 		uint64_t until_ns = book_wanted_until(fw->book, &elements[i]);
 
@@ -560,7 +563,6 @@ static int reconcile(struct firewall *fw, const struct ledger_element *elements,
 	fw->closing_removed = removed;
 	if (r < 0)
 		return restore(fw);
-	epoch_raise(fw);
 	count(fw->lane, COUNT_FW_LOST);
 	fw->want_cut = true;
 	log_warning(TAG, "somebody changed %zu pinholes: put right, epoch %" PRIu64, n,
@@ -585,11 +587,11 @@ int firewall_news(struct firewall *fw)
 		r = restore(fw);
 	} else if (news->all) {
 		/* Words were lost: look at the shape now, at every element soon. */
+		epoch_raise(fw);
 		r = table_probe(&fw->nl, fw->conf.set_size, &flags);
 		if (r != TABLE_OURS) {
 			r = restore(fw);
 		} else {
-			epoch_raise(fw);
 			count(fw->lane, COUNT_FW_LOST);
 			fw->verify = VERIFY_LOSS;
 			fw->verify_next = 0;

@@ -3,6 +3,7 @@
  * SALLYPORT_TEST_SHIM in the environment of sallyport-fwsync-shim, one of:
  *
  *     hold=MS   the kernel's acknowledgement comes that much later
+ *     late=MS   the kernel is asked that much later
  *     swallow   it never comes
  *     errno=N   the kernel is not asked, and refuses everything (1: EPERM, 23: ENFILE)
  *
