@@ -292,15 +292,16 @@ def an_element_deleted_by_hand_is_opened_again_before_the_next_cached_answer():
 
 
 def every_answer_holds(i, seconds, what):
-    """Ask without a pause; the first packet to each address that an answer gives passes."""
+    """Ask without a pause; the first packet to each address that an answer gives passes. One may
+    not: the answer that was on its way when the table was taken, its packet sent when it was back."""
     with h.inside("net"):
         server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        server.setsockopt(socket.SOL_SOCKET, 33, 8 << 20)  # SO_RCVBUFFORCE
         server.bind((v4(i), 4000))
-        server.settimeout(0.3)
     with h.inside("app"):
         dns = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     dns.connect((n.DNS4, 53))
-    end, given, refused = time.monotonic() + seconds, 0, 0
+    end, given, refused, arrived = time.monotonic() + seconds, 0, 0, set()
     with dns, server:
         while time.monotonic() < end:
             m = h.ask(n.DNS4, f"x{i}.good.test", sock=dns)
@@ -312,12 +313,16 @@ def every_answer_holds(i, seconds, what):
                 fresh = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
             with fresh:
                 fresh.sendto(struct.pack(">I", given), (v4(i), 4000))
-                try:
-                    h.same(server.recv(100), struct.pack(">I", given), what)
-                except socket.timeout:
-                    raise AssertionError(f"{what}: the packet after answer {given} did not pass")
             given += 1
+        server.settimeout(0.1)
+        try:
+            while True:
+                arrived.add(server.recv(100))
+        except socket.timeout:
+            pass
     assert given > 10, f"{what}: {given} answers with addresses, {refused} without"
+    missing = [k for k in range(given) if struct.pack(">I", k) not in arrived]
+    assert len(missing) <= 1, f"{what}: packets after {len(missing)} of {given} answers did not pass: {missing[:5]}"
 
 
 class RawSender:
