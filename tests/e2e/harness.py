@@ -26,8 +26,9 @@ BIN = os.path.join(BUILD, "bin")
 # ---------------------------------------------------------------- namespaces
 
 
-def enter(script, seconds=600):
-    """Run `script` again as the first process of fresh namespaces; does not return outside."""
+def enter(script, seconds=600, interactive=False):
+    """Run `script` again as the first process of fresh namespaces; does not return outside. It gets
+    a process group of its own, unless it wants the terminal (interactive)."""
     if os.environ.get("SALLYPORT_INSIDE") == "1":
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
         os.makedirs("/run/netns", exist_ok=True)
@@ -45,7 +46,8 @@ def enter(script, seconds=600):
     os.chmod(work, 0o755)
     child = subprocess.Popen(
         ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--",
-         "/usr/bin/python3", script] + sys.argv[1:], env=env)
+         "/usr/bin/python3", script] + sys.argv[1:], env=env,
+        process_group=None if interactive else 0)
     code = 1
     try:
         code = child.wait(timeout=seconds)
@@ -521,11 +523,15 @@ class Sallyport:
             f.write(policy)
         return self.cli("policy", "apply", path, **kw)
 
-    def role_pid(self, role):
-        for r in self.json("status")[0]["roles"]:
-            if r["role"] == role:
-                return r["pid"]
-        raise AssertionError(f"status names no role {role}")
+    def role_pid(self, role, seconds=5):
+        """The role's present process; waits while there is none (its number would be 0, and a signal
+        to process 0 goes to the whole group)."""
+        def pid():
+            for r in self.json("status")[0]["roles"]:
+                if r["role"] == role:
+                    return r["pid"]
+            raise AssertionError(f"status names no role {role}")
+        return until(f"{role} runs", pid, seconds, 0.05)
 
 
 def nft(ns, *args, check=True):

@@ -16,7 +16,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 import harness as h
 
 STAY = "--stay" in sys.argv
-h.enter(os.path.abspath(__file__), seconds=86400 if STAY else 300)
+h.enter(os.path.abspath(__file__), seconds=86400 if STAY else 300, interactive=STAY)
 
 POLICY = """\
 version: 1
