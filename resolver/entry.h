@@ -65,6 +65,11 @@ static inline const struct entry_rr *entry_rrs(const struct entry *entry)
 	return (const struct entry_rr *)(const void *)entry->tail;
 }
 const uint8_t *entry_octets(const struct entry *entry);
+/* Not out of `hosts`, and no failure of our own making. */
+static inline bool entry_from_upstream(const struct entry *entry)
+{
+	return entry->upstream_port != 0;
+}
 
 /* A copy without the records that @drop (n_rrs of them) marks, and without RRSIGs, for they would
  * not fit what is left; NODATA if nothing of its type is left. NULL: out of memory. */

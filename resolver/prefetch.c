@@ -6,16 +6,11 @@
 #include "sallyport/counter.h"
 #include "worker.h"
 
-static bool from_upstream(const struct entry *entry)
-{
-	return entry->upstream_port != 0;
-}
-
 bool prefetch_is_due(const struct entry *entry, uint64_t now_ns)
 {
 	uint64_t life_ns = entry->expires_ns - entry->made_ns;
 
-	return from_upstream(entry) && life_ns >= QUERY_PREFETCH_LIFE_S * NS_PER_S &&
+	return entry_from_upstream(entry) && life_ns >= QUERY_PREFETCH_LIFE_S * NS_PER_S &&
 	       now_ns < entry->expires_ns && entry->expires_ns - now_ns <= life_ns / 10;
 }
 

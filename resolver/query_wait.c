@@ -321,6 +321,42 @@ void query_adopt(struct query *q, struct form *form)
 	query_enter(q, QUERY_OPENING);
 }
 
+/* What was found is not believed any more: the first name is looked up again. */
+static void start_over(struct query *q)
+{
+	if (q->state == QUERY_NEW)
+		return;
+	forget_links(q);
+	for (; q->n_given > 0; q->n_given--)
+		entry_unref(q->given[q->n_given - 1]);
+	entry_unref(TAKE(q->stale));
+	form_unref(TAKE(q->form));
+	q->is_stale = q->adopted = q->observed = false;
+	q->memo_generation = guard_generation(q->worker);
+	query_enter(q, QUERY_RESOLVING);
+	query_run(q);
+}
+
+/* hosts is data of the policy, unlike the cache's entries: under a new one neither what the old one
+ * said of a name stands, nor what anybody else said of a name that is in hosts now. */
+static bool meets_hosts(const struct query *q)
+{
+	const struct policy_image *image = &q->worker->policy->image;
+
+	for (unsigned int i = 0; i <= q->n_links; i++) {
+		const uint8_t *name = i < q->n_links ? q->links[i]->name : query_pending(q);
+		const uint8_t(*addrs)[ADDR_LEN];
+		bool in_hosts = false;
+
+		if (i < q->n_links && !entry_from_upstream(q->links[i]))
+			return true;
+		policy_hosts(image, name, true, &in_hosts, &addrs);
+		if (in_hosts)
+			return true;
+	}
+	return false;
+}
+
 static void judge_again(struct query *q)
 {
 	struct judgement j;
@@ -334,6 +370,11 @@ static void judge_again(struct query *q)
 			query_end_judged(q);
 		else
 			query_deny_target(q, target, &verdict);
+		return;
+	}
+	if (meets_hosts(q)) {
+		q->asked.j = j;
+		start_over(q);
 		return;
 	}
 	conclude_again(q, &j);
@@ -416,22 +457,6 @@ void queries_tick(struct worker *worker)
 static unsigned int share(unsigned int limit, unsigned int workers)
 {
 	return (limit + workers - 1) / workers;
-}
-
-/* What was learnt from the upstreams of before is not believed any more. */
-static void start_over(struct query *q)
-{
-	if (q->state == QUERY_NEW)
-		return;
-	forget_links(q);
-	for (; q->n_given > 0; q->n_given--)
-		entry_unref(q->given[q->n_given - 1]);
-	entry_unref(TAKE(q->stale));
-	form_unref(TAKE(q->form));
-	q->is_stale = q->adopted = q->observed = false;
-	q->memo_generation = guard_generation(q->worker);
-	query_enter(q, QUERY_RESOLVING);
-	query_run(q);
 }
 
 /* Take the limits, and a table of the right size with all that is in flight. */
