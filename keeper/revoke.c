@@ -67,6 +67,21 @@ static bool port_stands(const struct policy_image *image, uint32_t rule,
 	return false;
 }
 
+/* A name in hosts has the addresses that stand there, and no others. */
+static bool hosts_agree(const struct policy_image *image, const uint8_t *name,
+                        const uint8_t dst[static ADDR_LEN])
+{
+	const uint8_t(*addrs)[ADDR_LEN];
+	bool exists = false;
+	size_t n = policy_hosts(image, name, addr_is_v4(dst), &exists, &addrs);
+
+	for (size_t i = 0; i < n; i++) {
+		if (memcmp(addrs[i], dst, ADDR_LEN) == 0)
+			return true;
+	}
+	return !exists;
+}
+
 static bool in_hosts(const struct policy_image *image, const uint8_t *name)
 {
 	const uint8_t(*addrs)[ADDR_LEN];
@@ -130,6 +145,8 @@ bool revoke_row_stands(const struct policy_image *image, const struct resolver_c
 		if (last.kind != VERDICT_ALLOW || is_special(image, conf, names[i]))
 			return false;
 	}
+	if (!hosts_agree(image, names[n - 1], element->dst))
+		return false;
 	return last.internal || !guard_is_internal(element->dst) || in_hosts(image, names[n - 1]) ||
 	       zone_is_internal(conf, names[n - 1]);
 }
