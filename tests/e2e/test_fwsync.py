@@ -627,9 +627,10 @@ def a_flushed_table_is_put_back_with_its_pinholes():
     f.open(NET4)
     t = Tcp("app", "net", NET4, 443)
     h.same((t.connect(), t.talks()), ("open", True), "before")
-    epoch = f.epoch()
+    epoch, lost = f.epoch(), f.counter("fw_lost")
     h.nft("gw", "flush", "ruleset")
-    h.until("the epoch is raised", lambda: f.epoch() > epoch, seconds=1)
+    h.until("put right", lambda: f.counter("fw_lost") > lost, seconds=1)
+    assert f.epoch() > epoch, "the epoch was not raised"
     h.same(len(k.element_set("gw", "pinhole4")), 1, "elements")
     h.same((tcp(NET4B, 443), tcp_again(), t.talks()), ("refused", "open", True), "as before")
     assert f.counter("fw_lost") >= 1
@@ -647,9 +648,10 @@ def what_passed_while_the_table_was_gone_is_cut():
     # A stranger's mark lets a connection in that no row explains, until the next look.
     h.same(t.connect(), "open", "by a forged mark")
     h.nft("gw", "delete table ip evil")
-    epoch = f.epoch()
+    epoch, lost = f.epoch(), f.counter("fw_lost")
     h.nft("gw", "delete table inet sallyport")
-    h.until("put back", lambda: f.epoch() > epoch, seconds=1)
+    h.until("put back", lambda: f.counter("fw_lost") > lost, seconds=1)
+    assert f.epoch() > epoch, "the epoch was not raised"
     h.until("cut", lambda: not t.talks(), seconds=2)
     t.end()
 
@@ -658,14 +660,16 @@ def what_passed_while_the_table_was_gone_is_cut():
 def an_element_deleted_by_hand_comes_back_and_one_added_goes():
     f = fresh(owner=0)
     f.open(NET4)
-    epoch = f.epoch()
+    epoch, lost = f.epoch(), f.counter("fw_lost")
     h.nft("gw", "delete", "element", "inet", "sallyport", "pinhole4", "{ 10.1.0.2 . 198.51.100.7 . 6 . 443 }")
-    h.until("the epoch is raised", lambda: f.epoch() > epoch, seconds=1)
+    h.until("put right", lambda: f.counter("fw_lost") > lost, seconds=1)
+    assert f.epoch() > epoch, "the epoch was not raised"
     h.same(len(k.element_set("gw", "pinhole4")), 1, "put back")
-    epoch = f.epoch()
+    epoch, lost = f.epoch(), f.counter("fw_lost")
     h.nft("gw", "add", "element", "inet", "sallyport", "pinhole4",
           "{ 10.1.0.2 . 198.51.100.8 . 6 . 443 timeout 1h }")
-    h.until("the epoch is raised", lambda: f.epoch() > epoch, seconds=1)
+    h.until("put right", lambda: f.counter("fw_lost") > lost, seconds=1)
+    assert f.epoch() > epoch, "the epoch was not raised"
     h.same(list(k.element_set("gw", "pinhole4")), ["10.1.0.2 . 198.51.100.7 . 6 . 443"], "the set")
 
 
@@ -675,9 +679,10 @@ def rules_and_guarded_sets_changed_by_hand_are_put_right():
     for change in ("insert rule inet sallyport forward accept", "flush chain inet sallyport egress",
                    "flush set inet sallyport guarded4", "add chain inet sallyport extra",
                    "add rule inet sallyport open accept"):
-        epoch = f.epoch()
+        epoch, lost = f.epoch(), f.counter("fw_lost")
         h.nft("gw", change)
-        h.until(f"{change}: noticed", lambda: f.epoch() > epoch, seconds=1)
+        h.until(f"{change}: noticed", lambda: f.counter("fw_lost") > lost, seconds=1)
+        assert f.epoch() > epoch, "the epoch was not raised"
         h.same(tcp(NET4, 443), "refused", change)
 
 
