@@ -10,7 +10,7 @@ of it running afterwards, with the commands to play with.
     stranger 10.66.0.7 ------'                       '-- net 44.128.0.53 DNS, .10 updates, .20 CDN,
                                                              .66 the attacker's
 """
-import os, re, socket, subprocess, sys, time
+import os, re, shutil, socket, subprocess, sys, time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "e2e"))
 import harness as h
@@ -268,12 +268,17 @@ def main():
     if failed:
         print("\nThe daemon's log:\n" + sp.logs())
     if STAY:
-        print(f"\nThe lab stays. From another terminal:\n"
-              f"    nsenter -t {os.getpid()} -n -m -p ...   (process id seen from outside: see `pgrep -f lab.py`)\n"
-              f"    ip netns exec app dig repo.updates.test @10.1.0.1\n"
-              f"    ip netns exec gw {h.BIN}/sallyport -c {sp.conf} history --follow\n"
-              "A shell inside follows; leave it to end the lab.", flush=True)
-        subprocess.call([os.environ.get("SHELL", "/bin/sh")])
+        # /etc is a private copy here, so the command finds its configuration by itself.
+        os.makedirs("/etc/sallyport", exist_ok=True)
+        os.replace(shutil.copy(sp.conf, "/etc/sallyport/new.yaml"), "/etc/sallyport/sallyport.yaml")
+        print("\nThe lab stays; a shell inside it follows, and leaving that ends the lab. For example:\n"
+              "    ip netns exec app dig evil.test\n"
+              "    ip netns exec app curl --cacert $LAB/tls/ca.pem https://repo.updates.test/package.txt\n"
+              "    sallyport history --follow\n"
+              "    sallyport pinholes\n"
+              "    ip netns exec gw nft list table inet sallyport\n", flush=True)
+        subprocess.call([os.environ.get("SHELL", "/bin/sh")],
+                        env=dict(os.environ, PATH=h.BIN + ":" + os.environ["PATH"], LAB=h.work()))
     code = sp.down()
     if code != 0:
         failed += 1
