@@ -43,15 +43,18 @@ struct tenant { /* a workload with open destinations */
 
 struct book {
 	struct ledger ledger;
-	uint32_t n_rows, n_reasons, mask; /* mask: of the heads' arrays */
+	uint32_t n_rows, n_reasons, n_more, mask; /* mask: of the heads' arrays */
 	uint32_t *row_heads, *reason_heads, *dest_heads, *tenant_heads;
 	struct link *links;
 	uint32_t *reason_next;
 	bool *reason_used;
+	uint64_t *reason_workload; /* hash of the workload's name */
+	uint32_t *more_next;
+	bool *more_used;
 	struct dest *dests;
 	struct tenant *tenants; /* at most one a row */
-	uint32_t row_free, reason_free, dest_free, tenant_free;
-	uint32_t row_fresh, reason_fresh, dest_fresh, tenant_fresh;
+	uint32_t row_free, reason_free, dest_free, tenant_free, more_free;
+	uint32_t row_fresh, reason_fresh, dest_fresh, tenant_fresh, more_fresh;
 	uint32_t wheel[WHEEL_SLOTS + 1], wheel_last[WHEEL_SLOTS + 1];
 	uint64_t tick_s;
 	uint32_t rows_used, reasons_used, lingering;
@@ -79,17 +82,26 @@ static uint64_t workload_hash(const struct book *book, const char *workload)
 	return sip(book, workload, strnlen(workload, LIMIT_WORKLOAD_NAME));
 }
 
-static uint64_t reason_hash(const struct book *book, const char *workload, const uint8_t *names,
-                            uint16_t names_len, uint16_t names_cut)
-{
-	uint8_t buf[LIMIT_WORKLOAD_NAME + 1 + sizeof(names_cut) + LIMIT_PINHOLE_NAMES] = { 0 };
-	size_t len = strnlen(workload, LIMIT_WORKLOAD_NAME);
+/* What a reason is of, as a question asks for it. */
+struct subject {
+	const char *workload;
+	const uint8_t *names;
+	uint64_t workload_hash;
+	uint16_t names_len, names_cut;
+};
 
-	memcpy(buf, workload, len);
-	memcpy(buf + LIMIT_WORKLOAD_NAME + 1, &names_cut, sizeof(names_cut));
-	if (names_len > 0)
-		memcpy(buf + LIMIT_WORKLOAD_NAME + 1 + sizeof(names_cut), names, names_len);
-	return sip(book, buf, LIMIT_WORKLOAD_NAME + 1 + sizeof(names_cut) + names_len);
+static uint64_t subject_hash(const struct book *book, const struct subject *subject)
+{
+	uint8_t buf[sizeof(uint64_t) + sizeof(uint16_t) + LIMIT_PINHOLE_NAMES];
+	size_t len = 0;
+
+	memcpy(buf, &subject->workload_hash, sizeof(subject->workload_hash));
+	len += sizeof(subject->workload_hash);
+	memcpy(buf + len, &subject->names_cut, sizeof(subject->names_cut));
+	len += sizeof(subject->names_cut);
+	if (subject->names_len > 0)
+		memcpy(buf + len, subject->names, subject->names_len);
+	return sip(book, buf, len + subject->names_len);
 }
 
 /* The seqlock's writing side. */
@@ -212,7 +224,7 @@ static uint32_t *dest_head(struct book *book, uint64_t workload, const uint8_t *
 static void dest_get(struct book *book, uint32_t row)
 {
 	const struct ledger_row *r = &book->ledger.rows[row];
-	uint64_t workload = workload_hash(book, book->ledger.reasons[r->reason].workload);
+	uint64_t workload = book->reason_workload[r->reason];
 	uint32_t *head = dest_head(book, workload, r->element.dst);
 	uint32_t i = *head;
 
@@ -256,20 +268,83 @@ static void dest_put(struct book *book, uint32_t row)
 
 uint32_t book_destinations(const struct book *book, uint32_t reason)
 {
-	uint32_t i = tenant_find(book, workload_hash(book, book->ledger.reasons[reason].workload));
+	uint32_t i = tenant_find(book, book->reason_workload[reason]);
 
 	return i == BOOK_NONE ? 0 : book->tenants[i].dests;
 }
 
 /* Reasons. */
 
-static uint32_t *reason_head(struct book *book, uint32_t reason)
-{
-	const struct ledger_reason *r = &book->ledger.reasons[reason];
+/* Names that are too long for a cell. */
 
-	return &book->reason_heads[reason_hash(book, r->workload, r->names, r->names_len,
-	                                       r->names_cut) &
-	                           book->mask];
+static bool has_more(const struct ledger_cell *cell)
+{
+	return cell->names_len > LEDGER_NAMES_NEAR;
+}
+
+/* Room for long names, or BOOK_NONE. */
+static uint32_t more_take(struct book *book)
+{
+	uint32_t i = book->more_free;
+
+	if (i != BOOK_NONE) {
+		book->more_free = book->more_next[i];
+	} else {
+		while (book->more_fresh < book->n_more && book->more_used[book->more_fresh])
+			book->more_fresh++;
+		if (book->more_fresh == book->n_more)
+			return BOOK_NONE;
+		i = book->more_fresh++;
+	}
+	book->more_used[i] = true;
+	return i;
+}
+
+static void more_put(struct book *book, uint32_t i)
+{
+	book->more_used[i] = false;
+	if (i >= book->more_fresh)
+		return;
+	book->more_next[i] = book->more_free;
+	book->more_free = i;
+}
+
+static struct subject subject_of(const struct book *book, uint32_t reason)
+{
+	const struct ledger_cell *cell = &book->ledger.cells[reason];
+
+	return (struct subject){ .workload = cell->workload,
+		                 .names =
+		                     has_more(cell) ? book->ledger.more[cell->more] : cell->names,
+		                 .workload_hash = book->reason_workload[reason],
+		                 .names_len = cell->names_len,
+		                 .names_cut = cell->names_cut };
+}
+
+static bool same_subject(const struct subject *a, const struct subject *b)
+{
+	return a->workload_hash == b->workload_hash && a->names_len == b->names_len &&
+	       a->names_cut == b->names_cut &&
+	       strncmp(a->workload, b->workload, LIMIT_WORKLOAD_NAME) == 0 &&
+	       (a->names_len == 0 || memcmp(a->names, b->names, a->names_len) == 0);
+}
+
+static uint32_t *subject_head(struct book *book, const struct subject *subject)
+{
+	return &book->reason_heads[subject_hash(book, subject) & book->mask];
+}
+
+static uint32_t reason_find(struct book *book, const struct subject *subject)
+{
+	uint32_t i = *subject_head(book, subject);
+
+	for (; i != BOOK_NONE; i = book->reason_next[i]) {
+		struct subject other = subject_of(book, i);
+
+		if (same_subject(subject, &other))
+			return i;
+	}
+	return BOOK_NONE;
 }
 
 /* An unused reason, or BOOK_NONE. */
@@ -288,49 +363,84 @@ static uint32_t reason_take(struct book *book)
 
 static void reason_link(struct book *book, uint32_t reason)
 {
-	uint32_t *head = reason_head(book, reason);
+	struct subject subject;
+	uint32_t *head;
 
+	book->reason_workload[reason] = workload_hash(book, book->ledger.cells[reason].workload);
+	subject = subject_of(book, reason);
+	head = subject_head(book, &subject);
 	book->reason_used[reason] = true;
 	book->reason_next[reason] = *head;
 	*head = reason;
 	book->reasons_used++;
 }
 
+/* Only as many names as a cell holds; whoever judges it again sees that some are missing. */
+static void cut_names(struct subject *subject)
+{
+	uint16_t kept = 0;
+
+	while (subject->names_len - kept >= 2) {
+		uint16_t len;
+
+		memcpy(&len, subject->names + kept, sizeof(len));
+		if (kept + sizeof(len) + len > LEDGER_NAMES_NEAR ||
+		    kept + sizeof(len) + len > subject->names_len)
+			break;
+		kept = (uint16_t)(kept + sizeof(len) + len);
+	}
+	subject->names_len = kept;
+	subject->names_cut = 1;
+}
+
+static void reason_write(struct book *book, uint32_t reason, uint32_t more,
+                         const struct subject *subject, uint64_t wall_ns)
+{
+	struct ledger_cell *cell = &book->ledger.cells[reason];
+	bool near = subject->names_len <= LEDGER_NAMES_NEAR;
+
+	write_begin(&cell->version);
+	cell->rows = 0;
+	cell->query_id = 0;
+	cell->since_wall_ns = wall_ns;
+	cell->policy_version = 0;
+	cell->rule = 0;
+	cell->names_len = subject->names_len;
+	cell->names_cut = subject->names_cut;
+	cell->more = near ? 0 : more;
+	memset(cell->workload, 0, sizeof(cell->workload));
+	memcpy(cell->workload, subject->workload, strnlen(subject->workload, LIMIT_WORKLOAD_NAME));
+	if (subject->names_len > 0)
+		memcpy(near ? cell->names : book->ledger.more[more], subject->names,
+		       subject->names_len);
+	write_end(&cell->version);
+}
+
 uint32_t book_reason(struct book *book, const char *workload, const uint8_t *names,
                      uint16_t names_len, uint16_t names_cut, uint64_t wall_ns)
 {
-	uint32_t *head =
-	    &book->reason_heads[reason_hash(book, workload, names, names_len, names_cut) &
-	                        book->mask];
-	uint32_t i;
+	struct subject subject = { workload, names, workload_hash(book, workload), names_len,
+		                   names_cut };
+	uint32_t i = reason_find(book, &subject), more = BOOK_NONE;
 
-	for (i = *head; i != BOOK_NONE; i = book->reason_next[i]) {
-		const struct ledger_reason *r = &book->ledger.reasons[i];
-
-		if (r->names_len == names_len && r->names_cut == names_cut &&
-		    strncmp(r->workload, workload, LIMIT_WORKLOAD_NAME) == 0 &&
-		    (names_len == 0 || memcmp(r->names, names, names_len) == 0))
-			return i;
+	if (i != BOOK_NONE)
+		return i;
+	if (names_len > LEDGER_NAMES_NEAR) {
+		more = more_take(book);
+		if (more == BOOK_NONE) {
+			cut_names(&subject);
+			i = reason_find(book, &subject);
+			if (i != BOOK_NONE)
+				return i;
+		}
 	}
 	i = reason_take(book);
-	if (i == BOOK_NONE)
+	if (i == BOOK_NONE) {
+		if (more != BOOK_NONE)
+			more_put(book, more);
 		return BOOK_NONE;
-
-	struct ledger_reason *r = &book->ledger.reasons[i];
-
-	write_begin(&r->version);
-	r->rows = 0;
-	r->query_id = 0;
-	r->since_wall_ns = wall_ns;
-	r->policy_version = 0;
-	r->rule = 0;
-	r->names_len = names_len;
-	r->names_cut = names_cut;
-	memset(r->workload, 0, sizeof(r->workload));
-	memcpy(r->workload, workload, strnlen(workload, LIMIT_WORKLOAD_NAME));
-	if (names_len > 0)
-		memcpy(r->names, names, names_len);
-	write_end(&r->version);
+	}
+	reason_write(book, i, more, &subject, wall_ns);
 	reason_link(book, i);
 	publish_counts(book);
 	return i;
@@ -338,18 +448,20 @@ uint32_t book_reason(struct book *book, const char *workload, const uint8_t *nam
 
 void book_reason_settle(struct book *book, uint32_t reason)
 {
-	struct ledger_reason *r = &book->ledger.reasons[reason];
+	const struct ledger_cell *cell = &book->ledger.cells[reason];
+	struct subject subject;
 	uint32_t *at;
 
-	if (r->rows > 0)
-		return;
-	at = reason_head(book, reason);
-	while (*at != BOOK_NONE && *at != reason)
+	if (cell->rows > 0 || !book->reason_used[reason])
+		return; /* or it has gone with its last row */
+	subject = subject_of(book, reason);
+	at = subject_head(book, &subject);
+	while (*at != reason)
 		at = &book->reason_next[*at];
-	if (*at == BOOK_NONE)
-		return; /* it has gone with its last row */
 	*at = book->reason_next[reason];
 	book->reason_used[reason] = false;
+	if (has_more(cell))
+		more_put(book, cell->more);
 	if (reason < book->reason_fresh) {
 		book->reason_next[reason] = book->reason_free;
 		book->reason_free = reason;
@@ -361,16 +473,16 @@ void book_reason_settle(struct book *book, uint32_t reason)
 void book_reason_opened(struct book *book, uint32_t reason, uint64_t query_id,
                         uint32_t policy_version, uint32_t rule)
 {
-	struct ledger_reason *r = &book->ledger.reasons[reason];
+	struct ledger_cell *cell = &book->ledger.cells[reason];
 
-	write_begin(&r->version);
-	r->query_id = query_id;
-	r->policy_version = policy_version;
-	r->rule = rule;
-	write_end(&r->version);
+	write_begin(&cell->version);
+	cell->query_id = query_id;
+	cell->policy_version = policy_version;
+	cell->rule = rule;
+	write_end(&cell->version);
 }
 
-static void reason_count(struct ledger_reason *r, int by)
+static void reason_count(struct ledger_cell *r, int by)
 {
 	write_begin(&r->version);
 	r->rows = (uint32_t)((int64_t)r->rows + by);
@@ -449,7 +561,7 @@ uint32_t book_add(struct book *book, const struct ledger_element *element, uint3
 
 	struct ledger_row *row = &book->ledger.rows[i];
 
-	reason_count(&book->ledger.reasons[reason], 1);
+	reason_count(&book->ledger.cells[reason], 1);
 	write_begin(&row->version);
 	row->reason = reason;
 	row->opened_ns = now_ns;
@@ -457,6 +569,8 @@ uint32_t book_add(struct book *book, const struct ledger_element *element, uint3
 	row->element = *element;
 	row->reserved = 0;
 	write_end(&row->version);
+	if (i >= atomic_load_explicit(&book->ledger.head->rows_high, memory_order_relaxed))
+		atomic_store_explicit(&book->ledger.head->rows_high, i + 1, memory_order_release);
 	row_link(book, i, BOOK_PENDING);
 	publish_counts(book);
 	return i;
@@ -482,7 +596,7 @@ void book_remove(struct book *book, uint32_t row)
 		book->row_free = row;
 	}
 	book->rows_used--;
-	reason_count(&book->ledger.reasons[reason], -1);
+	reason_count(&book->ledger.cells[reason], -1);
 	book_reason_settle(book, reason);
 	publish_counts(book);
 }
@@ -712,48 +826,68 @@ static bool version_even(_Atomic uint32_t *version)
 	return (atomic_load_explicit(version, memory_order_relaxed) & 1) == 0;
 }
 
-static bool reason_ok(struct ledger_reason *r)
+static bool cell_ok(const struct book *book, struct ledger_cell *cell)
 {
-	return version_even(&r->version) && r->names_len <= LIMIT_PINHOLE_NAMES &&
-	       memchr(r->workload, '\0', sizeof(r->workload)) && r->workload[0] != '\0';
+	return version_even(&cell->version) && cell->names_len <= LIMIT_PINHOLE_NAMES &&
+	       memchr(cell->workload, '\0', sizeof(cell->workload)) && cell->workload[0] != '\0' &&
+	       (!has_more(cell) || (cell->more < book->n_more && !book->more_used[cell->more]));
+}
+
+#define REASON_BAD UINT32_MAX /* in @counts: looked at, and of no use */
+
+/* May a row be for @reason? A reason is looked at once, and takes its place in `more` then. */
+static bool adopt_reason(struct book *book, uint32_t reason, uint32_t *counts)
+{
+	struct ledger_cell *cell = &book->ledger.cells[reason];
+
+	if (counts[reason] == 0) {
+		if (!cell_ok(book, cell))
+			counts[reason] = REASON_BAD;
+		else if (has_more(cell))
+			book->more_used[cell->more] = true;
+	}
+	return counts[reason] != REASON_BAD;
+}
+
+static bool row_ok(const struct book *book, struct ledger_row *row, uint64_t now_ns)
+{
+	return version_even(&row->version) && row->reason < book->n_reasons &&
+	       element_ok(&row->element) &&
+	       row->expires_ns <= now_ns + UINT64_C(31536000) * NS_PER_S;
 }
 
 /* Take over what lies there: count each reason's rows anew, link what is sound, free the rest. */
 static uint32_t adopt(struct book *book, uint32_t *counts, uint64_t now_ns)
 {
 	struct ledger_row *rows = book->ledger.rows;
-	struct ledger_reason *reasons = book->ledger.reasons;
-	uint32_t dropped = 0;
+	struct ledger_cell *cells = book->ledger.cells;
+	uint32_t dropped = 0, high = ledger_rows(&book->ledger);
 
-	for (uint32_t i = 0; i < book->n_rows; i++) {
-		bool used = rows[i].reason != BOOK_NONE;
-
-		if (used &&
-		    (!version_even(&rows[i].version) || rows[i].reason >= book->n_reasons ||
-		     !reason_ok(&reasons[rows[i].reason]) || !element_ok(&rows[i].element) ||
-		     rows[i].expires_ns > now_ns + UINT64_C(31536000) * NS_PER_S)) {
-			write_begin(&rows[i].version);
-			rows[i].reason = BOOK_NONE;
-			write_end(&rows[i].version);
-			dropped++;
-		}
-	}
-	for (uint32_t i = 0; i < book->n_rows; i++)
-		if (rows[i].reason != BOOK_NONE)
-			counts[rows[i].reason]++;
-	for (uint32_t i = 0; i < book->n_reasons; i++) {
-		if (counts[i] == 0)
+	for (uint32_t i = 0; i < high; i++) {
+		if (rows[i].reason == BOOK_NONE)
 			continue;
-		write_begin(&reasons[i].version);
-		reasons[i].rows = counts[i];
-		write_end(&reasons[i].version);
+		if (row_ok(book, &rows[i], now_ns) && adopt_reason(book, rows[i].reason, counts)) {
+			counts[rows[i].reason]++;
+			continue;
+		}
+		write_begin(&rows[i].version);
+		rows[i].reason = BOOK_NONE;
+		write_end(&rows[i].version);
+		dropped++;
+	}
+	for (uint32_t i = 0; i < book->n_reasons; i++) {
+		if (counts[i] == 0 || counts[i] == REASON_BAD)
+			continue;
+		write_begin(&cells[i].version);
+		cells[i].rows = counts[i];
+		write_end(&cells[i].version);
 		reason_link(book, i);
 	}
-	for (uint32_t i = 0; i < book->n_rows; i++)
+	for (uint32_t i = 0; i < high; i++)
 		if (rows[i].reason != BOOK_NONE)
 			row_link(book, i, BOOK_LIVE);
 	/* What expired while nobody looked may still have connections. */
-	for (uint32_t i = 0; i < book->n_rows; i++)
+	for (uint32_t i = 0; i < high; i++)
 		if (book->links[i].state == BOOK_LIVE && rows[i].expires_ns <= now_ns)
 			expire(book, i, now_ns);
 	publish_counts(book);
@@ -781,7 +915,10 @@ int book_new(struct book **ret_book, const struct ledger *ledger, uint64_t now_n
 	book->ledger = *ledger;
 	book->n_rows = ledger->head->n_rows;
 	book->n_reasons = ledger->head->n_reasons;
-	while (heads < book->n_rows && heads < UINT32_C(1) << 30)
+	book->n_more = ledger->head->n_more;
+	/* Chains of four when every row is used: their heads are touched all over, and so stay
+	 * resident. */
+	while (heads < book->n_rows / 4 && heads < UINT32_C(1) << 30)
 		heads *= 2;
 	book->mask = heads - 1;
 	book->row_heads = heads_new(heads);
@@ -793,15 +930,20 @@ int book_new(struct book **ret_book, const struct ledger *ledger, uint64_t now_n
 	book->dests = calloc(book->n_rows, sizeof(*book->dests));
 	book->tenants = calloc(book->n_rows, sizeof(*book->tenants));
 	book->reason_used = calloc(book->n_reasons, sizeof(*book->reason_used));
+	book->reason_workload = calloc(book->n_reasons, sizeof(*book->reason_workload));
+	book->more_next = calloc(book->n_more, sizeof(*book->more_next));
+	book->more_used = calloc(book->n_more, sizeof(*book->more_used));
 	counts = calloc(book->n_reasons, sizeof(*counts));
-	if (!counts || !book->reason_used || !book->row_heads || !book->reason_heads ||
-	    !book->dest_heads || !book->tenant_heads || !book->links || !book->reason_next ||
-	    !book->dests || !book->tenants)
+	if (!counts || !book->reason_workload || !book->more_next || !book->more_used ||
+	    !book->reason_used || !book->row_heads || !book->reason_heads || !book->dest_heads ||
+	    !book->tenant_heads || !book->links || !book->reason_next || !book->dests ||
+	    !book->tenants)
 		return ERR_NOMEM;
 	crypto_shorthash_keygen(book->key);
 	memset(book->wheel, 0xff, sizeof(book->wheel));
 	memset(book->wheel_last, 0xff, sizeof(book->wheel_last));
-	book->row_free = book->reason_free = book->dest_free = book->tenant_free = BOOK_NONE;
+	book->row_free = book->reason_free = book->dest_free = book->tenant_free = book->more_free =
+	    BOOK_NONE;
 	book->tick_s = now_ns / NS_PER_S;
 	*ret_dropped = adopt(book, counts, now_ns);
 	*ret_book = TAKE(book);
@@ -819,6 +961,9 @@ void book_free(struct book *book)
 	free(book->links);
 	free(book->reason_next);
 	free(book->reason_used);
+	free(book->reason_workload);
+	free(book->more_next);
+	free(book->more_used);
 	free(book->dests);
 	free(book->tenants);
 	free(book);

@@ -116,7 +116,7 @@ static int more_rows(struct server_client *client, void *state)
 		struct ledger_reason reason;
 		struct ledger_row row;
 
-		if (walk->next >= ledger->head->n_rows) {
+		if (walk->next >= ledger_rows(ledger)) {
 			server_exit(client, 0);
 			return 0;
 		}

@@ -370,7 +370,7 @@ static void count_pinholes(const struct keeper *k, uint32_t *counts, uint32_t n_
 {
 	const struct policy_image *image = &k->rollout.current->image;
 
-	for (uint32_t i = 0; i < k->shared.ledger.head->n_rows; i++) {
+	for (uint32_t i = 0; i < ledger_rows(&k->shared.ledger); i++) {
 		struct ledger_reason reason;
 		struct ledger_row row;
 		uint32_t w;

@@ -158,7 +158,7 @@ int revoke_list(const struct ledger *ledger, const struct policy_image *image,
 	CLEANUP(free) uint32_t *rows = NULL;
 	size_t n = 0, cap = 0;
 
-	for (uint32_t i = 0; i < ledger->head->n_rows; i++) {
+	for (uint32_t i = 0; i < ledger_rows(ledger); i++) {
 		struct ledger_reason reason;
 		struct ledger_row row;
 

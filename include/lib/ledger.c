@@ -12,37 +12,56 @@
 /* Tries of one copy before a reader calls it torn: the writer's part takes well under 1 us. */
 #define READ_TRIES 64
 
-static size_t ledger_len(uint32_t n_rows, uint32_t n_reasons)
+static uint32_t quarter(uint32_t n)
 {
-	return sizeof(struct ledger_head) + (size_t)n_rows * sizeof(struct ledger_row) +
-	       (size_t)n_reasons * sizeof(struct ledger_reason);
+	return n / 4 > 0 ? n / 4 : 1;
+}
+
+size_t ledger_bytes(uint32_t n_rows)
+{
+	size_t n_reasons = quarter(n_rows), n_more = quarter(quarter(n_rows));
+
+	return sizeof(struct ledger_head) + n_rows * sizeof(struct ledger_row) +
+	       n_reasons * sizeof(struct ledger_cell) + n_more * LIMIT_PINHOLE_NAMES;
+}
+
+/* Where everything lies follows from the number of rows. */
+static void lay_out(struct ledger *ledger, struct ledger_head *head, uint32_t n_rows)
+{
+	ledger->head = head;
+	ledger->rows = (void *)(head + 1);
+	ledger->cells = (void *)(ledger->rows + n_rows);
+	ledger->more = (void *)(ledger->cells + quarter(n_rows));
+}
+
+void ledger_init(struct ledger *ledger, void *memory, uint32_t n_rows)
+{
+	struct ledger_head *head = memory;
+
+	head->n_rows = n_rows;
+	head->n_reasons = quarter(n_rows);
+	head->n_more = quarter(quarter(n_rows));
+	head->magic = LEDGER_MAGIC;
+	lay_out(ledger, head, n_rows);
 }
 
 int ledger_create(uint32_t n_rows)
 {
-	uint32_t n_reasons = n_rows / 4 > 0 ? n_rows / 4 : 1;
 	CLEANUP(fd_close) int fd = -1;
+	struct ledger ledger;
 	void *data;
 	size_t len;
 	int r;
 
 	if (n_rows == 0)
 		return ERR_INVAL;
-	fd = shm_create("sallyport-ledger", ledger_len(n_rows, n_reasons));
+	fd = shm_create("sallyport-ledger", ledger_bytes(n_rows));
 	if (fd < 0)
 		return fd_take(&fd);
-	r = shm_map(fd, SHM_WRITE, ledger_len(n_rows, n_reasons), &data, &len);
+	r = shm_map(fd, SHM_WRITE, ledger_bytes(n_rows), &data, &len);
 	if (r < 0)
 		return r;
-
-	struct ledger_head *head = data;
-	struct ledger_row *rows = (void *)(head + 1);
-
-	head->n_rows = n_rows;
-	head->n_reasons = n_reasons;
-	for (uint32_t i = 0; i < n_rows; i++)
-		rows[i].reason = UINT32_MAX;
-	head->magic = LEDGER_MAGIC;
+	ledger_init(&ledger, data, n_rows);
 	munmap(data, len);
 	return fd_take(&fd);
 }
@@ -50,6 +69,7 @@ int ledger_create(uint32_t n_rows)
 int ledger_open(struct ledger *ledger, int fd, int writable)
 {
 	struct ledger_head *head;
+	uint32_t n_rows;
 	void *data;
 	size_t len;
 	int r;
@@ -58,55 +78,91 @@ int ledger_open(struct ledger *ledger, int fd, int writable)
 	if (r < 0)
 		return r;
 	head = data;
-	if (head->magic != LEDGER_MAGIC || head->n_rows == 0 ||
-	    head->n_reasons != (head->n_rows / 4 > 0 ? head->n_rows / 4 : 1) ||
-	    ledger_len(head->n_rows, head->n_reasons) > len) {
+	n_rows = head->n_rows;
+	if (head->magic != LEDGER_MAGIC || n_rows == 0 || head->n_reasons != quarter(n_rows) ||
+	    head->n_more != quarter(quarter(n_rows)) || ledger_bytes(n_rows) > len) {
 		munmap(data, len);
 		return ERR_DAMAGED;
 	}
-	ledger->head = head;
-	ledger->rows = (void *)(head + 1);
-	ledger->reasons = (void *)(ledger->rows + head->n_rows);
+	lay_out(ledger, head, n_rows);
 	return ERR_OK;
 }
 
-/* Copy @len octets behind a version counter; false when the writer was at it every time. The copy
- * races with the writer on purpose: a torn one is thrown away. */
-static bool read_locked(const _Atomic uint32_t *version, void *ret, size_t len)
+/* Counts were checked against the memory's size when it was mapped; a writer cannot make the memory
+ * smaller, but it could change the counts, so a reader takes them from the layout. */
+static uint32_t rows_laid_out(const struct ledger *ledger)
 {
-	for (int i = 0; i < READ_TRIES; i++) {
+	return (uint32_t)(((const uint8_t *)ledger->cells - (const uint8_t *)ledger->rows) /
+	                  (ptrdiff_t)sizeof(*ledger->rows));
+}
+
+uint32_t ledger_rows(const struct ledger *ledger)
+{
+	uint32_t high = atomic_load_explicit(&ledger->head->rows_high, memory_order_acquire);
+
+	return MIN(high, rows_laid_out(ledger));
+}
+
+/* Call @copy behind a version counter; false when it says no, or the writer was at it every time.
+ * The copy races with the writer on purpose: a torn one is thrown away. */
+static bool read_locked(const _Atomic uint32_t *version,
+                        bool (*copy)(const struct ledger *ledger, uint32_t i, void *ret),
+                        const struct ledger *ledger, uint32_t i, void *ret)
+{
+	for (int n = 0; n < READ_TRIES; n++) {
 		uint32_t before = atomic_load_explicit(version, memory_order_acquire);
+		bool good;
 
 		if (before & 1)
 			continue;
-		memcpy(ret, (const void *)version, len);
+		good = copy(ledger, i, ret);
 		atomic_thread_fence(memory_order_acquire);
 		if (atomic_load_explicit(version, memory_order_relaxed) == before)
-			return true;
+			return good;
 	}
 	return false;
+}
+
+static bool copy_row(const struct ledger *ledger, uint32_t i, void *ret)
+{
+	memcpy(ret, (const void *)&ledger->rows[i], sizeof(struct ledger_row));
+	return true;
+}
+
+static bool copy_reason(const struct ledger *ledger, uint32_t i, void *ret)
+{
+	uint32_t n_more = quarter(quarter(rows_laid_out(ledger)));
+	struct ledger_reason *reason = ret;
+	struct ledger_cell cell;
+
+	memcpy(&cell, (const void *)&ledger->cells[i], sizeof(cell));
+	reason->rows = cell.rows;
+	reason->query_id = cell.query_id;
+	reason->since_wall_ns = cell.since_wall_ns;
+	reason->policy_version = cell.policy_version;
+	reason->rule = cell.rule;
+	reason->names_len = cell.names_len;
+	reason->names_cut = cell.names_cut;
+	memcpy(reason->workload, cell.workload, sizeof(reason->workload));
+	reason->workload[LIMIT_WORKLOAD_NAME] = '\0';
+	if (cell.names_len <= LEDGER_NAMES_NEAR)
+		memcpy(reason->names, cell.names, cell.names_len);
+	else if (cell.names_len <= LIMIT_PINHOLE_NAMES && cell.more < n_more)
+		memcpy(reason->names, ledger->more[cell.more], cell.names_len);
+	else
+		return false;
+	return cell.rows > 0;
 }
 
 int ledger_read(const struct ledger *ledger, uint32_t i, struct ledger_row *ret_row,
                 struct ledger_reason *ret_reason)
 {
-	/* Counts were checked against the memory's size when it was mapped; a writer cannot make
-	 * the memory smaller, but it could change the counts, so they are never read twice. */
-	const struct ledger_row *rows = ledger->rows;
-	uint32_t n_rows = (uint32_t)(((const uint8_t *)ledger->reasons - (const uint8_t *)rows) /
-	                             (ptrdiff_t)sizeof(*rows));
-
-	if (i >= n_rows || !read_locked(&rows[i].version, ret_row, sizeof(*ret_row)))
+	if (i >= ledger_rows(ledger) ||
+	    !read_locked(&ledger->rows[i].version, copy_row, ledger, i, ret_row))
 		return 0;
 
 	uint32_t reason = ret_row->reason;
 
-	/* ledger_create() makes a quarter as many reasons as rows; see ledger_open(). */
-	if (reason == UINT32_MAX || reason >= (n_rows / 4 > 0 ? n_rows / 4 : 1) ||
-	    !read_locked(&ledger->reasons[reason].version, ret_reason, sizeof(*ret_reason)))
-		return 0;
-	if (ret_reason->rows == 0 || ret_reason->names_len > LIMIT_PINHOLE_NAMES)
-		return 0;
-	ret_reason->workload[LIMIT_WORKLOAD_NAME] = '\0';
-	return 1;
+	return reason < quarter(rows_laid_out(ledger)) &&
+	       read_locked(&ledger->cells[reason].version, copy_reason, ledger, reason, ret_reason);
 }

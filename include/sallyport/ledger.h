@@ -4,9 +4,13 @@
  * the kernel may stand for several rows here (one for each reason); it lives as long as the
  * longest of them, so no rule shortens another's pinhole.
  *
- *   struct ledger_head | rows[n_rows] | reasons[n_reasons]
+ *   struct ledger_head | rows[n_rows] | cells[n_reasons] | more[n_more]
  *
- * Every row and reason has a version counter (seqlock: odd while fwsync writes). A reader copies,
+ * Memory that was never needed is never touched, by writers or readers: rows from rows_high on were
+ * never used, whatever lies there. A reason is a cell of three cache lines; names that are longer
+ * than its room lie in `more`. When that is full, a reason keeps the first names and is marked cut.
+ *
+ * Every row and cell has a version counter (seqlock: odd while fwsync writes). A reader copies,
  * compares the counter, tries again a bounded number of times. A writer that died in the middle
  * leaves an odd counter: its successor drops that row (its element expires by itself and is
  * removed from the kernel at adoption).
@@ -14,18 +18,22 @@
 #pragma once
 
 #include <stdatomic.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "sallyport/limits.h"
 #include "sallyport/pinhole.h"
 #include "sallyport/prefix.h"
 
-#define LEDGER_MAGIC UINT64_C(0x3152474445475053)
+#define LEDGER_MAGIC UINT64_C(0x3252474445475053)
+#define LEDGER_NAMES_NEAR 88 /* octets of names in a cell */
 
 struct ledger_head {
 	uint64_t magic;
-	uint32_t n_rows, n_reasons;
+	uint32_t n_rows, n_reasons, n_more;
 	_Atomic uint32_t rows_used, reasons_used; /* for status; fwsync writes them */
+	_Atomic uint32_t rows_high; /* rows from here on were never used; raised after the row */
+	uint64_t reserved[4];
 };
 
 struct ledger_element { /* a kernel element's key */
@@ -42,27 +50,47 @@ struct ledger_row {
 	struct ledger_element element;
 	uint32_t reserved;
 };
-struct ledger_reason { /* one question of one workload */
+struct ledger_cell { /* one question of one workload, as it lies in the memory */
 	_Atomic uint32_t version;
 	uint32_t rows;       /* that point here; 0: free */
 	uint64_t query_id;   /* newest */
 	uint64_t since_wall_ns;
 	uint32_t policy_version, rule; /* of the newest opening */
 	uint16_t names_len, names_cut;
+	uint32_t more; /* where all names lie when names_len > LEDGER_NAMES_NEAR */
+	char workload[LIMIT_WORKLOAD_NAME + 1];
+	uint8_t names[LEDGER_NAMES_NEAR];
+};
+struct ledger_reason { /* the same, as a reader gets it */
+	uint32_t rows;
+	uint64_t query_id;
+	uint64_t since_wall_ns;
+	uint32_t policy_version, rule;
+	uint16_t names_len, names_cut;
 	char workload[LIMIT_WORKLOAD_NAME + 1];
 	uint8_t names[LIMIT_PINHOLE_NAMES]; /* as in struct pinhole_request */
 };
 
-/* Keeper: room for @n_rows rows and as many reasons as n_rows / 4. Returns a descriptor. */
-int ledger_create(uint32_t n_rows);
-
 struct ledger {
 	struct ledger_head *head;
 	struct ledger_row *rows;
-	struct ledger_reason *reasons;
+	struct ledger_cell *cells;
+	uint8_t (*more)[LIMIT_PINHOLE_NAMES];
 };
+
+/* Keeper: room for @n_rows rows, a quarter as many reasons, and of these a quarter with long names.
+ * Returns a descriptor. */
+int ledger_create(uint32_t n_rows);
+
+/* The same in memory of the caller's: ledger_bytes() zeros, aligned to 8. */
+size_t ledger_bytes(uint32_t n_rows);
+void ledger_init(struct ledger *ledger, void *memory, uint32_t n_rows);
+
 /* Map; @writable is for fwsync alone. Returns 0, ERR_DAMAGED or -errno. */
 int ledger_open(struct ledger *ledger, int fd, int writable) MUST_CHECK;
+
+/* How many rows a walk has to look at: all others are free. */
+uint32_t ledger_rows(const struct ledger *ledger);
 
 /* Copy row @i and its reason consistently. Returns 1 (live), 0 (free or torn). */
 int ledger_read(const struct ledger *ledger, uint32_t i, struct ledger_row *ret_row,

@@ -1,7 +1,7 @@
 /* A ledger of any octets, as a dead writer may have left it: read by the keeper's function, adopted
  * by a successor, who then counts right.
  *
- * Input: the rows and reasons of a ledger of 32 rows, cut or filled with zeros. */
+ * Input: the rows, cells and long names of a ledger of 32 rows, cut or filled with zeros. */
 #include <sodium.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -18,7 +18,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	size_t room = ROWS * sizeof(struct ledger_row) + ROWS / 4 * sizeof(struct ledger_reason);
+	size_t room = ledger_bytes(ROWS) - sizeof(struct ledger_head);
 	struct ledger ledger;
 	struct ledger_row row;
 	struct ledger_reason reason;
@@ -30,6 +30,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	memory = ledger_memory(&ledger, ROWS);
 	memcpy(ledger.rows, data, size < room ? size : room);
+	atomic_store(&ledger.head->rows_high, ROWS);
 	for (uint32_t i = 0; i < ROWS + 2; i++)
 		if (ledger_read(&ledger, i, &row, &reason) == 1 &&
 		    (i >= ROWS || reason.names_len > LIMIT_PINHOLE_NAMES ||

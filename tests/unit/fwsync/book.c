@@ -184,6 +184,71 @@ static void a_full_ledger_takes_no_row_and_no_reason(void **state)
 	unmake(&f);
 }
 
+/* Names as the wire has them: one of @len octets, filled with @fill. */
+static uint32_t long_reason(struct fixture *f, unsigned int n, uint16_t len, char fill)
+{
+	uint8_t names[LIMIT_PINHOLE_NAMES];
+	uint16_t n_octets = (uint16_t)(n * (sizeof(len) + len));
+
+	for (unsigned int i = 0; i < n; i++) {
+		memcpy(names + i * (sizeof(len) + len), &len, sizeof(len));
+		memset(names + i * (sizeof(len) + len) + sizeof(len), fill, len);
+	}
+	return book_reason(f->book, "app", names, n_octets, 0, 0);
+}
+
+static void long_names_are_kept_whole_while_there_is_room_for_them(void **state)
+{
+	struct fixture f = make(64); /* 16 reasons, 4 with long names */
+	struct ledger_reason reason;
+	struct ledger_row row;
+	uint32_t r[5], i;
+
+	(void)state;
+	for (i = 0; i < 5; i++) {
+		r[i] = long_reason(&f, 5, 60, (char)('a' + i));
+		assert_int_not_equal(r[i], BOOK_NONE);
+		open_row(&f, i, r[i], T0 + 100 * S);
+		assert_int_equal(long_reason(&f, 5, 60, (char)('a' + i)), r[i]);
+	}
+	for (i = 0; i < 5; i++) {
+		assert_int_equal(ledger_read(&f.ledger, i, &row, &reason), 1);
+		assert_int_equal(reason.names_cut, i == 4);
+		assert_int_equal(reason.names_len, i == 4 ? 62 : 310);
+		assert_int_equal(reason.names[reason.names_len - 1], 'a' + i);
+	}
+	/* What one gives back another gets; and a successor knows whose is whose. */
+	book_remove(f.book, 1);
+	open_row(&f, 9, long_reason(&f, 5, 60, 'z'), T0 + 100 * S);
+	book_free(f.book);
+	assert_int_equal(book_new(&f.book, &f.ledger, T0, &i), ERR_OK);
+	assert_int_equal(i, 0);
+	assert_int_equal(long_reason(&f, 5, 60, 'a'), r[0]);
+	book_remove(f.book, 0);
+	i = long_reason(&f, 5, 60, 'y');
+	assert_int_equal(f.ledger.cells[i].names_cut, 0);
+	open_row(&f, 10, i, T0 + 100 * S);
+	i = long_reason(&f, 5, 60, 'x');
+	assert_int_equal(f.ledger.cells[i].names_cut, 1);
+	unmake(&f);
+}
+
+static void two_reasons_that_claim_the_same_long_names_are_not_both_believed(void **state)
+{
+	struct fixture f = make(64);
+	uint32_t a = long_reason(&f, 2, 60, 'a'), b = long_reason(&f, 2, 60, 'b'), dropped;
+
+	(void)state;
+	open_row(&f, 1, a, T0 + 100 * S);
+	open_row(&f, 2, b, T0 + 100 * S);
+	book_free(f.book);
+	f.ledger.cells[b].more = f.ledger.cells[a].more;
+	assert_int_equal(book_new(&f.book, &f.ledger, T0, &dropped), ERR_OK);
+	assert_int_equal(dropped, 1);
+	assert_int_equal(f.ledger.head->rows_used, 1);
+	unmake(&f);
+}
+
 static void expired_rows_linger_until_no_connection_is_seen(void **state)
 {
 	struct fixture f = make(64);
@@ -304,11 +369,11 @@ static void a_successor_finds_what_is_sound_and_drops_the_rest(void **state)
 	f.ledger.rows[rows[2]].reason = 1u << 30;
 	f.ledger.rows[rows[4]].element.port.kind = 9;
 	f.ledger.rows[rows[5]].expires_ns = UINT64_MAX;
-	f.ledger.reasons[a].rows = 12345;
+	f.ledger.cells[a].rows = 12345;
 	assert_int_equal(book_new(&f.book, &f.ledger, T0 + 1 * S, &dropped), ERR_OK);
 	assert_int_equal(dropped, 4);
 	assert_int_equal(f.ledger.head->rows_used, 2);
-	assert_int_equal(f.ledger.reasons[a].rows, 1);
+	assert_int_equal(f.ledger.cells[a].rows, 1);
 	assert_int_equal(book_wanted_until(f.book, &e), T0 + 100 * S);
 	assert_int_equal(book_kernel_until(f.book, &e, 1), 0); /* not verified yet */
 	assert_int_equal(book_row_version(f.book, rows[0]), 0);
@@ -388,6 +453,8 @@ int main(void)
 		cmocka_unit_test(a_pending_row_wants_and_confirms_nothing),
 		cmocka_unit_test(equal_questions_share_a_reason),
 		cmocka_unit_test(destinations_count_addresses_of_a_workload),
+		cmocka_unit_test(long_names_are_kept_whole_while_there_is_room_for_them),
+		cmocka_unit_test(two_reasons_that_claim_the_same_long_names_are_not_both_believed),
 		cmocka_unit_test(a_full_ledger_takes_no_row_and_no_reason),
 		cmocka_unit_test(expired_rows_linger_until_no_connection_is_seen),
 		cmocka_unit_test(a_lingering_row_that_is_opened_again_is_live),

@@ -9,6 +9,8 @@
 #include <cmocka.h>
 
 #include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "sallyport/err.h"
 #include "sallyport/ledger.h"
@@ -28,6 +30,19 @@ static void an_empty_ledger_has_no_rows(void **state)
 	assert_int_equal(ledger.head->n_reasons, 25);
 	for (uint32_t i = 0; i < 200; i++)
 		assert_int_equal(ledger_read(&ledger, i, &row, &reason), 0);
+	assert_int_equal(ledger_rows(&ledger), 0);
+	close(fd);
+}
+
+static void an_empty_ledger_takes_no_memory(void **state)
+{
+	int fd = ledger_create(1 << 20);
+	struct stat st;
+
+	(void)state;
+	assert_true(fd >= 0);
+	assert_int_equal(fstat(fd, &st), 0);
+	assert_true(st.st_blocks * 512 <= 8192);
 	close(fd);
 }
 
@@ -35,8 +50,9 @@ static void put(struct ledger *ledger, uint32_t i, uint32_t reason)
 {
 	ledger->rows[i].reason = reason;
 	ledger->rows[i].expires_ns = 42;
-	ledger->reasons[reason].rows++;
-	strcpy(ledger->reasons[reason].workload, "app");
+	ledger->cells[reason].rows++;
+	strcpy(ledger->cells[reason].workload, "app");
+	atomic_store(&ledger->head->rows_high, 100);
 }
 
 static void a_row_is_read_with_its_reason(void **state)
@@ -55,6 +71,50 @@ static void a_row_is_read_with_its_reason(void **state)
 	close(fd);
 }
 
+static void long_names_lie_elsewhere(void **state)
+{
+	struct ledger ledger;
+	struct ledger_row row;
+	struct ledger_reason reason;
+	int fd = ledger_create(100);
+
+	(void)state;
+	assert_int_equal(ledger_open(&ledger, fd, 1), ERR_OK);
+	put(&ledger, 7, 3);
+	ledger.cells[3].names_len = LEDGER_NAMES_NEAR;
+	ledger.cells[3].names[LEDGER_NAMES_NEAR - 1] = 'n';
+	assert_int_equal(ledger_read(&ledger, 7, &row, &reason), 1);
+	assert_int_equal(reason.names[LEDGER_NAMES_NEAR - 1], 'n');
+	ledger.cells[3].names_len = LIMIT_PINHOLE_NAMES;
+	ledger.cells[3].more = ledger.head->n_more - 1;
+	ledger.more[ledger.cells[3].more][LIMIT_PINHOLE_NAMES - 1] = 'm';
+	assert_int_equal(ledger_read(&ledger, 7, &row, &reason), 1);
+	assert_int_equal(reason.names_len, LIMIT_PINHOLE_NAMES);
+	assert_int_equal(reason.names[LIMIT_PINHOLE_NAMES - 1], 'm');
+	ledger.cells[3].more = ledger.head->n_more;
+	assert_int_equal(ledger_read(&ledger, 7, &row, &reason), 0);
+	close(fd);
+}
+
+static void rows_that_were_never_used_are_not_looked_at(void **state)
+{
+	struct ledger ledger;
+	struct ledger_row row;
+	struct ledger_reason reason;
+	int fd = ledger_create(100);
+
+	(void)state;
+	assert_int_equal(ledger_open(&ledger, fd, 1), ERR_OK);
+	put(&ledger, 7, 0);
+	atomic_store(&ledger.head->rows_high, 7);
+	assert_int_equal(ledger_read(&ledger, 7, &row, &reason), 0);
+	atomic_store(&ledger.head->rows_high, 8);
+	assert_int_equal(ledger_read(&ledger, 7, &row, &reason), 1);
+	atomic_store(&ledger.head->rows_high, UINT32_MAX);
+	assert_int_equal(ledger_rows(&ledger), 100);
+	close(fd);
+}
+
 static void what_a_dead_writer_left_open_is_not_read(void **state)
 {
 	struct ledger ledger;
@@ -68,9 +128,9 @@ static void what_a_dead_writer_left_open_is_not_read(void **state)
 	atomic_store(&ledger.rows[7].version, 5);
 	assert_int_equal(ledger_read(&ledger, 7, &row, &reason), 0);
 	atomic_store(&ledger.rows[7].version, 6);
-	atomic_store(&ledger.reasons[3].version, 1);
+	atomic_store(&ledger.cells[3].version, 1);
 	assert_int_equal(ledger_read(&ledger, 7, &row, &reason), 0);
-	atomic_store(&ledger.reasons[3].version, 2);
+	atomic_store(&ledger.cells[3].version, 2);
 	assert_int_equal(ledger_read(&ledger, 7, &row, &reason), 1);
 	close(fd);
 }
@@ -90,10 +150,10 @@ static void hostile_rows_are_not_followed(void **state)
 	ledger.rows[7].reason = UINT32_MAX - 1;
 	assert_int_equal(ledger_read(&ledger, 7, &row, &reason), 0);
 	ledger.rows[7].reason = 3;
-	ledger.reasons[3].names_len = LIMIT_PINHOLE_NAMES + 1;
+	ledger.cells[3].names_len = LIMIT_PINHOLE_NAMES + 1;
 	assert_int_equal(ledger_read(&ledger, 7, &row, &reason), 0);
-	ledger.reasons[3].names_len = 0;
-	memset(ledger.reasons[3].workload, 'x', sizeof(ledger.reasons[3].workload));
+	ledger.cells[3].names_len = 0;
+	memset(ledger.cells[3].workload, 'x', sizeof(ledger.cells[3].workload));
 	assert_int_equal(ledger_read(&ledger, 7, &row, &reason), 1);
 	assert_int_equal(strlen(reason.workload), LIMIT_WORKLOAD_NAME);
 	/* Counts that change after the memory was mapped change nothing for a reader. */
@@ -104,7 +164,9 @@ static void hostile_rows_are_not_followed(void **state)
 
 static void memory_that_is_no_ledger_is_refused(void **state)
 {
-	struct ledger_head head = { .magic = LEDGER_MAGIC, .n_rows = 1000, .n_reasons = 250 };
+	struct ledger_head head = {
+		.magic = LEDGER_MAGIC, .n_rows = 1000, .n_reasons = 250, .n_more = 62
+	};
 	struct ledger ledger;
 	int fd = shm_create_sealed("test", &head, sizeof(head));
 
@@ -125,6 +187,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(an_empty_ledger_has_no_rows),
+		cmocka_unit_test(an_empty_ledger_takes_no_memory),
+		cmocka_unit_test(long_names_lie_elsewhere),
+		cmocka_unit_test(rows_that_were_never_used_are_not_looked_at),
 		cmocka_unit_test(a_row_is_read_with_its_reason),
 		cmocka_unit_test(what_a_dead_writer_left_open_is_not_read),
 		cmocka_unit_test(hostile_rows_are_not_followed),

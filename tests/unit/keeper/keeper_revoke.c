@@ -193,11 +193,14 @@ static void what_cannot_be_judged_is_closed(void **state)
 static void fill_row(struct ledger *ledger, uint32_t i, const char *names)
 {
 	struct ledger_row *row = &ledger->rows[i];
-	struct ledger_reason *reason = &ledger->reasons[i / 8];
+	struct ledger_cell *cell = &ledger->cells[i / 8];
+	struct ledger_reason reason = { 0 };
 
-	reason->names_len = 0;
-	put_names(reason, names);
-	reason->rows = 1;
+	put_names(&reason, names);
+	assert_true(reason.names_len <= sizeof(cell->names));
+	cell->names_len = reason.names_len;
+	memcpy(cell->names, reason.names, reason.names_len);
+	cell->rows = 1;
 	row->reason = i / 8;
 	row->element.port = (struct pinhole_port){ TCP443 };
 	assert_int_equal(addr_parse("10.1.0.2", row->element.src), 0);
@@ -219,6 +222,9 @@ static void ten_thousand_rows_are_judged_well_within_a_second(void **state)
 
 	assert_true(fd >= 0);
 	assert_int_equal(ledger_open(&ledger, fd, 1), 0);
+	for (uint32_t i = 0; i < n_rows; i++)
+		ledger.rows[i].reason = UINT32_MAX;
+	atomic_store(&ledger.head->rows_high, n_rows);
 	for (uint32_t i = 0; i < n_live; i++)
 		fill_row(&ledger, i * 8,
 		         i % 4 == 0 ? "gone.test" : "www.test a.cdn.test b.cdn.test");
