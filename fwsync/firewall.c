@@ -468,7 +468,8 @@ static int settle_elements(struct firewall *fw, const struct ledger_element *ele
 	return r;
 }
 
-int firewall_close(struct firewall *fw, uint32_t version, const uint32_t *rows, size_t n, bool last)
+int firewall_close(struct firewall *fw, uint32_t version, const uint32_t *rows, size_t n, bool same,
+                   bool last)
 {
 	struct ledger_element elements[CLOSE_CHUNK];
 	size_t n_elements = 0;
@@ -486,7 +487,7 @@ int firewall_close(struct firewall *fw, uint32_t version, const uint32_t *rows, 
 		if (!book_row(fw->book, rows[i], &row))
 			continue;
 		/* A row that this version has judged anew in the meantime is another one by now. */
-		if (book_row_version(fw->book, rows[i]) >= version)
+		if (!same && book_row_version(fw->book, rows[i]) >= version)
 			continue;
 		elements[n_elements++] = row->element;
 		book_remove(fw->book, rows[i]);

@@ -78,8 +78,9 @@ int firewall_install_guard(struct firewall *fw) MUST_CHECK;
 /* Take over a new guard table (@guard is taken on success) and filter whom it names. */
 int firewall_guard(struct firewall *fw, struct guard *guard) MUST_CHECK;
 
-/* Close rows; @last: no more of this list. Then firewall_closed() tells when it is done. */
-int firewall_close(struct firewall *fw, uint32_t version, const uint32_t *rows, size_t n,
+/* Close rows that versions before @version opened, and with @same those of @version, too. @last: no
+ * more of this list. Then firewall_closed() tells when it is done. */
+int firewall_close(struct firewall *fw, uint32_t version, const uint32_t *rows, size_t n, bool same,
                    bool last);
 /* True once per list, when elements are gone and connections are cut. */
 bool firewall_closed(struct firewall *fw, uint32_t *ret_version, uint64_t *ret_removed);

@@ -321,7 +321,8 @@ static int on_close(struct fwsync *s, const struct role_msg *msg)
 	if (!s->running || msg->len % sizeof(uint32_t) != 0)
 		return ERR_OK;
 	r = firewall_close(&s->fw, (uint32_t)msg->a, (const uint32_t *)(const void *)msg->payload,
-	                   msg->len / sizeof(uint32_t), msg->b != 0);
+	                   msg->len / sizeof(uint32_t), msg->b & ROLE_CLOSE_SAME,
+	                   msg->b & ROLE_CLOSE_LAST);
 	return r < 0 ? give_up(s, r, "what was revoked cannot be closed") : ERR_OK;
 }
 

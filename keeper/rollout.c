@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "policy/judge.h"
 #include "revoke.h"
 #include "sallyport/clock.h"
 #include "sallyport/err.h"
@@ -14,6 +15,7 @@
 #define TAG "policy"
 #define TICK_MS 50
 #define CLOSE_ROWS_A_MESSAGE 8192
+#define EXPIRY_LOOK_MS 10000 /* the wall clock may be set: look at least so often */
 
 static void on_tick(uv_timer_t *timer)
 {
@@ -83,8 +85,10 @@ static void send_rows(struct rollout *ro, const uint32_t *rows, size_t n)
 		size_t part = MIN(n - sent, (size_t)CLOSE_ROWS_A_MESSAGE);
 		bool last = sent + part == n;
 
-		if (child_send(fwsync, ROLE_MSG_CLOSE, ro->current->version, last, rows + sent,
-		               part * sizeof(*rows), NULL, 0) < 0)
+		if (child_send(fwsync, ROLE_MSG_CLOSE, ro->current->version,
+		               (last ? ROLE_CLOSE_LAST : 0U) |
+		                   (ro->same_version ? ROLE_CLOSE_SAME : 0U),
+		               rows + sent, part * sizeof(*rows), NULL, 0) < 0)
 			return; /* its death is on the way, and a successor is sent all again */
 		sent += part;
 	} while (sent < n);
@@ -93,13 +97,15 @@ static void send_rows(struct rollout *ro, const uint32_t *rows, size_t n)
 static size_t judge_ledger(struct rollout *ro, uint32_t **ret_rows)
 {
 	const struct edition *e = ro->current;
+	uint64_t now_s = clock_wall_ns() / NS_PER_S;
 	size_t n = 0;
 
 	if (revoke_list(&ro->shared->ledger, e->image.data ? &e->image : NULL,
-	                &ro->config->resolver, clock_wall_ns() / NS_PER_S, ret_rows, &n) < 0) {
+	                &ro->config->resolver, now_s, ret_rows, &n) < 0) {
 		log_error(TAG, "no memory to judge the ledger");
 		return SIZE_MAX;
 	}
+	ro->judged_s = now_s;
 	return n;
 }
 
@@ -126,11 +132,54 @@ static void sweep(struct rollout *ro)
 	if (n == SIZE_MAX)
 		return;
 	if (n > 0) {
-		log_info(TAG, "version %" PRIu32 ": %zu late rows of the ledger are closed",
+		log_info(TAG, "version %" PRIu32 ": %zu more rows of the ledger are closed",
 		         ro->current->version, n);
 		send_rows(ro, rows, n);
 	}
 	ro->swept = true;
+}
+
+/* The next moment at which a rule expires that the ledger has not been judged after. */
+static uint64_t next_expiry_s(const struct rollout *ro)
+{
+	const struct edition *e = ro->current;
+
+	return ro->firewall && ro->closed && e->image.data
+	           ? policy_next_expiry(&e->image, ro->judged_s)
+	           : UINT64_MAX;
+}
+
+/* A rule that expires takes its pinholes along. One look will do: what was judged just before is
+ * with the kernel by the time of it. */
+static void watch_expiry(struct rollout *ro, uint64_t now_ns)
+{
+	if (!ro->swept || next_expiry_s(ro) > clock_wall_ns() / NS_PER_S)
+		return;
+	ro->closed_ns = now_ns;
+	ro->swept = false;
+	ro->same_version = true;
+}
+
+/* Tick while something is to be waited for, then sleep until the next rule expires. */
+static void set_timer(struct rollout *ro, bool is_settled)
+{
+	uint64_t expiry_s = next_expiry_s(ro), wall_ns = clock_wall_ns(), delay_ms = TICK_MS;
+
+	if (is_settled && expiry_s == UINT64_MAX) {
+		uv_timer_stop(&ro->timer);
+		return;
+	}
+	if (is_settled) {
+		delay_ms = EXPIRY_LOOK_MS;
+		if (expiry_s <= wall_ns / NS_PER_S + EXPIRY_LOOK_MS / 1000)
+			delay_ms = expiry_s * NS_PER_S > wall_ns
+			               ? (expiry_s * NS_PER_S - wall_ns) / NS_PER_MS + 1
+			               : 1;
+	} else if (uv_is_active((uv_handle_t *)&ro->timer) &&
+	           uv_timer_get_due_in(&ro->timer) <= TICK_MS) {
+		return;
+	}
+	uv_timer_start(&ro->timer, on_tick, delay_ms, TICK_MS);
 }
 
 /* --- the steps ------------------------------------------------------------------------------- */
@@ -211,13 +260,11 @@ void rollout_advance(struct rollout *ro)
 	    (ro->parts[ROLE_RESOLVER].applied || !running(ro, ROLE_RESOLVER) ||
 	     now - ro->guarded_ns > ROLLOUT_CLOSE_MS * NS_PER_MS))
 		close_revoked(ro);
+	watch_expiry(ro, now);
 	if (ro->closed && !ro->swept && now - ro->closed_ns > ROLLOUT_SWEEP_MS * NS_PER_MS)
 		sweep(ro);
 	tell_waiters(ro, now);
-	if (settled(ro))
-		uv_timer_stop(&ro->timer);
-	else if (!uv_is_active((uv_handle_t *)&ro->timer))
-		uv_timer_start(&ro->timer, on_tick, TICK_MS, TICK_MS);
+	set_timer(ro, settled(ro));
 }
 
 /* --- events ---------------------------------------------------------------------------------- */
@@ -296,7 +343,7 @@ void rollout_begin(struct rollout *ro, struct edition *edition)
 	ro->began_ns = clock_mono_ns();
 	ro->guarded_ns = 0;
 	memset(ro->parts, 0, sizeof(ro->parts));
-	ro->close_sent = ro->closed = ro->swept = false;
+	ro->close_sent = ro->closed = ro->swept = ro->same_version = false;
 	ro->n_closed = 0;
 	keep_catalog(ro, edition);
 	rollout_advance(ro);
@@ -308,6 +355,7 @@ void rollout_guard_changed(struct rollout *ro)
 	ro->guarded_ns = 0;
 	/* Zones may be internal now that were not, or the other way. */
 	ro->close_sent = ro->closed = ro->swept = false;
+	ro->same_version = true;
 	rollout_advance(ro);
 }
 

@@ -15,6 +15,7 @@
  * - The resolver never gets an image before fwsync has confirmed the guard table.
  * - The ledger is judged a second time ROLLOUT_SWEEP_MS later: a batch that was with the kernel
  * when the guard table changed may have written its rows after the first look.
+ * - It is judged again whenever a rule expires: its pinholes close ROLLOUT_SWEEP_MS later.
  */
 #pragma once
 
@@ -61,7 +62,9 @@ struct rollout {
 	struct rollout_part parts[ROLE_N];
 	uint32_t catalog_sent; /* newest version that this historian has been sent */
 	bool close_sent, closed;
-	bool swept; /* the second look is over */
+	bool swept;        /* the second look is over */
+	bool same_version; /* rows that current itself has judged may have lost their reason */
+	uint64_t judged_s; /* wall clock at the last look at the ledger */
 	uint64_t closed_ns;
 	uint64_t n_closed; /* elements, for the log */
 	struct rollout_waiter waiters[ROLLOUT_WAITERS];

@@ -50,7 +50,7 @@ enum role_msg_type {
 	                         once: from then on older versions are refused */
 	ROLE_MSG_CATALOG,     /* historian: [catalog, sealed] a: policy version. Answered APPLIED */
 	ROLE_MSG_CLOSE,       /* fwsync: payload uint32_t[]: ledger rows without a reason any more;
-	                         a: policy version, b: 1 in the last message of a list. Answered CLOSED */
+	                         a: policy version, b: enum role_close. Answered CLOSED */
 	ROLE_MSG_FLUSH,       /* resolver: payload: wire name (empty: everything), a: 1 = and all below */
 	ROLE_MSG_DRAIN,       /* stop reading new queries, finish what is in flight, then exit 0 */
 	ROLE_MSG_ROTATE,      /* historian: apply retention now (tests, and once an hour by itself) */
@@ -61,6 +61,12 @@ enum role_msg_type {
 	ROLE_MSG_CLOSED,      /* fwsync: a: policy version, b: elements removed */
 	ROLE_MSG_FAILED,      /* payload: text for people; the role exits */
 	ROLE_MSG_FLUSHED,     /* a: entries removed */
+};
+
+enum role_close { /* bits */
+	ROLE_CLOSE_LAST = 1, /* the last message of a list */
+	ROLE_CLOSE_SAME = 2, /* rows judged by this very version, too: a rule of it has expired, or
+	                        the configuration is another */
 };
 
 struct role_msg {

@@ -141,6 +141,55 @@ def two_profiles_never_see_each_others_cached_forms_in_either_order():
                     h.same(inner.addresses, want[profile][1], f"{profile} (beside {one}/{two}), internal")
 
 
+@h.case
+def a_rule_that_expires_takes_its_pinholes_along():
+    at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 3))
+    sp.apply(HEAD + f"""\
+  p:
+    allow:
+      - {{name: stays.good.test, ports: [udp/4000]}}
+      - {{name: goes.good.test, ports: [udp/4001], expires: '{at}'}}
+workloads:
+  app: {{source: [10.1.0.2, "fd00:1::2"], profile: p}}
+""")
+    with h.inside("app"):
+        h.same(h.ask(n.DNS4, "stays.good.test").addresses, ["44.128.5.2"], "a rule without an end")
+        h.same(h.ask(n.DNS4, "goes.good.test").addresses, ["44.128.5.2"], "before the end")
+    assert n.udp_passes("app", "44.128.5.2", 4001), "not open before the end"
+    h.until("the pinhole goes with its rule",
+            lambda: not n.udp_passes("app", "44.128.5.2", 4001, timeout=0.2), seconds=6)
+    with h.inside("app"):
+        h.same(h.ask(n.DNS4, "goes.good.test").addresses, [], "after the end")
+    assert n.udp_passes("app", "44.128.5.2", 4000), "another rule's pinhole went, too"
+
+
+@h.case
+def a_zone_that_is_not_internal_any_more_takes_its_pinholes_along():
+    internal = n.CONFIG.replace("dnssec:", """\
+  - zone: private.test
+    internal: true
+    servers: [{address: 44.128.0.53, port: 53}]
+dnssec:""")
+    sp.configure(internal)
+    sp.cli("reload")
+    sp.apply(HEAD + """\
+  p:
+    allow:
+      - {name: in.private.test, ports: [udp/4000]}
+workloads:
+  app: {source: [10.1.0.2, "fd00:1::2"], profile: p}
+""")
+    with h.inside("app"):
+        h.same(h.ask(n.DNS4, "in.private.test").addresses, ["10.77.0.1"], "in an internal zone")
+    assert "10.77.0.1" in h.nft("gw", "list", "set", "inet", "sallyport", "pinhole4")
+    sp.configure(n.CONFIG)
+    sp.cli("reload")
+    h.until("the pinhole goes with the zone",
+            lambda: "10.77.0.1" not in h.nft("gw", "list", "set", "inet", "sallyport", "pinhole4"))
+    with h.inside("app"):
+        h.same(h.ask(n.DNS4, "in.private.test").addresses, [], "in no internal zone")
+
+
 @h.after
 def end(failed):
     if failed:
