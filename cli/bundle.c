@@ -8,6 +8,7 @@
 #include "json.h"
 #include "request.h"
 #include "sallyport/clock.h"
+#include "sallyport/document.h"
 #include "sallyport/err.h"
 #include "sallyport/limits.h"
 #include "text.h"
@@ -133,24 +134,6 @@ static int open_feeds(const char *policy, struct bundle *bundle, struct diag *di
 	return r;
 }
 
-/* What is no UTF-8 is no YAML, and is told here, with its place. */
-static bool is_utf8(const char *file, const struct file_text *text, struct diag *diag)
-{
-	size_t end = text_utf8_end(text->data, text->len);
-	unsigned int line = 1, col = 1;
-
-	if (end == text->len)
-		return true;
-	for (size_t i = 0; i < end; i++) {
-		col = text->data[i] == '\n' ? 1 : col + 1;
-		line += text->data[i] == '\n';
-	}
-	diag_add(diag, DIAG_ERROR, file, line, col,
-	         "octet 0x%02x is not UTF-8; save the file as UTF-8",
-	         (unsigned char)text->data[end]);
-	return false;
-}
-
 int bundle_open(const struct cli *cli, const char *file, struct bundle *bundle, struct diag *diag)
 {
 	int r;
@@ -166,7 +149,7 @@ int bundle_open(const struct cli *cli, const char *file, struct bundle *bundle, 
 		                (int)LIMIT_POLICY_BYTES);
 	if (r < 0)
 		return cli_fail(cli, "%s: %s", file, err_str(r));
-	if (!is_utf8(file, &bundle->text, diag))
+	if (document_check(file, bundle->text.data, bundle->text.len, diag) < 0)
 		return CLI_NO;
 	r = open_feeds(file, bundle, diag);
 	return r < 0 ? cli_fail(cli, "%s: %s", file, err_str(r)) : CLI_YES;

@@ -6,6 +6,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "sallyport/document.h"
+
 /* Invisible or direction-changing code points: a name could otherwise be shown as another one. */
 static const struct {
 	uint32_t first, last;
@@ -24,54 +26,6 @@ static bool visible(uint32_t point)
 	return true;
 }
 
-/* Octets of the valid UTF-8 sequence of more than one at @s (RFC 3629), or 0. */
-static size_t utf8_len(const unsigned char *s, size_t avail, uint32_t *ret_point)
-{
-	static const uint32_t smallest[] = { 0, 0, 0x80, 0x800, 0x10000 };
-	uint32_t point;
-	size_t n;
-
-	if (s[0] >= 0xc2 && s[0] <= 0xdf) {
-		n = 2;
-		point = s[0] & 0x1f;
-	} else if (s[0] >= 0xe0 && s[0] <= 0xef) {
-		n = 3;
-		point = s[0] & 0x0f;
-	} else if (s[0] >= 0xf0 && s[0] <= 0xf4) {
-		n = 4;
-		point = s[0] & 0x07;
-	} else {
-		return 0;
-	}
-	if (n > avail)
-		return 0;
-	for (size_t i = 1; i < n; i++) {
-		if ((s[i] & 0xc0) != 0x80)
-			return 0;
-		point = point << 6 | (s[i] & 0x3f);
-	}
-	if (point < smallest[n] || point > 0x10ffff || (point >= 0xd800 && point <= 0xdfff))
-		return 0;
-	*ret_point = point;
-	return n;
-}
-
-size_t text_utf8_end(const char *text, size_t len)
-{
-	const unsigned char *s = (const unsigned char *)text;
-	size_t at = 0;
-	uint32_t point;
-
-	while (at < len) {
-		size_t n = s[at] < 0x80 ? 1 : utf8_len(s + at, len - at, &point);
-
-		if (n == 0)
-			break;
-		at += n;
-	}
-	return at;
-}
-
 /* Write the octets at @s that belong together; returns how many were taken. */
 static size_t put_one(FILE *out, enum text_kind kind, const unsigned char *s, size_t avail)
 {
@@ -82,8 +36,8 @@ static size_t put_one(FILE *out, enum text_kind kind, const unsigned char *s, si
 		putc(*s, out);
 		return 1;
 	}
-	n = kind == TEXT_PROSE ? utf8_len(s, avail, &point) : 0;
-	if (n > 0 && visible(point)) {
+	n = kind == TEXT_PROSE ? utf8_len((const char *)s, avail, &point) : 0;
+	if (n > 1 && visible(point)) {
 		fwrite(s, 1, n, out);
 		return n;
 	}

@@ -25,9 +25,6 @@ char *text_escape(enum text_kind kind, const char *text);
 void text_put(FILE *out, enum text_kind kind, const char *text);
 void text_put_lines(FILE *out, const char *text, size_t len);
 
-/* Where @text stops being UTF-8 (RFC 3629): @len when all of it is. */
-size_t text_utf8_end(const char *text, size_t len);
-
 /* Columns that an escaped text takes: its code points. */
 size_t text_width(const char *escaped);
 

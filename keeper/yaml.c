@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "sallyport/document.h"
 #include "sallyport/err.h"
 
 /* libfyaml's own messages become items of our diag. */
@@ -23,32 +24,6 @@ static void take_syntax_faults(struct yaml *yaml, struct fy_diag *fdiag)
 		         "empty, or not YAML; write key: value lines");
 }
 
-/* What YAML never allows, found here so that it has a place of its own; and directives: libfyaml
- * 0.7.12 loops for ever in some that are cut short, and nobody needs one. */
-static bool refuse_octets(struct yaml *yaml, const char *text, size_t len)
-{
-	size_t bom = len >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
-	unsigned int line = 1;
-
-	for (size_t i = bom; i < len; i++) {
-		unsigned char c = (unsigned char)text[i];
-		bool first = i == bom || text[i - 1] == '\n' || text[i - 1] == '\r';
-
-		if ((c < 0x20 && c != '\n' && c != '\t' && c != '\r') || c == 0x7f) {
-			diag_add(yaml->diag, DIAG_ERROR, yaml->file, line, 1,
-			         "a control character (octet %u); remove it", c);
-			return true;
-		}
-		if (first && c == '%') {
-			diag_add(yaml->diag, DIAG_ERROR, yaml->file, line, 1,
-			         "a YAML directive; remove the line");
-			return true;
-		}
-		line += c == '\n';
-	}
-	return false;
-}
-
 static void fy_diag_destroy_cleanup(struct fy_diag **diag)
 {
 	if (*diag)
@@ -62,7 +37,7 @@ int yaml_open(struct yaml *yaml, const char *file, const char *text, size_t len,
 	struct fy_parse_cfg cfg = { .flags = FYPCF_QUIET | FYPCF_COLLECT_DIAG };
 
 	*yaml = (struct yaml){ .file = file, .diag = diag };
-	if (refuse_octets(yaml, text, len))
+	if (document_check(file, text, len, diag) < 0)
 		return ERR_CONFIG;
 	fy_diag_cfg_default(&diag_cfg);
 	diag_cfg.fp = NULL;

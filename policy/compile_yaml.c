@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "sallyport/document.h"
 #include "sallyport/err.h"
 
 DEFINE_CLEANUP(struct fy_parser *, fy_parser_destroy)
@@ -305,26 +306,6 @@ static void report_syntax(struct builder *b, struct fy_diag *fy_diag)
 		         "this is not YAML; look at the indentation and quotes here");
 }
 
-/* A directive ("%YAML 1.2") tells us nothing, and libfyaml 0.7.12 never returns from some that are
- * not well-formed. Within a mapping no line can begin with '%'. */
-static bool find_directive(const struct policy_source *source, unsigned int *ret_line)
-{
-	unsigned int line = 1;
-	size_t i = 0;
-
-	if (source->len >= 3 && memcmp(source->text, "\xef\xbb\xbf", 3) == 0)
-		i = 3; /* a byte order mark */
-	for (bool begins = true; i < source->len; i++) {
-		if (begins && source->text[i] == '%') {
-			*ret_line = line;
-			return true;
-		}
-		begins = source->text[i] == '\n' || source->text[i] == '\r';
-		line += source->text[i] == '\n';
-	}
-	return false;
-}
-
 int yaml_read(const struct policy_source *source, struct region *region,
               struct yaml_node **ret_root, struct diag *diag)
 {
@@ -338,16 +319,12 @@ int yaml_read(const struct policy_source *source, struct region *region,
 		.diag = fy_diag,
 	};
 	struct fy_event *event;
-	unsigned int line;
 	int r = ERR_OK;
 
 	if (!b || !fy_diag)
 		return ERR_NOMEM;
-	if (find_directive(source, &line)) {
-		diag_add(diag, DIAG_ERROR, source->file, line, 1,
-		         "a YAML directive has no meaning here; leave the line out");
+	if (document_check(source->file, source->text, source->len, diag) < 0)
 		return ERR_CONFIG;
-	}
 	fy_diag_set_collect_errors(fy_diag, true);
 	*b = (struct builder){
 		.source = source, .region = region, .diag = diag, .line = 1, .col = 1

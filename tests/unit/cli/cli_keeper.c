@@ -391,7 +391,7 @@ static void a_policy_that_is_no_utf8_is_a_fault_with_its_place(void **state)
 
 	(void)state;
 	keeper_start(&keeper, scripts, ARRAY_LEN(scripts));
-	keeper_write(&keeper, "policy.yaml", "version: 1\n# \n%a\357 b\n");
+	keeper_write(&keeper, "policy.yaml", "version: 1\n# \n# \357 b\n");
 	run = keeper_run(&keeper, "policy|apply|%s/policy.yaml");
 	check("apply", &run, 2, "", "policy.yaml:3:3: error: octet 0xef is not UTF-8");
 	run_fini(&run);

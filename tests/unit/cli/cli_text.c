@@ -62,21 +62,6 @@ static void escaping_twice_changes_nothing(void **state)
 	}
 }
 
-static void what_is_no_utf8_is_found(void **state)
-{
-	static const struct {
-		const char *text;
-		size_t end;
-	} texts[] = {
-		{ "", 0 },     { "abc", 3 },    { "b\303\274", 3 },    { "a\357 b", 1 },
-		{ "\200", 0 }, { "ab\303", 2 }, { "\355\240\200", 0 }, { "\360\237\230\200!", 5 }
-	};
-
-	(void)state;
-	for (size_t i = 0; i < ARRAY_LEN(texts); i++)
-		assert_int_equal(text_utf8_end(texts[i].text, strlen(texts[i].text)), texts[i].end);
-}
-
 static void spans_have_two_units(void **state)
 {
 	static const struct {
@@ -189,7 +174,6 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(terminals_are_safe),
 		cmocka_unit_test(escaping_twice_changes_nothing),
-		cmocka_unit_test(what_is_no_utf8_is_found),
 		cmocka_unit_test(spans_have_two_units),
 		cmocka_unit_test(columns_are_aligned),
 		cmocka_unit_test(colors_do_not_count_as_width),

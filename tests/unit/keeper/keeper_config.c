@@ -364,6 +364,8 @@ static const struct {
 	{ "no YAML", "listen: [\n", "not valid YAML" },
 	{ "control character", "listen: \x01\n", "control character" },
 	{ "a directive (libfyaml would not end)", "%TAG", "directive" },
+	{ "such a directive", "log: {level: info}\n%a\357 b\n", "directive" },
+	{ "no UTF-8", "log: {level: \357 b}\n", "octet 0xef is not UTF-8" },
 };
 
 static bool says(const struct diag *diag, const char *want)

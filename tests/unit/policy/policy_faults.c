@@ -34,6 +34,8 @@ static const struct fault_case fault_cases[] = {
 	  "1:1 error a YAML directive has no meaning" },
 	{ "a directive that libfyaml never returns from", "version: 1\r\n%0\xc3\n",
 	  "2:1 error a YAML directive" },
+	{ "no UTF-8", "version: 1\nprofiles: {\357 b: }\n", "2:12 error octet 0xef is not UTF-8" },
+	{ "a control character", "version: 1 # \033[2J\n", "1:14 error a control character" },
 	{ "a doubled key", P("    mode: enforce\n    mode: observe\n"),
 	  "6:5 error the key 'mode' stands here twice, first in line 5" },
 	{ "a key that is a list", P("    [a]: 1\n"), "5:5 error a key is a list" },
