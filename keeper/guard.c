@@ -43,7 +43,6 @@ static const struct {
 	{ "2002::/16", 2, 0 },       /* 6to4, RFC 3056 */
 	{ "2001::/32", 12, 0xff },   /* Teredo, RFC 4380 */
 };
-#define N_INTERNALS (ARRAY_LEN(internals) + ARRAY_LEN(carriers))
 
 static bool in_list(const uint8_t addr[static ADDR_LEN])
 {
@@ -225,15 +224,15 @@ static int add_union(struct array *out, const struct port_union *u)
 /* --- the table ------------------------------------------------------------------------------- */
 
 struct profile_part { /* shared by the workloads of one profile */
-	struct guard_section ports;
-	bool internal, zones_asked;
+	struct guard_section ports, internals;
+	bool internal, follows_any, internals_known;
 };
 
 struct builder {
 	const struct policy_image *image;
 	const struct resolver_conf *zones;
 	struct array workloads, sources, ports, internals, guarded, observed, interfaces;
-	uint32_t n_hosts; /* entries of internals that are hosts; the list follows */
+	uint32_t n_hosts_judged;
 };
 
 static void builder_fini_cleanup(struct builder *b)
@@ -245,34 +244,6 @@ static void builder_fini_cleanup(struct builder *b)
 	array_free_cleanup(&b->guarded);
 	array_free_cleanup(&b->observed);
 	array_free_cleanup(&b->interfaces);
-}
-
-static int add_internals(struct builder *b)
-{
-	const uint8_t *name;
-	struct prefix host = { .len = 128 };
-	int r;
-
-	for (int i = 0;
-	     i < LIMIT_HOSTS && policy_image_host(b->image, (uint32_t)i, &name, host.addr) == 0;
-	     i++) {
-		r = add_prefix(&b->internals, &host);
-		if (r < 0)
-			return r;
-	}
-	reduce(&b->internals);
-	b->n_hosts = b->internals.n;
-	for (size_t i = 0; i < ARRAY_LEN(internals); i++) {
-		r = add_text(&b->internals, internals[i]);
-		if (r < 0)
-			return r;
-	}
-	for (size_t i = 0; i < ARRAY_LEN(carriers); i++) {
-		r = add_text(&b->internals, carriers[i].prefix);
-		if (r < 0)
-			return r;
-	}
-	return ERR_OK;
 }
 
 static int add_profile(struct builder *b, uint32_t profile, struct profile_part *ret_part)
@@ -293,6 +264,7 @@ static int add_profile(struct builder *b, uint32_t profile, struct profile_part 
 		if (policy_image_rule(b->image, rules[i], &rule) < 0 || !rule.allow)
 			continue;
 		ret_part->internal |= rule.internal;
+		ret_part->follows_any |= rule.follow == POLICY_FOLLOW_ANY;
 		n_ports = policy_rule_ports(b->image, rules[i], &ports);
 		for (size_t j = 0; j < n_ports; j++)
 			union_add(u, &ports[j]);
@@ -305,7 +277,9 @@ static int add_profile(struct builder *b, uint32_t profile, struct profile_part 
 static int add_workload(struct builder *b, uint32_t i, const struct policy_workload_info *w,
                         const struct profile_part *part)
 {
-	struct guard_workload out = { .sources.offset = b->sources.n, .ports = part->ports };
+	struct guard_workload out = { .sources.offset = b->sources.n,
+		                      .ports = part->ports,
+		                      .internals = part->internals };
 	struct policy_pinhole pinhole;
 	size_t len = MIN(strlen(w->name), sizeof(out.name) - 1);
 	int r;
@@ -319,7 +293,6 @@ static int add_workload(struct builder *b, uint32_t i, const struct policy_workl
 			return r;
 	}
 	out.sources.count = b->sources.n - out.sources.offset;
-	out.internals.count = b->n_hosts + (part->internal ? (uint32_t)N_INTERNALS : 0);
 	policy_pinhole(b->image, i, &pinhole);
 	out.life_max_s = pinhole.max_s;
 	out.pinholes_max = pinhole.per_workload;
@@ -328,6 +301,8 @@ static int add_workload(struct builder *b, uint32_t i, const struct policy_workl
 
 #define TYPE_A 1
 #define TYPE_AAAA 28
+#define TYPE_SVCB 64
+#define TYPE_HTTPS 65
 
 /* Could the workload be allowed a name in an internal zone, whose answers may carry any address?
  * Asked of the zone itself, of what lies below, and of a name in it that no rule can know: only a
@@ -364,11 +339,59 @@ static bool reaches_internal_zone(const struct builder *b, uint32_t workload, ui
 	return false;
 }
 
+/* Could the workload be given this address of hosts? Only by a rule for the name: a chain that
+ * leads there from outside needs one, too. A feed does not stop every chain. */
+static bool reaches_host(const struct builder *b, uint32_t workload,
+                         const struct profile_part *part, const uint8_t *name,
+                         const uint8_t addr[static ADDR_LEN], uint64_t now_s)
+{
+	const uint16_t types[] = { addr_is_v4(addr) ? TYPE_A : TYPE_AAAA, TYPE_SVCB, TYPE_HTTPS };
+
+	for (size_t t = 0; t < ARRAY_LEN(types); t++) {
+		struct verdict verdict;
+
+		policy_judge(b->image, workload, name, types[t], now_s, &verdict);
+		if (verdict.kind == VERDICT_ALLOW ||
+		    (part->follows_any && verdict.reason == REASON_FEED))
+			return true;
+	}
+	return false;
+}
+
+/* What the profile of @workload may reach though it is not globally reachable. */
+static int add_internals(struct builder *b, uint32_t workload, struct profile_part *part)
+{
+	CLEANUP(array_free) struct array own = { .entry = sizeof(struct guard_prefix) };
+	uint64_t now_s = clock_wall_ns() / NS_PER_S;
+	struct prefix host = { .len = 128 };
+	const uint8_t *name;
+	int r = ERR_OK;
+
+	for (uint32_t i = 0;
+	     r == 0 && i < LIMIT_HOSTS && policy_image_host(b->image, i, &name, host.addr) == 0;
+	     i++) {
+		if (++b->n_hosts_judged > LIMIT_GUARD_HOSTS)
+			return ERR_LIMIT;
+		if (reaches_host(b, workload, part, name, host.addr, now_s))
+			r = add_prefix(&own, &host);
+	}
+	part->internal |= reaches_internal_zone(b, workload, now_s);
+	for (size_t i = 0; r == 0 && part->internal && i < ARRAY_LEN(internals); i++)
+		r = add_text(&own, internals[i]);
+	for (size_t i = 0; r == 0 && part->internal && i < ARRAY_LEN(carriers); i++)
+		r = add_text(&own, carriers[i].prefix);
+	reduce(&own);
+	part->internals = (struct guard_section){ b->internals.n, own.n };
+	for (uint32_t i = 0; r == 0 && i < own.n; i++)
+		r = array_add(&b->internals, (const struct guard_prefix *)own.data + i);
+	return r;
+}
+
 static int add_policy(struct builder *b)
 {
 	CLEANUP(free) struct profile_part *parts = NULL;
 	struct policy_counts counts;
-	int r;
+	int r = ERR_OK;
 
 	policy_image_counts(b->image, &counts);
 	if (counts.workloads > LIMIT_WORKLOADS || counts.profiles > LIMIT_PROFILES)
@@ -376,7 +399,6 @@ static int add_policy(struct builder *b)
 	parts = calloc(MAX(counts.profiles, 1u), sizeof(*parts));
 	if (!parts)
 		return ERR_NOMEM;
-	r = add_internals(b);
 	for (uint32_t i = 0; r == 0 && i < counts.profiles; i++)
 		r = add_profile(b, i, &parts[i]);
 	for (uint32_t i = 0; r == 0 && i < counts.workloads; i++) {
@@ -384,12 +406,12 @@ static int add_policy(struct builder *b)
 
 		if (policy_image_workload(b->image, i, &w) < 0 || w.profile_id >= counts.profiles)
 			return ERR_DAMAGED;
-		if (!parts[w.profile_id].zones_asked) { /* the same for all of a profile */
-			parts[w.profile_id].zones_asked = true;
-			parts[w.profile_id].internal |=
-			    reaches_internal_zone(b, i, clock_wall_ns() / NS_PER_S);
+		if (!parts[w.profile_id].internals_known) { /* the same for all of a profile */
+			parts[w.profile_id].internals_known = true;
+			r = add_internals(b, i, &parts[w.profile_id]);
 		}
-		r = add_workload(b, i, &w, &parts[w.profile_id]);
+		if (r == 0)
+			r = add_workload(b, i, &w, &parts[w.profile_id]);
 	}
 	return r;
 }

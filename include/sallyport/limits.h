@@ -27,6 +27,7 @@ enum limit {
 	LIMIT_RULE_TYPES = 32,
 	LIMIT_FEEDS = 64,
 	LIMIT_HOSTS = 65536,
+	LIMIT_GUARD_HOSTS = 1 << 22,        /* hosts times profiles, looked at for the guard table */
 	LIMIT_EXTENDS_DEPTH = 16,
 	LIMIT_WORKLOAD_NAME = 63,           /* octets; profile and feed names, too */
 

@@ -53,7 +53,10 @@ static const char policy[] = "version: 1\n"
 			     "  seen01: {source: [10.2.0.0/16, 10.2.3.0/24], profile: seen}\n"
 			     "  mute01: {source: [10.1.0.7], profile: mute}\n"
 			     "hosts:\n"
-			     "  - {name: gw.test, address: 10.1.0.1}\n";
+			     "  - {name: gw.test, address: 10.1.0.1}\n"
+			     "  - {name: www.test, address: 10.1.0.20}\n"
+			     "  - {name: www.test, address: \"fd00:2::20\"}\n"
+			     "  - {name: db.test, address: 10.1.0.30}\n";
 
 struct derived {
 	struct policy_image image;
@@ -200,7 +203,15 @@ static void internal_addresses_are_only_for_those_who_have_a_rule_for_them(void 
 		bool want;
 	} cases[] = {
 		{ "no internal rule", "app01", "10.9.9.9", false },
-		{ "hosts are for everybody", "app01", "10.1.0.1", true },
+		{ "a host that no rule allows", "app01", "10.1.0.1", false },
+		{ "a host that a rule allows", "app01", "10.1.0.20", true },
+		{ "its other address", "app01", "fd00:2::20", true },
+		{ "its neighbour", "app01", "10.1.0.21", false },
+		{ "another profile's host", "app01", "10.1.0.30", false },
+		{ "a host that a pattern allows", "wide01", "10.1.0.1", true },
+		{ "a host within what an internal rule reaches", "db01", "10.1.0.30", true },
+		{ "whom only sources stop may ask for any host", "seen01", "10.1.0.1", true },
+		{ "a host, and no internal rule", "mute01", "10.1.0.20", true },
 		{ "an internal rule", "db01", "10.9.9.9", true },
 		{ "an internal rule, CGNAT", "db01", "100.64.0.1", true },
 		{ "an internal rule, unique local", "db01", "fd00::1", true },
