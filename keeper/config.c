@@ -166,11 +166,7 @@ static void check_across(struct config_reader *r, struct fy_node *root)
 
 	for (size_t i = 0; i < res->n_zones; i++)
 		has_root |= res->zones[i].name[0] == 0;
-	if (r->yaml.diag->n_errors == 0 && res->n_listeners == 0)
-		yaml_fault(&r->yaml, root, "listen is empty; name at least one address");
-	if (r->yaml.diag->n_errors == 0 && res->n_zones == 0)
-		yaml_fault(&r->yaml, root, "upstreams is empty; name at least the zone \".\"");
-	else if (r->yaml.diag->n_errors == 0 && !has_root)
+	if (r->yaml.diag->n_errors == 0 && !has_root)
 		yaml_warn(&r->yaml, root,
 		          "upstreams has no zone \".\": names outside the listed zones "
 		          "are answered SERVFAIL");

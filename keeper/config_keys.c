@@ -350,8 +350,6 @@ static void own_upstream(struct config_reader *r, struct fy_node *key, struct fy
 	(void)key;
 	memset(zone, 0, sizeof(*zone));
 	config_read_mapping(r, item, item, "upstreams", zone_keys, &words);
-	if (r->yaml.diag->n_errors == before && zone->n_servers == 0)
-		yaml_fault(&r->yaml, item, "upstreams.servers is empty; name at least one server");
 	if (r->yaml.diag->n_errors != before)
 		return;
 	zone->internal = (uint8_t)words.internal;

@@ -241,6 +241,8 @@ static void read_list(struct config_reader *r, const struct key *key, struct fy_
 		else
 			key->own(r, parent, item);
 	}
+	if (n == 0 && (key->flags & KEY_REQUIRED))
+		yaml_fault(&r->yaml, parent, "%s is empty; name at least one", path);
 }
 
 static void read_value(struct config_reader *r, const struct key *key, struct fy_node *parent,
