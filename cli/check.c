@@ -209,12 +209,25 @@ static int check_policy(const struct cli *cli, const char *file)
 
 int verb_check(struct cli *cli, const char *const *words, size_t n_words)
 {
-	int config = CLI_YES, policy;
+	CLEANUP(diag_fini) struct diag diag = { 0 };
+	const char *file = n_words > 0 ? words[0] : NULL;
+	/* Read here: a configuration too wrong to find the daemon with is what we are to explain.
+	 */
+	bool usable = settings_read(&cli->settings, cli->config, cli->config_named, &diag) == 0;
+	int config = CLI_YES, policy = CLI_YES;
 
 	if (cli->settings.defaulted)
 		cli_note(cli, "%s cannot be read, so no configuration was checked", cli->config);
 	else
 		config = check_config(cli);
-	policy = check_policy(cli, n_words > 0 ? words[0] : NULL);
+	if (!usable && config == CLI_YES) { /* nothing that a person could have got wrong */
+		cli_diag(cli, &diag);
+		config = CLI_FAILED;
+	}
+	if (usable || file)
+		policy = check_policy(cli, file);
+	else
+		cli_note(cli, "so sallyportd cannot be asked for its policy; name a policy file");
+	settings_fini(&cli->settings);
 	return MAX(config, policy);
 }

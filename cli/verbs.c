@@ -16,7 +16,7 @@ const struct verb verbs[] = {
 	{ "check", NULL, "[POLICY]", "configuration and policy, all faults at once",
 	  "Checks the configuration and POLICY, or the policy in force when none is named.\n"
 	  "Exit status 1 when there is any fault.",
-	  0, 0, 1, verb_check, false },
+	  0, 0, 1, verb_check, true },
 	{ "policy", "apply", "FILE", "put a policy in force as a new version",
 	  "FILE and its feeds are opened with your rights; - is standard input. Returns when "
 	  "every\n"

@@ -16,7 +16,7 @@ struct verb {
 	uint64_t options;
 	size_t n_min, n_max; /* words after the verb */
 	int (*run)(struct cli *cli, const char *const *words, size_t n_words);
-	bool alone; /* needs neither configuration nor daemon */
+	bool alone; /* without the configuration, or reads it by itself */
 };
 
 extern const struct verb verbs[];
