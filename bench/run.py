@@ -1,12 +1,13 @@
 """Sallyport beside Debian's Unbound, in one run, taking turns.
 
-usage: run.py [cached] [miss] [first] [memory]      default: all
-Everything runs in a namespace of its own: server (all its processes) on CPU 0 with one worker, load
-generator and upstream on CPU 1. Sallyport keeps its history and holds pinholes; Unbound logs nothing.
+usage: run.py [cached] [miss] [first] [memory] [syscalls]      default: all
+Each server has a network namespace with an upstream of its own, so that Unbound does not pay for
+Sallyport's firewall: server (all its processes) on CPU 0 with one worker, load generator and upstream
+on CPU 1. Sallyport keeps its history and holds pinholes; Unbound logs nothing.
 Environment: BENCH_SECS (5) a measurement, BENCH_RUNS (5) rounds.
 Prints medians, spread, and the ratio of the medians; only ratios travel between machines.
 """
-import os, platform, re, statistics, subprocess, sys, time
+import os, platform, re, shutil, statistics, sys, time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "tests", "e2e"))
 import harness as h
@@ -63,8 +64,8 @@ forward-zone:
 """
 
 
-def pinned(cpu, cmd, log):
-    return h.start(["taskset", "-c", str(cpu)] + cmd, log=h.work(log))
+def pinned(ns, cpu, cmd, log):
+    return h.start(["taskset", "-c", str(cpu)] + cmd, ns=ns, log=h.work(log))
 
 
 def tree(pid):
@@ -103,12 +104,17 @@ def pss_mib(pids):
     return total / 1024
 
 
+def asked(ns, name, port):
+    with h.inside(ns):
+        return h.ask("127.0.0.1", name, port=port, timeout=0.3)
+
+
 class Sallyport:
     name = "sallyport"
     port = 5310
 
     def __init__(self):
-        self.sp = h.Sallyport(None, CONFIG, name=f"sp{time.monotonic_ns()}")
+        self.sp = h.Sallyport(self.name, CONFIG, name=f"sp{time.monotonic_ns()}")
         os.sched_setaffinity(0, {0})  # inherited by all its processes
         try:
             self.sp.up()
@@ -130,8 +136,8 @@ class Unbound:
         os.makedirs(folder)
         with open(f"{folder}/conf", "w") as f:
             f.write(UNBOUND.format(dir=folder))
-        self.process = pinned(0, ["unbound", "-d", "-p", "-c", f"{folder}/conf"], "unbound.log")
-        h.until("unbound answers", lambda: h.ask("127.0.0.1", "n0.bench.test", port=5311, timeout=0.3), 10)
+        self.process = pinned(self.name, 0, ["unbound", "-d", "-p", "-c", f"{folder}/conf"], "unbound.log")
+        h.until("unbound answers", lambda: asked(self.name, "n0.bench.test", 5311), 10)
         self.pids = [self.process.pid]
 
     def down(self):
@@ -140,7 +146,8 @@ class Unbound:
 
 def load(server, *args):
     before = cpu_ns(server.pids)
-    p = h.run(["taskset", "-c", "1", GEN, "-s", "127.0.0.1", "-p", str(server.port), "-b", SOURCE, *map(str, args)], timeout=300)
+    p = h.run(["taskset", "-c", "1", GEN, "-s", "127.0.0.1", "-p", str(server.port), "-b", SOURCE, *map(str, args)],
+              ns=server.name, timeout=300)
     got = {k: float(v) for k, v in re.findall(r"(\w+)=([\d.]+)", p.stdout)}
     got["cpu_us"] = (cpu_ns(server.pids) - before) / 1000 / max(got["received"], 1)
     assert got["received"] and got["noerror"] == got["received"] - got["servfail"] and not got["empty"] - got["servfail"], \
@@ -205,22 +212,62 @@ def first():
 def memory():
     """Memory with 100,000 names in the cache."""
     results = {"sallyport": [], "unbound": []}
-    for make in (Sallyport, Unbound):
-        s = make()
-        before = pss_mib(s.pids)
-        load(s, "-x", "bench.test", "-n", 100000, "-f", 3000000, "-l", 60, "-o", "-w", 64)
-        after = pss_mib(s.pids)
-        results[s.name].append({"mib": after, "grew": after - before})
-        s.down()
+    for _ in range(min(RUNS, 3)):
+        for make in (Sallyport, Unbound):
+            s = make()
+            before = pss_mib(s.pids)
+            load(s, "-x", "bench.test", "-n", 100000, "-f", 3000000, "-l", 60, "-o", "-w", 64)
+            time.sleep(2)  # the historian writes what came last
+            after = pss_mib(s.pids)
+            results[s.name].append({"mib": after, "idle": before})
+            s.down()
     show("memory of all processes at 100,000 cached names (PSS)", results, "mib", " MiB", 1)
     for name, rows in results.items():
-        print(f"  {name:10} grew by {rows[0]['grew']:.1f} MiB")
+        print(f"  {name:10} idle {statistics.median([r['idle'] for r in rows]):.1f} MiB")
 
 
-upstream = pinned(1, [ANSWERER, "127.0.0.1", "5301", "3600"], "answerer.log")
-h.until("the upstream answers", lambda: h.ask("127.0.0.1", "n1.bench.test", port=5301, timeout=0.3))
+def count_with_perf(pid, work):
+    """Counted by the kernel, which costs the counted process nothing."""
+    names = ("epoll_wait", "epoll_pwait", "recvmmsg", "sendmmsg")
+    events = ["raw_syscalls:sys_enter"] + ["syscalls:sys_enter_" + n for n in names]
+    perf = h.start(["perf", "stat", "-x", ",", "-e", ",".join(events), "-p", str(pid)], log=h.work("perf.log"))
+    time.sleep(1)
+    got = work()
+    perf.send_signal(2)
+    perf.wait(10)
+    rows = re.findall(r"^(\d+),,(?:raw_)?syscalls:sys_enter_?(\w*),", open(h.work("perf.log")).read(), re.M)
+    return got, {name or "all": int(n) for n, name in rows}
+
+
+def count_with_strace(pid, work):
+    strace = h.start(["strace", "-f", "-c", "-p", str(pid)], log=h.work("strace.log"))
+    time.sleep(1)
+    got = work()
+    strace.send_signal(2)
+    strace.wait(10)
+    rows = re.findall(r"^ *[\d.]+ +[\d.]+ +\d+ +(\d+) (?: *\d+)? *(\w+)$", open(h.work("strace.log")).read(), re.M)
+    return got, {"all" if name == "total" else name: int(n) for n, name in rows}
+
+
+def syscalls():
+    """What the cached path asks of the kernel: each call of the resolver, counted."""
+    s = Sallyport()
+    for _ in range(2):
+        load(s, "-x", "bench.test", "-n", NAMES, "-l", 30, "-o", "-w", 64)
+    count = count_with_perf if shutil.which("perf") else count_with_strace
+    got, counts = count(s.sp.role_pid("resolver"), lambda: load(s, "-x", "bench.test", "-n", NAMES, "-l", min(SECS, 3)))
+    s.down()
+    print(f"\nsystem calls of the resolver, cached, under load ({got['received']:.0f} answers, with a second of idling)")
+    print("  " + ", ".join(f"{k} {v}" for k, v in counts.items() if v))
+    print(f"  {counts['all'] / got['received']:.3f} system calls an answer, {got['received'] / counts['recvmmsg']:.1f} answers a batch")
+
+
+for ns in ("sallyport", "unbound"):
+    h.host(ns)
+    pinned(ns, 1, [ANSWERER, "127.0.0.1", "5301", "3600"], f"answerer-{ns}.log")
+    h.until("the upstream answers", lambda: asked(ns, "n1.bench.test", 5301))
 cpu = re.search(r"model name\s*: (.*)", open("/proc/cpuinfo").read())
 commit = h.run(["git", "-C", h.ROOT, "rev-parse", "--short", "HEAD"], check=False).stdout.strip()
 print(f"Sallyport {commit}, Linux {platform.release()}, {cpu.group(1) if cpu else '?'}; {RUNS} rounds of {SECS:.0f} s")
-for what in sys.argv[1:] or ["cached", "miss", "first", "memory"]:
-    {"cached": cached, "miss": miss, "first": first, "memory": memory}[what]()
+for what in sys.argv[1:] or ["cached", "miss", "first", "memory", "syscalls"]:
+    {"cached": cached, "miss": miss, "first": first, "memory": memory, "syscalls": syscalls}[what]()
