@@ -32,17 +32,25 @@ struct form {
 	uint16_t n_addrs; /* addresses in it, hints included */
 	uint8_t answer_id[ANSWER_ID_LEN];
 	uint64_t told_generation; /* answers_generation at which record_answer was last written */
-	struct entry *links[LIMIT_CHAIN]; /* referenced */
+	uint64_t prefetch_ns;     /* no link is due for a refresh before; 0: not known yet */
+	uint32_t *ttls;           /* offset in body and TTL at made_ns: ttls[2i], ttls[2i+1] */
+	uint8_t *body; /* answer and authority sections; offsets of compression pointers are
+	                  those of a message whose question is the first link's name */
+	uint32_t body_len;
+	uint32_t bytes; /* whole allocation */
 	uint8_t n_links;
 	uint16_t names_len; /* for pinhole requests: name and targets, as pinhole.h lays them */
 	uint16_t names_cut;
-	uint8_t *names;
+	struct form_held {      /* a copy of its newest row in `held`, see open_held_until() */
+		uint64_t epoch; /* 0: none */
+		uint64_t until_ns;
+		uint32_t workload;
+		uint8_t addr[ADDR_LEN];
+	} held;
+	/* What a cached answer does not look at. */
 	uint8_t (*addrs)[ADDR_LEN];
-	uint32_t *ttls; /* offset in body and TTL at made_ns: ttls[2i], ttls[2i+1] */
-	uint8_t *body;  /* answer and authority sections; offsets of compression pointers are
-	                   those of a message whose question is the first link's name */
-	uint32_t body_len;
-	uint32_t bytes; /* whole allocation */
+	uint8_t *names;
+	struct entry *links[LIMIT_CHAIN]; /* referenced */
 };
 
 struct form_spec {

@@ -19,4 +19,4 @@ struct asked;
 bool prefetch_is_due(const struct entry *entry, uint64_t now_ns);
 
 /* @form has just answered @asked. At most one refresh of a form; may do nothing. */
-void prefetch_consider(struct worker *worker, const struct asked *asked, const struct form *form);
+void prefetch_consider(struct worker *worker, const struct asked *asked, struct form *form);

@@ -70,8 +70,8 @@ static bool answer_with_addresses(struct worker *worker, struct asked *asked, st
 
 	policy_pinhole(&worker->policy->image, asked->j.workload, &pinhole);
 	if (epoch)
-		until_ns = held_until(worker->held, asked->client->addr, asked->j.workload,
-		                      form->uid, epoch);
+		until_ns =
+		    open_held_until(worker, form, asked->client->addr, asked->j.workload, epoch);
 	if (!open_ttl_held(&pinhole, until_ns, worker->now_ns,
 	                   open_ttl_wanted(&pinhole, open_left_s(form, worker->now_ns)), &ttl_s)) {
 		wait_for_pinholes(worker, asked, form);

@@ -4,6 +4,7 @@
 #include <stdatomic.h>
 #include <string.h>
 
+#include "held.h"
 #include "query_respond.h"
 #include "sallyport/clock.h"
 #include "sallyport/err.h"
@@ -130,4 +131,34 @@ uint64_t open_epoch(const struct worker *worker)
 {
 	return worker->epoch ? atomic_load_explicit(&worker->epoch->epoch, memory_order_acquire)
 	                     : 0;
+}
+
+static void note_held(struct form *form, const uint8_t *addr, uint32_t workload, uint64_t epoch,
+                      uint64_t until_ns)
+{
+	form->held =
+	    (struct form_held){ .epoch = epoch, .until_ns = until_ns, .workload = workload };
+	memcpy(form->held.addr, addr, ADDR_LEN);
+}
+
+uint64_t open_held_until(struct worker *worker, struct form *form,
+                         const uint8_t addr[static ADDR_LEN], uint32_t workload, uint64_t epoch)
+{
+	const struct form_held *held = &form->held;
+	uint64_t until_ns;
+
+	if (held->epoch == epoch && held->workload == workload &&
+	    memcmp(held->addr, addr, ADDR_LEN) == 0)
+		return held->until_ns;
+	until_ns = held_until(worker->held, addr, workload, form->uid, epoch);
+	if (until_ns)
+		note_held(form, addr, workload, epoch, until_ns);
+	return until_ns;
+}
+
+void open_held_set(struct worker *worker, struct form *form, const uint8_t addr[static ADDR_LEN],
+                   uint32_t workload, uint64_t epoch, uint64_t until_ns)
+{
+	held_set(worker->held, addr, workload, form->uid, epoch, until_ns);
+	note_held(form, addr, workload, epoch, until_ns);
 }

@@ -5,7 +5,6 @@
  */
 #include <stddef.h>
 
-#include "held.h"
 #include "prefetch.h"
 #include "query_guard.h"
 #include "query_wait.h"
@@ -48,7 +47,7 @@ static enum query_step on_open(struct query *q, uint64_t epoch)
 	/* Lost or revoked again since: ask once more rather than believe it. */
 	if (epoch == 0 || epoch != open_epoch(worker))
 		return STEP_NEXT;
-	held_set(worker->held, q->client.addr, q->asked.j.workload, q->form->uid, epoch, until_ns);
+	open_held_set(worker, q->form, q->client.addr, q->asked.j.workload, epoch, until_ns);
 	if (!open_ttl_opened(&q->pinhole, until_ns, worker->now_ns, wanted(q), &ttl_s))
 		return fail(q, REASON_PINHOLE, "the profile's pinholes end before their grace");
 	return answer(q, ttl_s);
@@ -99,7 +98,7 @@ enum query_step pin_step(struct query *q)
 {
 	struct worker *worker = q->worker;
 	struct asked *asked = &q->asked;
-	const struct form *form = q->form;
+	struct form *form = q->form;
 	uint64_t epoch = open_epoch(worker), until_ns = 0;
 	uint32_t ttl_s;
 	int r;
@@ -109,8 +108,7 @@ enum query_step pin_step(struct query *q)
 		return answer(q, NO_TTL_CAP);
 	policy_pinhole(&worker->policy->image, asked->j.workload, &q->pinhole);
 	if (epoch)
-		until_ns =
-		    held_until(worker->held, q->client.addr, asked->j.workload, form->uid, epoch);
+		until_ns = open_held_until(worker, form, q->client.addr, asked->j.workload, epoch);
 	if (open_ttl_held(&q->pinhole, until_ns, worker->now_ns, wanted(q), &ttl_s)) {
 		count(worker->lane, COUNT_HELD);
 		return answer(q, ttl_s);

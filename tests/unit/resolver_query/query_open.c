@@ -8,7 +8,9 @@
 
 #include <cmocka.h>
 
+#include "held.h"
 #include "sallyport/clock.h"
+#include "worker.h"
 
 static const struct {
 	const char *title;
@@ -124,12 +126,41 @@ static void no_ttl_outlives_its_pinhole(void **state)
 	assert_true(renewed > 100);
 }
 
+/* Its own copy of a row must say what the row says, and nothing of others' rows. */
+static void a_forms_copy_of_held_is_of_one_client_workload_and_epoch(void **state)
+{
+	static const uint8_t key[16] = { 1 }, a[ADDR_LEN] = { 1 }, b[ADDR_LEN] = { 2 };
+	struct held *held = held_new(4, key);
+	struct worker *worker = calloc(1, sizeof(*worker));
+	struct form form = { .uid = 9 };
+
+	(void)state;
+	assert_non_null(held);
+	assert_non_null(worker);
+	worker->held = held;
+	assert_int_equal(open_held_until(worker, &form, a, 5, 7), 0);
+	open_held_set(worker, &form, a, 5, 7, 1000);
+	assert_int_equal(open_held_until(worker, &form, a, 5, 7), 1000);
+	assert_int_equal(open_held_until(worker, &form, b, 5, 7), 0);
+	assert_int_equal(open_held_until(worker, &form, a, 6, 7), 0);
+	assert_int_equal(open_held_until(worker, &form, a, 5, 8), 0);
+	/* Another one's does not hide the first one's, which is renewed. */
+	open_held_set(worker, &form, b, 5, 7, 2000);
+	assert_int_equal(open_held_until(worker, &form, a, 5, 7), 1000);
+	open_held_set(worker, &form, a, 5, 7, 3000);
+	assert_int_equal(open_held_until(worker, &form, a, 5, 7), 3000);
+	assert_int_equal(open_held_until(worker, &form, b, 5, 7), 2000);
+	free(worker);
+	held_free(held);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(lives_cover_ttl_grace_and_floor),
 		cmocka_unit_test(held_pinholes_carry_what_is_left_beyond_the_grace),
 		cmocka_unit_test(no_ttl_outlives_its_pinhole),
+		cmocka_unit_test(a_forms_copy_of_held_is_of_one_client_workload_and_epoch),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
