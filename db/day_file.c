@@ -722,6 +722,27 @@ int day_file_copy_answer(struct day_file *file, struct day_file *from,
 
 /* --- rows ------------------------------------------------------------------------------------ */
 
+/* What a policy version's catalog says of an index does not change, so its row is found by these
+ * numbers; @named tells what came before its catalog apart. */
+struct text_key {
+	char kind;
+	bool named;
+	uint16_t zero;
+	uint32_t policy_version, index;
+};
+
+static int64_t text_known(const struct day_file *file, const struct text_key *key)
+{
+	return idmap_get(&file->texts, key, sizeof(*key));
+}
+
+static int text_learn(struct day_file *file, const struct text_key *key, int r, int64_t id)
+{
+	if (r == 0)
+		idmap_put(&file->texts, key, sizeof(*key), id);
+	return r;
+}
+
 static int what_texts(struct day_file *file, const struct agg_key *key,
                       const struct catalog *catalog, struct what_key *what)
 {
@@ -730,31 +751,46 @@ static int what_texts(struct day_file *file, const struct agg_key *key,
 	/* An id without a name (a catalog that never came, a producer gone mad) is still told. */
 	if (key->workload != RECORD_NO_RULE) {
 		bool named = catalog && key->workload < catalog->n_workloads;
+		struct text_key at = { 'W', named, 0, key->policy_version, key->workload };
 		char number[16];
 
-		snprintf(number, sizeof(number), "?%u", key->workload);
-		r = text_id(file, 'W', STMT_WORKLOAD_GET, STMT_WORKLOAD_PUT,
-		            named ? catalog->workloads[key->workload].workload : number,
-		            named ? catalog->workloads[key->workload].profile : "?", 0,
-		            &what->workload);
+		what->workload = text_known(file, &at);
+		if (!what->workload) {
+			snprintf(number, sizeof(number), "?%u", key->workload);
+			r = text_id(file, 'W', STMT_WORKLOAD_GET, STMT_WORKLOAD_PUT,
+			            named ? catalog->workloads[key->workload].workload : number,
+			            named ? catalog->workloads[key->workload].profile : "?", 0,
+			            &what->workload);
+			r = text_learn(file, &at, r, what->workload);
+		}
 	}
 	if (r == 0 && key->rule != RECORD_NO_RULE) {
 		bool named = catalog && key->rule < catalog->n_rules;
+		struct text_key at = { 'R', named, 0, key->policy_version, key->rule };
 		char number[16];
 
-		snprintf(number, sizeof(number), "?%u", key->rule);
-		r = text_id(file, 'R', STMT_RULE_GET, STMT_RULE_PUT,
-		            named ? catalog->rules[key->rule].rule : number,
-		            named ? catalog->rules[key->rule].file : "?",
-		            named ? catalog->rules[key->rule].line : 0, &what->rule);
+		what->rule = text_known(file, &at);
+		if (!what->rule) {
+			snprintf(number, sizeof(number), "?%u", key->rule);
+			r = text_id(file, 'R', STMT_RULE_GET, STMT_RULE_PUT,
+			            named ? catalog->rules[key->rule].rule : number,
+			            named ? catalog->rules[key->rule].file : "?",
+			            named ? catalog->rules[key->rule].line : 0, &what->rule);
+			r = text_learn(file, &at, r, what->rule);
+		}
 	}
 	if (r == 0 && key->feed != RECORD_NO_RULE) {
 		bool named = catalog && key->feed < catalog->n_feeds;
+		struct text_key at = { 'F', named, 0, key->policy_version, key->feed };
 		char number[16];
 
-		snprintf(number, sizeof(number), "?%u", key->feed);
-		r = text_id(file, 'F', STMT_FEED_GET, STMT_FEED_PUT,
-		            named ? catalog->feeds[key->feed] : number, "", 0, &what->feed);
+		what->feed = text_known(file, &at);
+		if (!what->feed) {
+			snprintf(number, sizeof(number), "?%u", key->feed);
+			r = text_id(file, 'F', STMT_FEED_GET, STMT_FEED_PUT,
+			            named ? catalog->feeds[key->feed] : number, "", 0, &what->feed);
+			r = text_learn(file, &at, r, what->feed);
+		}
 	}
 	return r;
 }
