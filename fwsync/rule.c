@@ -588,6 +588,16 @@ static void put_outward(struct maker *m)
 	end(m);
 }
 
+/* Answers are most of what a gateway sends, and begin nothing: their way is one rule long. */
+static void put_output(struct maker *m)
+{
+	begin(m, "output");
+	has_direction(m, IP_CT_DIR_REPLY);
+	verdict(m, NF_ACCEPT, NULL);
+	end(m);
+	put_who(m, "output", NULL, "outward");
+}
+
 static void put_refuse(struct maker *m)
 {
 	put_reject(m, "refuse", NFT_REJECT_TCP_RST, 0, IPPROTO_TCP);
@@ -604,7 +614,7 @@ int rule_put_all(struct nl *nl, uint32_t mark_egress, uint32_t mark_inbound, enu
 	put_ingress(&m);
 	put_input(&m);
 	put_gateway(&m);
-	put_who(&m, "output", NULL, "outward");
+	put_output(&m);
 	put_outward(&m);
 	put_refuse(&m);
 	return m.err;
