@@ -329,6 +329,13 @@ static int fill_filter(scmp_filter_ctx ctx, const struct confine *c)
 		if (r < 0)
 			return r;
 	}
+	/* malloc() opens /proc/sys/vm/overcommit_memory when a thread's arena shrinks; told that it
+	 * may not, it goes another way. A role that opens no files is not killed for libc's. */
+	if (!listed(base_syscalls, SCMP_SYS(openat)) && !listed(c->syscalls, SCMP_SYS(openat))) {
+		r = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EACCES), SCMP_SYS(openat), 0);
+		if (r < 0)
+			return r;
+	}
 	/* clone3() hides its flags behind a pointer; told that there is none, libc uses clone(). */
 	r = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0);
 	if (r < 0)

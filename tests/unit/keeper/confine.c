@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <seccomp.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -34,6 +35,7 @@ static const int look_calls[] = {
 	SCMP_SYS(mkdir),     SCMP_SYS(newfstatat), SCMP_SYS(getdents64), -1,
 };
 static const int few_calls[] = { SCMP_SYS(read), -1 };
+static const int thread_calls[] = { SCMP_SYS(clone), SCMP_SYS(clone3), -1 };
 static const int unix_only[] = { AF_UNIX, -1 };
 
 typedef int try_cb(void); /* in the child after confine_self(); its result is the exit status */
@@ -253,12 +255,40 @@ static int try_sort(void)
 	return 0;
 }
 
+/* A thread's arena that shrinks: malloc() looks into /proc for how the kernel overcommits. */
+static void *grow_and_shrink(void *arg)
+{
+	static void *blocks[512];
+
+	for (int round = 0; round < 4; round++) {
+		for (size_t i = 0; i < ARRAY_LEN(blocks); i++)
+			blocks[i] = malloc(64 << 10);
+		for (size_t i = ARRAY_LEN(blocks); i-- > 0;)
+			free(blocks[i]);
+	}
+	return arg;
+}
+
+static int try_memory(void)
+{
+	pthread_t thread;
+
+	if (pthread_create(&thread, NULL, grow_and_shrink, NULL) != 0)
+		return 2;
+	pthread_join(thread, NULL);
+	return open("/proc/self/status", O_RDONLY) < 0 && errno == EACCES ? 0 : 3;
+}
+
 static void libc_itself_goes_on_working(void **state)
 {
 	struct confine c = plain(few_calls);
 
 	(void)state;
 	assert_int_equal(run(&c, try_sort), 0);
+	c = plain(thread_calls);
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+	assert_int_equal(run(&c, try_memory), 0);
+#endif
 }
 
 int main(void)
