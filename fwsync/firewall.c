@@ -24,6 +24,7 @@
 #define RECUT_MS 200u
 #define PROBE_MS 30000u /* is the table still there? beside the monitor */
 #define CLOSE_CHUNK ((size_t)1024)
+#define RANGES_A_MS 4u /* of an interval set, at least; ten times as many on an idle machine */
 
 /* The epoch. */
 
@@ -227,6 +228,33 @@ static void replace_guarded(struct firewall *fw, const struct table_guarded *gua
 	fw->interfaces = names;
 }
 
+/* Filling a set of many ranges is one call into the kernel that takes seconds. The keeper believes
+ * a heartbeat that lies ahead, up to LIMIT_ROLE_BUSY_MS. */
+static void beat_ahead(const struct firewall *fw, const struct table_guarded *a,
+                       const struct table_guarded *b)
+{
+	uint64_t n = a->guarded.n + a->observed.n + (b ? b->guarded.n + b->observed.n : 0);
+	uint64_t ms = MIN(n / RANGES_A_MS, (uint64_t)LIMIT_ROLE_BUSY_MS);
+
+	if (fw->lane && ms > 0)
+		atomic_store_explicit(&fw->lane->heartbeat_ns, clock_mono_ns() + ms * NS_PER_MS,
+		                      memory_order_relaxed);
+}
+
+static void beat(const struct firewall *fw)
+{
+	if (fw->lane)
+		atomic_store_explicit(&fw->lane->heartbeat_ns, clock_mono_ns(),
+		                      memory_order_relaxed);
+}
+
+/* Without a policy, and without firewall.guard in the configuration, nobody has said whom to
+ * filter. Then everybody stays filtered who was: a start must not open what a stop left closed. */
+static bool whom_is_unknown(const struct firewall *fw, const struct guard *guard)
+{
+	return fw->conf.n_prefixes == 0 && fw->conf.n_interfaces == 0 && guard_version(guard) == 0;
+}
+
 /* Install. */
 
 /* The table as it is wanted, whatever is there; the pinholes stay when they can. Returns 1 when
@@ -239,18 +267,26 @@ static int make_table(struct firewall *fw)
 	state = table_probe(&fw->nl, fw->conf.set_size, &flags);
 	if (state < 0)
 		return state;
+	beat_ahead(fw, &fw->guarded, NULL);
 	if (state == TABLE_OURS) {
-		r = table_install(&fw->nl, &fw->conf, &fw->guarded, TABLE_ADOPT, true,
+		bool keep = whom_is_unknown(fw, &fw->guard) && fw->guarded.guarded.n == 0;
+
+		r = table_install(&fw->nl, &fw->conf, keep ? NULL : &fw->guarded, TABLE_ADOPT, true,
 		                  fw->table_flags);
-		if (r == 0)
+		if (r == 0) {
+			fw->guarded_kept = keep;
 			return 1;
+		}
 		if (r == -EPERM) /* another process's: leave it alone */
 			return r;
 		log_info(TAG, "the table there cannot be adopted (%s): built anew", err_str(r));
 	}
 	r = table_install(&fw->nl, &fw->conf, &fw->guarded, TABLE_REBUILD, state != TABLE_ABSENT,
 	                  fw->table_flags);
-	return r < 0 ? r : 0;
+	if (r < 0)
+		return r;
+	fw->guarded_kept = false;
+	return 0;
 }
 
 /* Every open row's element back into the kernel, for the rest of its life. */
@@ -404,13 +440,19 @@ int firewall_guard(struct firewall *fw, struct guard *guard)
 	*guard = (struct guard){ 0 };
 	if (fw->first_version == 0)
 		fw->first_version = guard_version(&fw->guard);
-	if (same_guarded(&fw->guarded, &guarded)) {
+	if ((!fw->guarded_kept && same_guarded(&fw->guarded, &guarded)) ||
+	    (fw->guarded_kept && whom_is_unknown(fw, &fw->guard) && guarded.guarded.n == 0)) {
 		ranges_fini(&guarded.guarded);
 		ranges_fini(&guarded.observed);
 		free(names);
 		return ERR_OK;
 	}
-	r = table_swap_guarded(&fw->nl, &fw->guarded, &guarded);
+	beat_ahead(fw, &fw->guarded, &guarded);
+	r = fw->guarded_kept ? table_replace_guarded(&fw->nl, &guarded)
+	                     : table_swap_guarded(&fw->nl, &fw->guarded, &guarded);
+	beat(fw);
+	if (r == 0)
+		fw->guarded_kept = false;
 	replace_guarded(fw, &guarded, names);
 	if (r < 0) {
 		log_warning(TAG,

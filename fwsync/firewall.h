@@ -40,7 +40,8 @@ struct firewall {
 	struct pinhole_epoch *epoch_page;
 	struct book *book;
 	struct guard guard;
-	struct table_guarded guarded; /* what the table has */
+	struct table_guarded guarded; /* what the table has, unless guarded_kept */
+	bool guarded_kept; /* it has what a predecessor's policy said, and we have no policy yet */
 	char (*interfaces)[GUARD_IFNAME_LEN];
 	struct flows flows;
 	struct monitor monitor;

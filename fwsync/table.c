@@ -384,7 +384,8 @@ static int try_install(struct nl *nl, const struct fwsync_conf *conf,
 		return r;
 	if (way == TABLE_ADOPT)
 		put_flush_rules(nl);
-	put_guarded(nl, guarded);
+	if (guarded)
+		put_guarded(nl, guarded);
 	put_services(nl, conf);
 	r = rule_put_all(nl, conf->mark_egress, conf->mark_inbound, log);
 	if (r < 0)
@@ -413,6 +414,13 @@ int table_swap_guarded(struct nl *nl, const struct table_guarded *old,
 	put_change(nl, "observed4", &old->observed, &new->observed, true);
 	put_change(nl, "observed6", &old->observed, &new->observed, false);
 	put_interfaces(nl, new);
+	return nl_commit(nl);
+}
+
+int table_replace_guarded(struct nl *nl, const struct table_guarded *guarded)
+{
+	nl_begin(nl);
+	put_guarded(nl, guarded);
 	return nl_commit(nl);
 }
 

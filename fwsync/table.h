@@ -34,8 +34,9 @@ enum table_way {
 	TABLE_ADOPT,   /* keep the pinhole sets and counters, renew chains, rules, guarded sets */
 	TABLE_REBUILD, /* delete it, if @exists, and make it anew, in one transaction */
 };
-/* Install the table in one transaction, so that no packet sees half of it. @flags: 0, or OWNER and
- * PERSIST. Returns 0 or -errno. */
+/* Install the table in one transaction, so that no packet sees half of it. @guarded: NULL with
+ * TABLE_ADOPT leaves whom it filters as it is. @flags: 0, or OWNER and PERSIST. Returns 0 or
+ * -errno. */
 int table_install(struct nl *nl, const struct fwsync_conf *conf,
                   const struct table_guarded *guarded, enum table_way way, bool exists,
                   uint32_t flags) MUST_CHECK;
@@ -43,6 +44,8 @@ int table_install(struct nl *nl, const struct fwsync_conf *conf,
  * many thousands takes seconds to fill. */
 int table_swap_guarded(struct nl *nl, const struct table_guarded *old,
                        const struct table_guarded *new) MUST_CHECK;
+/* The same when nobody knows what the sets hold. */
+int table_replace_guarded(struct nl *nl, const struct table_guarded *guarded) MUST_CHECK;
 
 /* Does this kernel know owner and persist together? Tried on a scratch table. 1, 0 or -errno. */
 int table_owner_works(struct nl *nl);

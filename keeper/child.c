@@ -260,6 +260,8 @@ void child_check_pulse(struct child *c, uint64_t now_ns)
 		if (i > 0 && beat == 0)
 			continue; /* not in use */
 		beat = MAX(beat, c->started_ns);
+		if (beat > now_ns + LIMIT_ROLE_BUSY_MS * NS_PER_MS)
+			beat = c->started_ns; /* nobody may excuse himself for ever */
 		if (now_ns <= beat || now_ns - beat <= LIMIT_ROLE_HUNG_MS * NS_PER_MS)
 			continue;
 		log_error(TAG, "%s hangs: no heartbeat of thread %zu for %d ms; it is replaced",

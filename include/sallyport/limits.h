@@ -81,6 +81,7 @@ enum limit {
 	LIMIT_ROLE_DEATHS = 5,              /* within LIMIT_ROLE_DEATHS_MS: back-off starts */
 	LIMIT_ROLE_DEATHS_MS = 10000,
 	LIMIT_ROLE_HUNG_MS = 5000,          /* no heartbeat for so long: replaced */
+	LIMIT_ROLE_BUSY_MS = 60000,         /* a heartbeat so far ahead announces one long call */
 	LIMIT_CONTROL_CLIENTS = 64,         /* connections to control.sock at once */
 	LIMIT_CONTROL_FRAME = 1 << 20,
 };

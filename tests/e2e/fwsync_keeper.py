@@ -16,6 +16,7 @@ PORT, PROTO, ANY = 1, 2, 3
 OPEN, OUTSIDE, STALE, LATE, WORKLOAD_FULL, FULL, MALFORMED = 1, 2, 3, 4, 5, 6, 7
 TCP, UDP, ICMP = 6, 17, 1
 EGRESS, INBOUND = 0x10000000, 0x20000000
+HEAD, ROW, CELL, NEAR, LONG = 64, 64, 192, 88, 1000  # octets of the ledger's parts
 
 
 def _role_types():
@@ -111,9 +112,9 @@ class Fwsync:
         self.seq = 0
         self.n_rows = ledger_rows
         n_reasons = max(1, ledger_rows // 4)
-        rows = b"".join([struct.pack("=II", 0, 0xFFFFFFFF) + b"\0" * 56]) * ledger_rows
-        self.ledger = memfd(struct.pack("=QIIII", 0x3152474445475053, ledger_rows, n_reasons, 0, 0) +
-                            rows + b"\0" * (1104 * n_reasons), seal=False)
+        n_more = max(1, n_reasons // 4)
+        head = struct.pack("=QIIIIII", 0x3252474445475053, ledger_rows, n_reasons, n_more, 0, 0, 0).ljust(HEAD, b"\0")
+        self.ledger = memfd(head + b"\0" * (ROW * ledger_rows + CELL * n_reasons + LONG * n_more), seal=False)
         self.stats = memfd(struct.pack("=Q", 0x3153544154535053).ljust(64 + N_LANES * LANE, b"\0"), seal=False)
         self.epoch_fd = memfd(struct.pack("=QQ", 0x31504F5048534550, 1).ljust(4096, b"\0"), seal=False)
         self.maps = {fd: mmap.mmap(fd, 0) for fd in (self.stats, self.epoch_fd, self.ledger)}
@@ -194,11 +195,11 @@ class Fwsync:
             self.policy(**policy)
         return self
 
-    def policy(self, version, **kw):
+    def policy(self, version, seconds=10.0, **kw):
         g = memfd(guard(version, **kw))
         self.send(GUARD, a=version, fds=[g])
         os.close(g)
-        self.expect(APPLIED)
+        self.expect(APPLIED, seconds)
         self.version = version
 
     def guard_only(self):
@@ -237,15 +238,17 @@ class Fwsync:
         """{index: (dst, port, reason's names, seconds left)} of the ledger."""
         m, out = self.maps[self.ledger], {}
         now = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
-        for i in range(self.n_rows):
-            version, reason, opened, expires = struct.unpack_from("=IIQQ", m, 24 + 64 * i)
+        cells = HEAD + ROW * self.n_rows
+        for i in range(struct.unpack_from("=I", m, 28)[0]):
+            version, reason, opened, expires = struct.unpack_from("=IIQQ", m, HEAD + ROW * i)
             if reason == 0xFFFFFFFF:
                 continue
-            dst = m[24 + 64 * i + 40:24 + 64 * i + 56]
-            port = struct.unpack_from("=BBH", m, 24 + 64 * i + 56)
-            at = 24 + 64 * self.n_rows + 1104 * reason
-            n = struct.unpack_from("=H", m, at + 32)[0]
-            out[i] = (dst, port, bytes(m[at + 100:at + 100 + n]), (expires - now) / 1e9)
+            dst = m[HEAD + ROW * i + 40:HEAD + ROW * i + 56]
+            port = struct.unpack_from("=BBH", m, HEAD + ROW * i + 56)
+            at = cells + CELL * reason
+            n, _, more = struct.unpack_from("=HHI", m, at + 32)
+            names = at + 104 if n <= NEAR else cells + CELL * max(1, self.n_rows // 4) + LONG * more
+            out[i] = (dst, port, bytes(m[names:names + n]), (expires - now) / 1e9)
         return out
 
     # a worker

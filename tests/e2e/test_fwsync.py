@@ -1,6 +1,6 @@
 """The firewall role against the real kernel: the table's rules, with packets; pinholes that open,
 renew, expire and close; strangers' changes; a death and a successor."""
-import ipaddress, json, os, random, signal, socket, struct, sys, time
+import ipaddress, json, os, random, signal, socket, struct, sys, threading, time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import harness as h
@@ -778,6 +778,32 @@ def a_new_keeper_takes_over_an_orphaned_table():
 
 
 @h.case
+def whom_the_last_policy_guarded_stays_guarded_until_the_next_policy():
+    f = fresh(prefixes=[])
+    h.same((tcp(NET4, 443), tcp(NET4, 443, client="eve")), ("refused", "open"), "guarded by the policy alone")
+    f.kill()
+    f.up()
+    h.same(tcp(NET4, 443), "refused", "a successor without a policy yet")
+    f.end()
+    f.netlink.close()
+    g = k.Fwsync("gw", **dict(CONF, prefixes=[]))
+    _up.append(g)
+    g.up()
+    h.same(tcp(NET4, 443), "refused", "a new keeper's")
+    g.policy(0, workloads=[], guarded=[])
+    h.same(tcp(NET4, 443), "refused", "it says that there is no policy yet")
+    g.configure()
+    g.send(k.END)
+    g.expect(k.READY)
+    h.same(tcp(NET4, 443), "refused", "a new configuration")
+    g.policy(5, workloads=APP, guarded=["10.2.0.0/24"])
+    h.same((tcp(NET4, 443), tcp(NET4, 443, client="eve")), ("open", "refused"), "its policy")
+    for name, want in (("guarded4", ["10.2.0.0/24"]), ("guarded6", [])):
+        h.same(kernel_ranges(name), merged(map(ipaddress.ip_network, want)), name)
+    h.same(g.counter("fw_lost"), 0, "without rebuilding")
+
+
+@h.case
 def set_size_and_ownership_may_change_across_a_restart():
     f = fresh(owner=0, set_size=64)
     f.open(NET4)
@@ -869,6 +895,26 @@ def the_heart_beats_and_the_role_is_confined():
            ["0000000000001000"], "CAP_NET_ADMIN alone")
     assert "Seccomp:\t2" in status and "NoNewPrivs:\t1" in status
     assert os.listdir(f"/proc/{f.p.pid}/root/") == [], "its root is not empty"
+
+
+@h.case
+def the_heart_beats_while_a_hundred_thousand_ranges_are_filled_in():
+    f = fresh(policy=False, prefixes=[])
+    hung, filled = [], threading.Event()
+
+    def listen():
+        while not filled.wait(0.02):
+            hung.append(time.clock_gettime_ns(time.CLOCK_MONOTONIC) - f.heartbeat())
+
+    listener = threading.Thread(target=listen)
+    listener.start()
+    try:
+        f.policy(1, seconds=60, workloads=APP, guarded=[f"10.{i >> 15}.{i >> 7 & 255}.{(i & 127) * 2}" for i in range(100000)])
+    finally:
+        filled.set()
+        listener.join()
+    assert max(hung) < 5e9, f"no heartbeat for {max(hung) / 1e9:.1f} s"
+    h.same((tcp(NET4, 443), f.open(NET4)), ("refused", k.OPEN), "guarded")
 
 
 @h.case

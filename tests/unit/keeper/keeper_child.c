@@ -212,6 +212,26 @@ static void a_thread_without_a_heartbeat_is_a_death(void **state)
 	assert_int_equal(f->child.state, CHILD_RUNNING);
 }
 
+static void a_heartbeat_ahead_is_believed_up_to_a_limit(void **state)
+{
+	struct fixture *f = *state;
+	const uint64_t hung = (LIMIT_ROLE_HUNG_MS + 100) * NS_PER_MS;
+	uint64_t now;
+
+	child_start(&f->child);
+	RUN_UNTIL(f, f->n_ready == 1);
+	now = clock_mono_ns() + hung;
+	f->page->lanes[0].heartbeat_ns = f->page->lanes[1].heartbeat_ns = now + 50 * NS_PER_S;
+	child_check_pulse(&f->child, now);
+	child_check_pulse(&f->child, now + 50 * NS_PER_S);
+	RUN_UNTIL(f, true);
+	assert_int_equal(f->child.state, CHILD_RUNNING);
+	f->page->lanes[1].heartbeat_ns = UINT64_MAX;
+	child_check_pulse(&f->child, now);
+	RUN_UNTIL(f, f->n_ready == 2);
+	assert_int_equal(f->child.restarts, 1);
+}
+
 static void a_drained_role_stays_down(void **state)
 {
 	struct fixture *f = *state;
@@ -268,6 +288,8 @@ int main(void)
 		                                teardown),
 		cmocka_unit_test_setup_teardown(the_fifth_quick_death_backs_off, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_thread_without_a_heartbeat_is_a_death, setup,
+		                                teardown),
+		cmocka_unit_test_setup_teardown(a_heartbeat_ahead_is_believed_up_to_a_limit, setup,
 		                                teardown),
 		cmocka_unit_test_setup_teardown(a_drained_role_stays_down, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_role_that_does_not_drain_is_killed, setup,
