@@ -547,7 +547,7 @@ def elements(ns, name):
     return []
 
 
-def until(what, condition, seconds=5.0, step=0.02):
+def until(what, condition, seconds=10.0, step=0.02):
     """Wait until condition() is true; its value."""
     end = time.monotonic() + seconds
     while True:

@@ -49,7 +49,7 @@ def answers():
     with h.inside("net"):
         m = h.ask("44.128.0.53", "signed.test", "DNSKEY", timeout=0.3)
         return m and m.answer
-h.until("knotd has signed its zone", answers, 10)
+h.until("knotd has signed its zone", answers, 30)
 h.start(["/usr/bin/python3", os.path.join(h.ROOT, "tests/lab/services.py"), "web", "::", "80"], ns="net",
         log=h.work("web.log"))
 h.resolver("app", n.DNS4)

@@ -98,7 +98,7 @@ def knot(ns, address, zones):
     def answers():
         with h.inside(ns):
             return h.ask(address, next(iter(zones)), "SOA", timeout=0.3)
-    h.until(f"knotd answers on {address}", answers)
+    h.until(f"knotd answers on {address}", answers, 30)
 
 
 def serve(ns, *args, log=None):
