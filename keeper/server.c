@@ -422,7 +422,8 @@ static void on_caller(uv_poll_t *poll, int status, int events)
 			              "access.admin_group or access.analyst_group");
 			continue;
 		}
-		if (s->n_clients >= LIMIT_CONTROL_CLIENTS) {
+		/* Readers cannot keep those who may change things from doing so. */
+		if (s->n_clients >= (change ? LIMIT_CONTROL_CLIENTS : LIMIT_CONTROL_READERS)) {
 			turn_away(fd, "error: too many callers at once; try again");
 			continue;
 		}

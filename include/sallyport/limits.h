@@ -83,5 +83,6 @@ enum limit {
 	LIMIT_ROLE_HUNG_MS = 5000,          /* no heartbeat for so long: replaced */
 	LIMIT_ROLE_BUSY_MS = 60000,         /* a heartbeat so far ahead announces one long call */
 	LIMIT_CONTROL_CLIENTS = 64,         /* connections to control.sock at once */
+	LIMIT_CONTROL_READERS = 56,         /* the same, when one more may only read */
 	LIMIT_CONTROL_FRAME = 1 << 20,
 };
