@@ -280,6 +280,7 @@ static int accept_image(struct apply *a, int image_fd)
 	         "version %" PRIu32 ": %" PRIu32 " rules, %" PRIu32 " workloads, %" PRIu64
 	         " feed names",
 	         version, a->counts.rules, a->counts.workloads, a->counts.feed_names);
+	edition_keep_guarded(edition, a->spec.config);
 	rollout_begin(a->spec.rollout, TAKE(edition));
 	return ERR_OK;
 }

@@ -9,8 +9,10 @@
 
 #include "catalog.h"
 #include "guard.h"
+#include "guarded.h"
 #include "sallyport/err.h"
 #include "sallyport/limits.h"
+#include "sallyport/log.h"
 #include "sallyport/shm.h"
 
 int edition_map(int fd, uint32_t version, struct policy_image *ret_image)
@@ -42,6 +44,20 @@ static int seal_guard(const struct policy_image *image, const struct config *con
 	int r = guard_build(image, &config->fwsync, &config->resolver, &data, &len);
 
 	return r < 0 ? r : shm_create_sealed("sallyport-guard", data, len);
+}
+
+/* Before there is a policy: whom the last one guarded. A file that cannot be read is told, and
+ * leaves the configuration alone to say it. */
+static int seal_none(const struct config *config)
+{
+	int fd = guarded_load(config);
+
+	if (fd >= 0)
+		return fd;
+	if (fd != ERR_NOENT)
+		log_error("policy", "%s/guarded: whom the last policy guarded is not known: %s",
+		          config->state_dir, err_str(fd));
+	return seal_guard(NULL, config);
 }
 
 static int seal_catalog(const struct policy_image *image, const char *file)
@@ -88,7 +104,7 @@ int edition_none(const struct config *config, struct edition **ret_edition)
 	if (!e)
 		return ERR_NOMEM;
 	*e = (struct edition){ .refs = 1, .image_fd = -1, .catalog_fd = -1 };
-	e->guard_fd = seal_guard(NULL, config);
+	e->guard_fd = seal_none(config);
 	if (e->guard_fd < 0)
 		return e->guard_fd;
 	*ret_edition = TAKE(e);
@@ -97,13 +113,33 @@ int edition_none(const struct config *config, struct edition **ret_edition)
 
 int edition_renew_guard(struct edition *e, const struct config *config)
 {
-	int fd = seal_guard(e->image.data ? &e->image : NULL, config);
+	int fd = e->image.data ? seal_guard(&e->image, config) : seal_none(config);
 
 	if (fd < 0)
 		return fd;
 	close(e->guard_fd);
 	e->guard_fd = fd;
 	return ERR_OK;
+}
+
+void edition_keep_guarded(const struct edition *e, const struct config *config)
+{
+	size_t len;
+	void *data;
+	int r;
+
+	if (e->version == 0 || config->resolver.firewall == FIREWALL_NONE)
+		return;
+	r = shm_map(e->guard_fd, SHM_READ, sizeof(struct guard_table), &data, &len);
+	if (r == 0) {
+		r = guarded_save(config, data);
+		munmap(data, len);
+	}
+	if (r < 0)
+		log_error("policy",
+		          "%s/guarded cannot be written, so the next start does not know whom to "
+		          "guard before it has a policy: %s",
+		          config->state_dir, err_str(r));
 }
 
 struct edition *edition_ref(struct edition *e)

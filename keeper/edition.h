@@ -22,10 +22,12 @@ struct edition {
  */
 int edition_new(int image_fd, uint32_t version, const char *file, const struct config *config,
                 struct edition **ret_edition) MUST_CHECK;
-/* The edition before there is any policy. */
+/* The edition before there is any policy: whom the last one guarded is guarded. */
 int edition_none(const struct config *config, struct edition **ret_edition) MUST_CHECK;
 /* The guard table anew, after the configuration has changed. */
 int edition_renew_guard(struct edition *edition, const struct config *config) MUST_CHECK;
+/* Keep whom it guards for the next start (guarded.h); a failure is told in the log. */
+void edition_keep_guarded(const struct edition *edition, const struct config *config);
 struct edition *edition_ref(struct edition *edition);
 void edition_unref(struct edition *edition); /* NULL is fine */
 DEFINE_CLEANUP(struct edition *, edition_unref)

@@ -10,6 +10,7 @@
 #include <sys/time.h>
 #include <sys/wait.h>
 
+#include "guarded.h"
 #include "keeper.h"
 #include "sallyport/err.h"
 #include "sallyport/log.h"
@@ -18,6 +19,23 @@
 
 #define TAG "guard"
 #define GUARD_TIMEOUT_S 30
+
+/* Without firewall.guard: whom the last policy guarded. A disk that does not tell is no reason not
+ * to close the table. */
+static int send_guarded(int channel, const struct config *config)
+{
+	CLEANUP(fd_close) int guard = guarded_load(config);
+
+	if (guard >= 0)
+		return role_send(channel, ROLE_MSG_GUARD, 0, 0, NULL, 0, &guard, 1);
+	if (config->fwsync.n_prefixes == 0 && config->fwsync.n_interfaces == 0)
+		log_warning(
+		    TAG,
+		    "nobody is guarded until a policy is: firewall.guard is not set, and whom "
+		    "the last policy guarded is not known (%s)",
+		    guard == ERR_NOENT ? "there was none" : err_str(guard));
+	return ERR_OK;
+}
 
 static int send_conf(int channel, const struct config *config, int netlink)
 {
@@ -30,6 +48,8 @@ static int send_conf(int channel, const struct config *config, int netlink)
 	r = role_send(channel, ROLE_MSG_CONFIG, 0, 0, NULL, 0, &conf, 1);
 	if (r == 0)
 		r = role_send(channel, ROLE_MSG_NETLINK, 0, 0, NULL, 0, &netlink, 1);
+	if (r == 0)
+		r = send_guarded(channel, config);
 	return r < 0 ? r : role_send(channel, ROLE_MSG_END, 0, 0, NULL, 0, NULL, 0);
 }
 

@@ -90,6 +90,10 @@ static void give_fwsync(struct keeper *k, struct giving *g)
 	give(g, ROLE_MSG_EPOCH, 0, 0, k->shared.epoch, -1);
 	give(g, ROLE_MSG_LEDGER, 0, 0, k->shared.ledger_fd, -1);
 	give(g, ROLE_MSG_NETLINK, 0, 0, k->shared.netlink, -1);
+	/* A table that was lost has to filter from its first moment on. */
+	if (g->child->state == CHILD_STARTING && k->rollout.current)
+		give(g, ROLE_MSG_GUARD, k->rollout.current->version, 0,
+		     k->rollout.current->guard_fd, -1);
 }
 
 int hand_down(struct keeper *k, struct child *child)

@@ -336,6 +336,7 @@ int keeper_reload(struct keeper *k, struct diag *diag)
 	old = k->config;
 	k->config = TAKE(next);
 	k->rollout.config = k->config;
+	edition_keep_guarded(k->rollout.current, k->config);
 	listeners_free(k->listeners);
 	k->listeners = TAKE(listeners);
 	access = (struct server_access){ k->config->admin_gid, k->config->analyst_gid };

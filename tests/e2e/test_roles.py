@@ -248,6 +248,41 @@ def guard_installs_the_closed_table_and_ends():
     assert "10.1.0.2" in rules, rules
 
 
+def guarded():
+    return "10.1.0.2" in h.nft("gw", "list", "set", "inet", "sallyport", "guarded4", check=False)
+
+
+@h.case
+def whom_the_policy_alone_guards_is_guarded_before_there_is_a_policy_again():
+    if sp.process.poll() is None:
+        sp.down()
+    sp.configure(CONFIG.replace("firewall: {guard: {prefixes: [10.1.0.2/32]}}\n", ""))
+    sp.up()
+    h.until("guarded by the policy", guarded, 3.0)
+    h.same(sp.down(), 0)
+    h.nft("gw", "delete", "table", "inet", "sallyport")
+    h.run([os.path.join(sp.bin, "sallyportd"), "-c", sp.conf, "--guard"], ns="gw")
+    assert guarded(), "nobody is guarded at boot"
+    aside = sp.dir + "/policy.aside"
+    h.nft("gw", "delete", "table", "inet", "sallyport")
+    os.rename(sp.dir + "/state/policy.db", aside)
+    try:
+        sp.up()
+        h.until("guarded without a policy", guarded, 3.0)
+        h.same(sp.down(), 0)
+    finally:
+        os.rename(aside, sp.dir + "/state/policy.db")
+    with open(sp.dir + "/state/guarded", "r+b") as f:
+        f.truncate(40)
+    h.nft("gw", "delete", "table", "inet", "sallyport")
+    out = h.run([os.path.join(sp.bin, "sallyportd"), "-c", sp.conf, "--guard"], ns="gw")
+    assert "nobody is guarded" in out.stderr, out.stderr
+    assert "sallyport" in h.nft("gw", "list", "tables")
+    sp.up()
+    h.until("guarded by the policy", guarded, 3.0)
+    h.same(sp.down(), 0)
+
+
 @h.after
 def show_log(failed):
     if failed:
