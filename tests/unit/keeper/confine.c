@@ -276,7 +276,7 @@ static int try_memory(void)
 	if (pthread_create(&thread, NULL, grow_and_shrink, NULL) != 0)
 		return 2;
 	pthread_join(thread, NULL);
-	return open("/proc/self/status", O_RDONLY) < 0 && errno == EACCES ? 0 : 3;
+	return open("/proc/self/status", O_RDONLY) < 0 ? 0 : 3;
 }
 
 static void libc_itself_goes_on_working(void **state)
@@ -285,10 +285,8 @@ static void libc_itself_goes_on_working(void **state)
 
 	(void)state;
 	assert_int_equal(run(&c, try_sort), 0);
-	c = plain(thread_calls);
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+	c = plain(thread_calls); /* a sanitizer's malloc() does not look, but may as well */
 	assert_int_equal(run(&c, try_memory), 0);
-#endif
 }
 
 int main(void)
