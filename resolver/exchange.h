@@ -51,6 +51,7 @@ struct exchange {
 	uint8_t state;  /* enum exchange_state */
 	bool timed_out; /* exchange_late() was said */
 	bool sent;      /* TCP: the octets have left */
+	bool alone;     /* TCP: on a connection that nobody else uses */
 	struct poller_item udp;
 	struct upstream_tcp *conn;
 	struct exchange *next, **link; /* in the connection's list */

@@ -35,7 +35,7 @@ struct upstream_tcp {
 	unsigned int n_strays;
 	unsigned int busy; /* on the stack: freed by whoever holds it last */
 	enum upstream_tcp_state state;
-	bool slow; /* takes no new questions */
+	bool slow; /* takes no new questions; closes with its last answer */
 	uint8_t buf[2 + LIMIT_MSG_BYTES];
 };
 
@@ -297,10 +297,17 @@ static int conn_open(struct worker *worker, struct server *server, struct upstre
 	return 0;
 }
 
-static int conn_get(struct worker *worker, struct server *server, struct upstream_tcp **ret_conn)
+static int conn_get(struct worker *worker, struct server *server, bool alone,
+                    struct upstream_tcp **ret_conn)
 {
 	int r;
 
+	if (alone && server->n_conns < LIMIT_UPSTREAM_TCP) {
+		r = conn_open(worker, server, ret_conn);
+		if (r == 0)
+			(*ret_conn)->slow = true;
+		return r;
+	}
 	for (struct upstream_tcp *c = server->conns; c; c = c->next) {
 		if (!c->slow && c->n_exchanges < UPSTREAM_TCP_PIPELINED) {
 			*ret_conn = c;
@@ -316,7 +323,7 @@ static int conn_get(struct worker *worker, struct server *server, struct upstrea
 int exchange_tcp_start(struct exchange *exchange)
 {
 	struct upstream_tcp *conn = NULL;
-	int r = conn_get(exchange->worker, exchange->server, &conn);
+	int r = conn_get(exchange->worker, exchange->server, exchange->alone, &conn);
 
 	if (r < 0)
 		return r;

@@ -52,8 +52,11 @@ struct fetch {
 		struct server *server; /* referenced */
 		uint8_t n_asked;
 		uint8_t n_broken;
+		bool blamed;  /* this question has counted against it */
 		bool refused; /* it has given its no */
 		bool tcp;     /* no more by UDP for this question */
+		bool alone;   /* the next connection is not shared: the last one was lost or held
+		                 up, perhaps by a neighbour's question */
 	} servers[LIMIT_ZONE_SERVERS];
 	struct exchange exchanges[LIMIT_UPSTREAM_TRIES];
 	size_t n_entries;
@@ -213,6 +216,14 @@ static uint64_t now_of(const struct fetch *fetch)
 	return fetch->worker->now_ns;
 }
 
+/* However often it is sent, a question without an answer is one. */
+static void blame(struct fetch *fetch, size_t i)
+{
+	if (!fetch->servers[i].blamed)
+		server_failed(fetch->servers[i].server, now_of(fetch));
+	fetch->servers[i].blamed = true;
+}
+
 /* Is an answer still to be expected? Once a server has said no, the dead ones are not waited for.
  */
 static bool worth_waiting(const struct fetch *fetch)
@@ -286,6 +297,7 @@ static int try(struct fetch *fetch, size_t i)
 		.server = fetch->servers[i].server,
 		.owner = fetch,
 		.udp = { .fd = -1 },
+		.alone = fetch->servers[i].alone,
 	};
 	ask_init(&exchange->ask, fetch->name, fetch->type, &fetch->worker->fetches->entropy);
 	r = fetch->servers[i].tcp ? exchange_tcp_start(exchange) : exchange_udp_start(exchange);
@@ -294,7 +306,7 @@ static int try(struct fetch *fetch, size_t i)
 	if (r == ERR_LIMIT || r == ERR_NOMEM) {
 		fetch->starved = true; /* no fault of the server's */
 	} else {
-		server_failed(fetch->servers[i].server, now_of(fetch));
+		blame(fetch, i);
 	}
 	fetch->servers[i].n_broken++;
 	return r;
@@ -350,6 +362,15 @@ static void probe(struct fetch *fetch)
 	}
 }
 
+static size_t index_of(const struct fetch *fetch, const struct server *server)
+{
+	size_t i = 0;
+
+	while (fetch->servers[i].server != server)
+		i++;
+	return i;
+}
+
 static void on_timer(struct wheel_item *item)
 {
 	struct fetch *fetch =
@@ -362,8 +383,10 @@ static void on_timer(struct wheel_item *item)
 		if (exchange->state == EXCHANGE_IDLE || exchange->timed_out)
 			continue;
 		exchange_late(exchange);
+		if (exchange->state == EXCHANGE_TCP)
+			fetch->servers[index_of(fetch, exchange->server)].alone = true;
 		count(fetch->worker->lane, COUNT_UPSTREAM_TIMEOUTS);
-		server_failed(exchange->server, now);
+		blame(fetch, index_of(fetch, exchange->server));
 	}
 	if (!fetch->waiters)
 		end(fetch, FETCH_FAILED);
@@ -411,15 +434,6 @@ static int take_answer(struct fetch *fetch, const struct exchange *exchange, con
 	return 0;
 }
 
-static size_t index_of(const struct fetch *fetch, const struct server *server)
-{
-	size_t i = 0;
-
-	while (fetch->servers[i].server != server)
-		i++;
-	return i;
-}
-
 static void on_event(struct exchange *exchange, enum exchange_event event, const uint8_t *msg,
                      size_t len)
 {
@@ -430,7 +444,7 @@ static void on_event(struct exchange *exchange, enum exchange_event event, const
 
 	switch (event) {
 	case EXCHANGE_ANSWER:
-		server_answered(server, rtt_ns);
+		server_answered(server, rtt_ns, now);
 		if (take_answer(fetch, exchange, msg, len) == 0) {
 			end(fetch, FETCH_OK);
 			return;
@@ -439,26 +453,31 @@ static void on_event(struct exchange *exchange, enum exchange_event event, const
 		fetch->servers[i].n_broken++;
 		break;
 	case EXCHANGE_TRUNCATED:
-		server_answered(server, rtt_ns);
+		server_answered(server, rtt_ns, now);
 		fetch->servers[i].tcp = true;
 		break;
 	case EXCHANGE_NEAR_MISS:
 		fetch->servers[i].tcp = true;
 		break;
 	case EXCHANGE_FAILED:
-		server_answered(server, rtt_ns);
+		server_answered(server, rtt_ns, now);
 		fetch->servers[i].refused = true;
 		if (!fetch->rcode_given)
 			fetch->rcode = exchange->rcode;
 		fetch->rcode_given = true;
 		break;
 	case EXCHANGE_MALFORMED: /* perhaps only what a zone's owner made it say: it is not dead */
-		server_answered(server, rtt_ns);
+		server_answered(server, rtt_ns, now);
 		fetch->servers[i].n_broken++;
 		break;
 	case EXCHANGE_BROKEN:
+		/* One connection's end is no verdict on the server and on all who shared it. */
+		if (fetch->servers[i].tcp && !exchange->alone) {
+			fetch->servers[i].alone = true;
+			break;
+		}
 		fetch->servers[i].n_broken++;
-		server_failed(server, now);
+		blame(fetch, i);
 		break;
 	}
 

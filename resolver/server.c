@@ -117,7 +117,7 @@ static void say(const struct server *server, const char *what)
 }
 
 /* RFC 6298, section 2, with the clock's granularity left out: it is nanoseconds. */
-void server_answered(struct server *server, uint64_t rtt_ns)
+void server_answered(struct server *server, uint64_t rtt_ns, uint64_t now_ns)
 {
 	uint32_t rtt_us = (uint32_t)MIN(rtt_ns / 1000 + 1, UINT64_C(60000000));
 
@@ -125,6 +125,7 @@ void server_answered(struct server *server, uint64_t rtt_ns)
 		say(server, "answers again");
 	server->dead = false;
 	server->n_failed = 0;
+	server->answered_ns = now_ns;
 	server->probe_gap_ns = 0;
 	if (server->srtt_us == 0) {
 		server->srtt_us = rtt_us;
@@ -143,7 +144,8 @@ void server_answered(struct server *server, uint64_t rtt_ns)
 void server_failed(struct server *server, uint64_t now_ns)
 {
 	server->n_failed++;
-	if (server->dead || server->n_failed < SERVER_DEAD_AFTER)
+	if (server->dead || server->n_failed < SERVER_DEAD_AFTER ||
+	    (server->answered_ns && now_ns - server->answered_ns < SERVER_SILENT_MS * NS_PER_MS))
 		return;
 	server->dead = true;
 	server->probe_gap_ns = SERVER_PROBE_MIN_MS * NS_PER_MS;

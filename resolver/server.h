@@ -2,8 +2,10 @@
  * lives.
  *
  * Times are smoothed as RFC 6298 has it. A server that leaves SERVER_DEAD_AFTER questions in a row
- * without an answer is dead: it is asked only when no other is left, and from time to time one
- * question goes to it as well as to a living one, until it answers.
+ * without an answer, and has given none for SERVER_SILENT_MS, is dead (some questions have no
+ * answer through no fault of the server's, and who asks them must not harm who asks others): it is
+ * asked only when no other is left, and from time to time one question goes to it as well as to a
+ * living one, until it answers.
  */
 #pragma once
 
@@ -16,6 +18,7 @@
 #include "sallyport/prefix.h"
 
 #define SERVER_DEAD_AFTER 3
+#define SERVER_SILENT_MS 1000
 #define SERVER_TIMEOUT_FIRST_MS 400 /* nothing known yet */
 #define SERVER_TIMEOUT_MIN_MS 50
 #define SERVER_TIMEOUT_MAX_MS 1500
@@ -34,8 +37,9 @@ struct server { /* reference-counted within one worker */
 	bool dead;
 	uint32_t srtt_us; /* 0: never measured */
 	uint32_t rttvar_us;
-	uint32_t n_failed; /* in a row */
-	uint64_t probe_ns; /* dead: when to try again */
+	uint32_t n_failed;    /* in a row */
+	uint64_t answered_ns; /* last; 0: never */
+	uint64_t probe_ns;    /* dead: when to try again */
 	uint64_t probe_gap_ns;
 	struct upstream_tcp *conns; /* exchange_tcp.c's */
 	unsigned int n_conns;
@@ -53,7 +57,7 @@ size_t servers_of_zone(const struct servers *servers, uint16_t zone, struct serv
 struct server *server_ref(struct server *server);
 void server_unref(struct server *server);
 
-void server_answered(struct server *server, uint64_t rtt_ns);
+void server_answered(struct server *server, uint64_t rtt_ns, uint64_t now_ns);
 void server_failed(struct server *server, uint64_t now_ns); /* no answer in time, or unreachable */
 /* How long to wait before the next try, when it has been asked @n_before times for this question.
  */

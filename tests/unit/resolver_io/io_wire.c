@@ -201,16 +201,16 @@ static void timeouts_follow_the_server_between_their_bounds(void **state)
 	(void)state;
 	assert_int_equal(server_timeout_ns(&server, 0), SERVER_TIMEOUT_FIRST_MS * NS_PER_MS);
 	for (int i = 0; i < 50; i++)
-		server_answered(&server, 20 * NS_PER_MS);
+		server_answered(&server, 20 * NS_PER_MS, NS_PER_S);
 	assert_in_range(server.srtt_us, 19000, 21000);
 	assert_int_equal(server_timeout_ns(&server, 0), SERVER_TIMEOUT_MIN_MS * NS_PER_MS);
 	assert_int_equal(server_timeout_ns(&server, 1), 2 * SERVER_TIMEOUT_MIN_MS * NS_PER_MS);
 	/* Once slow: the next time it is waited for. */
-	server_answered(&server, 900 * NS_PER_MS);
+	server_answered(&server, 900 * NS_PER_MS, NS_PER_S);
 	assert_true(server_timeout_ns(&server, 0) > 500 * NS_PER_MS);
 	assert_int_equal(server_timeout_ns(&server, 60), SERVER_TIMEOUT_MAX_MS * NS_PER_MS);
 	for (int i = 0; i < 100; i++)
-		server_answered(&server, UINT64_MAX);
+		server_answered(&server, UINT64_MAX, NS_PER_S);
 	assert_int_equal(server_timeout_ns(&server, 0), SERVER_TIMEOUT_MAX_MS * NS_PER_MS);
 }
 
@@ -237,9 +237,28 @@ static void the_dead_are_probed_ever_more_rarely(void **state)
 		server_failed(&server, now);
 	}
 	assert_true(gap <= (SERVER_PROBE_MAX_MS + 10) * NS_PER_MS);
-	server_answered(&server, NS_PER_MS);
+	server_answered(&server, NS_PER_MS, now);
 	assert_false(server.dead);
 	assert_false(server_probe(&server, now + NS_PER_S));
+}
+
+static void questions_without_an_answer_kill_nobody_who_answers_others(void **state)
+{
+	struct server server = { .refs = 1 };
+	uint64_t now = 1000 * NS_PER_S;
+
+	(void)state;
+	for (int i = 0; i < 100; i++) {
+		now += SERVER_SILENT_MS * NS_PER_MS / 10;
+		if (i % 5 == 0)
+			server_answered(&server, NS_PER_MS, now);
+		for (int j = 0; j < 10; j++)
+			server_failed(&server, now);
+		assert_false(server.dead);
+	}
+	now += SERVER_SILENT_MS * NS_PER_MS;
+	server_failed(&server, now);
+	assert_true(server.dead);
 }
 
 /* ---- deadlines ---- */
@@ -326,6 +345,7 @@ int main(void)
 		cmocka_unit_test(entropy_does_not_repeat_itself),
 		cmocka_unit_test(timeouts_follow_the_server_between_their_bounds),
 		cmocka_unit_test(the_dead_are_probed_ever_more_rarely),
+		cmocka_unit_test(questions_without_an_answer_kill_nobody_who_answers_others),
 		cmocka_unit_test(deadlines_fire_once_in_time_and_not_early),
 		cmocka_unit_test(a_deadline_beyond_one_turn_of_the_wheel_waits),
 	};
