@@ -8,7 +8,9 @@ import network as n
 h.enter(os.path.abspath(__file__), seconds=300)
 n.build()
 up = n.answerer(ttl=300)
-sp = h.Sallyport("gw", n.CONFIG).up()
+# Longer than the default, so that a busy machine does not look like a broken promise.
+ACK_S = 1.0
+sp = h.Sallyport("gw", n.CONFIG + "  ack_timeout: 1s\n").up()
 sp.apply(n.POLICY)
 sink = n.Sink()
 
@@ -124,8 +126,8 @@ def with_fwsync_stopped_the_answer_is_SERVFAIL_in_time_and_the_stale_batch_opens
         os.kill(pid, signal.SIGCONT)
     assert m and m.status == "SERVFAIL" and not m.addresses, f"{m and m.status}"
     assert m.ede, "no extended error"
-    assert took < 0.25 + 0.1 + 0.05, f"took {took:.3f} s"
-    time.sleep(0.3)
+    assert took < ACK_S + 0.1 + 0.05, f"took {took:.3f} s"
+    time.sleep(ACK_S)
     assert not n.udp_passes("app", "44.128.164.16", 4006)
     out = h.nft("gw", "get", "element", "inet", "sallyport", "pinhole4",
                 "{ 10.1.0.2 . 44.128.164.16 . udp . 4000 }", check=False)
