@@ -414,8 +414,8 @@ static int finish(struct making *m, struct entry *const *links, size_t n_links, 
 {
 	size_t body_len = m->layout.len - m->body_at;
 	size_t ttls_len = m->form.n_ttls * 2 * sizeof(uint32_t);
-	size_t bytes =
-	    sizeof(struct form) + ttls_len + m->n_addrs * ADDR_LEN + m->form.names_len + body_len;
+	size_t bytes = sizeof(struct form) + n_links * sizeof(*links) + ttls_len +
+	               m->n_addrs * ADDR_LEN + m->form.names_len + body_len;
 	struct form *f = malloc(bytes);
 	uint8_t *at;
 
@@ -428,11 +428,12 @@ static int finish(struct making *m, struct entry *const *links, size_t n_links, 
 	f->n_addrs = (uint16_t)m->n_addrs;
 	f->body_len = (uint32_t)body_len;
 	f->bytes = (uint32_t)bytes;
+	at = (uint8_t *)(f + 1);
+	f->links = (struct entry **)(void *)at;
 	for (size_t i = 0; i < n_links; i++)
 		f->links[i] = entry_ref(links[i]);
 	f->n_links = (uint8_t)n_links;
-
-	at = (uint8_t *)(f + 1);
+	at += n_links * sizeof(*links);
 	f->ttls = (uint32_t *)(void *)at;
 	memcpy(at, m->ttls, ttls_len);
 	at += ttls_len;

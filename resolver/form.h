@@ -50,7 +50,7 @@ struct form {
 	/* What a cached answer does not look at. */
 	uint8_t (*addrs)[ADDR_LEN];
 	uint8_t *names;
-	struct entry *links[LIMIT_CHAIN]; /* referenced */
+	struct entry **links; /* n_links; referenced */
 };
 
 struct form_spec {
