@@ -432,6 +432,15 @@ static void on_caller(uv_poll_t *poll, int status, int events)
 	}
 }
 
+/* Is somebody listening there? A socket that a keeper left behind when it was killed refuses. */
+static bool is_served(const struct sockaddr_un *sa)
+{
+	CLEANUP(fd_close) int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	return fd >= 0 && (connect(fd, (const struct sockaddr *)sa, sizeof(*sa)) == 0 ||
+	                   errno == EAGAIN); /* its queue is full */
+}
+
 int server_new(uv_loop_t *loop, const char *path, const struct server_access *access,
                server_request_cb *cb, void *arg, struct server **ret_server, struct diag *diag)
 {
@@ -446,6 +455,11 @@ int server_new(uv_loop_t *loop, const char *path, const struct server_access *ac
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return diag_set(diag, -errno, "%s: %s", path, strerror(errno));
+	if (is_served(&sa))
+		return diag_set(diag, ERR_EXIST,
+		                "run_dir: another sallyportd answers on %s; stop it, or name "
+		                "another run_dir",
+		                path);
 	if (unlink(path) < 0 && errno != ENOENT)
 		return diag_set(diag, -errno, "%s: cannot be replaced: %s", path, strerror(errno));
 	/* Everybody may connect; who may ask is decided by the kernel's word about the caller. */

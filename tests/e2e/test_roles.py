@@ -187,6 +187,10 @@ def a_second_daemon_and_a_taken_port_are_told_clearly():
     out = start(own.replace(sp.dir + "/state", h.work("state2")).replace(sp.dir + "/run", h.work("run2")))
     h.same(out.returncode, 2)
     assert "taken by another program" in out.stderr, out.stderr
+    out = start(own.replace(sp.dir + "/state", h.work("state2")).replace("10.1.0.1, port: 53", "10.1.0.3, port: 53"))
+    h.same(out.returncode, 2, "the same run_dir")
+    assert "another sallyportd" in out.stderr, out.stderr
+    h.same(sp.json("status")[0]["pid"], sp.process.pid, "who answers on the control socket")
     out = start(own.replace("user: nobody", "user: nosuchuser"))
     h.same(out.returncode, 2)
     assert "adduser --system" in out.stderr, out.stderr
