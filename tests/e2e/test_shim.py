@@ -12,7 +12,7 @@ n.build()
 HOLD_S = 0.1
 PATIENT = n.CONFIG.replace("  guard:", "  ack_timeout: 3s\n  guard:")
 OWNERLESS = n.CONFIG.replace("  guard:", "  owner: off\n  guard:")
-REFUSE_S = 0.25 + 0.1 + 0.1  # ack_timeout, what the issue grants, and a loaded machine
+REFUSE_S = 0.25 + 0.1  # ack_timeout, and what the way to it and back may take
 
 
 def number(name):
@@ -104,12 +104,12 @@ def names(first, count, letter="x"):
     return [f"{letter}{i}.good.test" for i in range(first, first + count)]
 
 
-def no_answer_is_early(got):
+def no_answer_is_early(got, hold_s=HOLD_S):
     """The check of (b): every answer carries its address, and none came before the hold was over."""
     for took, m in got:
         assert m.addresses, f"{m.qname}: {m.status} {m.ede}"
-    early = [(m.qname, took) for took, m in got if took < HOLD_S]
-    assert not early, f"{len(early)} of {len(got)} answers before {HOLD_S} s, such as {min(early, key=lambda e: e[1])}"
+    early = [(m.qname, took) for took, m in got if took < hold_s]
+    assert not early, f"{len(early)} of {len(got)} answers before {hold_s} s, such as {min(early, key=lambda e: e[1])}"
 
 
 def no_first_packet_is_rejected(first, count):
@@ -188,9 +188,10 @@ def every_first_packet_passes_though_the_kernel_is_asked_late():
 
 @h.case
 def a_resolver_that_answers_early_is_noticed_by_the_very_same_checks():
-    daemon("broken-hold", PATIENT, shim="hold=100", resolver="sallyport-resolver-broken")
-    must_fail(no_answer_is_early, latencies(names(3000, 200)))
-    must_fail(no_answer_is_early, latencies(names(3200, 200), tcp=True))
+    # A longer hold, so that a busy machine's slowness does not look like waiting.
+    daemon("broken-hold", PATIENT, shim="hold=600", resolver="sallyport-resolver-broken")
+    must_fail(no_answer_is_early, latencies(names(3000, 60)), 0.6)
+    must_fail(no_answer_is_early, latencies(names(3200, 60), tcp=True), 0.6)
     daemon("broken-late", PATIENT, shim="late=100", resolver="sallyport-resolver-broken")
     must_fail(no_first_packet_is_rejected, 3400, 400)
 
@@ -199,15 +200,16 @@ def a_resolver_that_answers_early_is_noticed_by_the_very_same_checks():
 
 
 def nothing_leaves(first, ede_word):
-    """Every kind of answer with addresses is SERVFAIL with an EDE, in time."""
+    """Every kind of answer with addresses is SERVFAIL with an EDE. Returns how long each took."""
     ways = [("A", False), ("AAAA", False), ("A", True), ("HTTPS", False)]
+    times = []
     for k, (qtype, tcp) in enumerate(ways):
         for took, m in latencies(names(first + 40 * k, 40), qtype=qtype, tcp=tcp):
             what = f"{m.qname} {qtype} tcp={tcp}"
             h.same((m.status, m.answer, m.authority), ("SERVFAIL", [], []), what)
             assert m.ede and ede_word in m.ede[0][1], f"{what}: EDE {m.ede}"
-            assert took < REFUSE_S, f"{what} took {took:.3f} s"
-    return 40 * len(ways)
+            times.append(took)
+    return times
 
 
 def others_are_answered(first):
@@ -228,10 +230,13 @@ def told_in_the_history(sp, first):
 @h.case
 def swallowed_acknowledgements_release_no_address():
     sp = daemon("swallow", n.CONFIG, shim="swallow")
-    n_asked = nothing_leaves(4000, "did not confirm in time")
+    times = nothing_leaves(4000, "did not confirm in time")
+    # In time; a machine that does other things, too, may hold up some.
+    median = sorted(times)[len(times) // 2]
+    assert median <= REFUSE_S and max(times) < 1.0, f"median {median:.3f} s, longest {max(times):.3f} s"
     others_are_answered(4000)
     have = counters(sp)
-    h.same(have["pinhole_timeouts"], n_asked, "pinhole_timeouts")
+    h.same(have["pinhole_timeouts"], len(times), "pinhole_timeouts")
     h.same(told_in_the_history(sp, 4000), "pinhole")
     # The kernel did open them, and nobody was told. They are in the ledger and end by themselves.
     listed = {p["destination"] for p in sp.json("pinholes")}
@@ -245,8 +250,8 @@ def what_the_kernel_refuses_releases_no_address_and_leaves_nothing_behind():
                                (12, "refused the pinholes", "fw_kernel_errors"),
                                (23, "no room", "fw_set_full")):
         first = 5000 + err * 200
-        sp = daemon(f"errno{err}", n.CONFIG, shim=f"errno={err}")
-        n_asked = nothing_leaves(first, word)
+        sp = daemon(f"errno{err}", PATIENT, shim=f"errno={err}")
+        n_asked = len(nothing_leaves(first, word))
         others_are_answered(first)
         have = counters(sp)
         h.same(have["pinhole_refused"], n_asked, f"errno {err}: pinhole_refused")
