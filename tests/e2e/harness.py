@@ -49,6 +49,7 @@ def enter(script, seconds=600, interactive=False):
          "/usr/bin/python3", script] + sys.argv[1:], env=env,
         process_group=None if interactive else 0)
     code = 1
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # ends in `finally`, too
     try:
         code = child.wait(timeout=seconds)
     except KeyboardInterrupt:
