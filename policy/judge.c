@@ -190,8 +190,9 @@ void policy_judge_target(const struct policy_image *image, uint32_t workload,
 			*ret_verdict = *entry;
 			ret_verdict->reason = own ? REASON_RULE : REASON_FOLLOW;
 			ret_verdict->feed = POLICY_NONE;
-			ret_verdict->internal =
-			    own ? (rule->flags & IMG_INTERNAL) != 0 : entry->internal;
+			/* "Its own addresses may be private": the entry's owner does not speak
+			 * for whoever owns the target. */
+			ret_verdict->internal = own && (rule->flags & IMG_INTERNAL) != 0;
 			if (entry->observed)
 				ret_verdict->reason = REASON_OBSERVE;
 			return;

@@ -20,9 +20,9 @@
 #define POLICY_NONE UINT32_MAX /* no rule, feed or workload */
 
 enum policy_denied { /* how a profile answers a denial; zero is the default */
-	POLICY_DENIED_NXDOMAIN = 0,
-	POLICY_DENIED_REFUSED,
-	POLICY_DENIED_NODATA,
+	             POLICY_DENIED_NXDOMAIN = 0,
+	             POLICY_DENIED_REFUSED,
+	             POLICY_DENIED_NODATA,
 };
 enum policy_follow { POLICY_FOLLOW_NONE = 0, POLICY_FOLLOW_CHAIN, POLICY_FOLLOW_ANY };
 
@@ -30,15 +30,16 @@ enum policy_follow { POLICY_FOLLOW_NONE = 0, POLICY_FOLLOW_CHAIN, POLICY_FOLLOW_
 struct verdict {
 	enum verdict_kind kind;
 	enum reason reason;
-	enum policy_denied denied; /* of a denial; NODATA already chosen where it must be: a type that
-	                              is not allowed, a name below which something is allowed */
+	enum policy_denied
+	    denied; /* of a denial; NODATA already chosen where it must be: a type that
+	               is not allowed, a name below which something is allowed */
 	enum policy_follow follow;
-	uint32_t rule;       /* the winner (allow or deny), or POLICY_NONE */
-	uint32_t feed;       /* of a denial by a feed (or what observe mode passed), or POLICY_NONE */
-	bool internal;       /* the rule lets its own addresses be private */
+	uint32_t rule; /* the winner (allow or deny), or POLICY_NONE */
+	uint32_t feed; /* of a denial by a feed (or what observe mode passed), or POLICY_NONE */
+	bool internal; /* the rule lets its own addresses be private */
 	bool require_dnssec;
-	bool observed;       /* observe mode: allowed, though it would have been denied for reason
-	                        would_be */
+	bool observed; /* observe mode: allowed, though it would have been denied for reason
+	                  would_be */
 	enum reason would_be;
 };
 
@@ -67,8 +68,8 @@ void policy_judge(const struct policy_image *image, uint32_t workload, const uin
  *
  * chain: no rule becomes allow; any: a feed becomes allow, too; none: the target's own verdict. A
  * deny rule always wins, a feed wins but for any. On allow the verdict carries the ENTRY's rule,
- * ports, follow and require; its `internal` is true if the target's own winning rule is internal, or
- * if it has no rule of its own and @entry is internal.
+ * ports, follow and require; its `internal` is true only if the target's own winning rule is
+ * internal.
  */
 void policy_judge_target(const struct policy_image *image, uint32_t workload,
                          const struct verdict *entry, const uint8_t *target, uint16_t qtype,
@@ -87,7 +88,7 @@ size_t policy_rule_ports(const struct policy_image *image, uint32_t rule,
 /* A profile's numbers, of the workload's profile. Zeros when the index is out of range. */
 struct policy_pinhole {
 	uint32_t floor_s, grace_s, max_s;
-	uint32_t addresses;    /* of one answer */
+	uint32_t addresses; /* of one answer */
 	uint32_t per_workload;
 };
 void policy_pinhole(const struct policy_image *image, uint32_t workload,
@@ -102,8 +103,8 @@ size_t policy_single_sources(const struct policy_image *image, uint32_t workload
 
 /* Addresses of a hosts entry. Returns their number, 0 when the name is not in hosts (or, with
  * *ret_exists, when it is but has no address of the family). Borrowed from the image. */
-size_t policy_hosts(const struct policy_image *image, const uint8_t *qname, bool v4, bool *ret_exists,
-                    const uint8_t (**ret_addrs)[ADDR_LEN]);
+size_t policy_hosts(const struct policy_image *image, const uint8_t *qname, bool v4,
+                    bool *ret_exists, const uint8_t (**ret_addrs)[ADDR_LEN]);
 
 /* Does the profile allow anything at or below @name? (Such a denied name is NODATA, RFC 8020.) */
 bool policy_allows_below(const struct policy_image *image, uint32_t workload, const uint8_t *name);
@@ -120,5 +121,7 @@ uint32_t policy_profile_of(const struct policy_image *image, uint32_t workload);
 #define POLICY_TEXT_LEN 1100
 size_t policy_rule_text(const struct policy_image *image, uint32_t rule, char *out, size_t cap);
 size_t policy_feed_text(const struct policy_image *image, uint32_t feed, char *out, size_t cap);
-size_t policy_workload_text(const struct policy_image *image, uint32_t workload, char *out, size_t cap);
-size_t policy_profile_text(const struct policy_image *image, uint32_t workload, char *out, size_t cap);
+size_t policy_workload_text(const struct policy_image *image, uint32_t workload, char *out,
+                            size_t cap);
+size_t policy_profile_text(const struct policy_image *image, uint32_t workload, char *out,
+                           size_t cap);

@@ -442,7 +442,7 @@ void ref_judge_target(const struct ref_policy *policy, const struct verdict *ent
 	} else {
 		*ret = *entry;
 		ret->reason = entry->observed ? REASON_OBSERVE : won ? REASON_RULE : REASON_FOLLOW;
-		ret->internal = won ? won->internal : entry->internal;
+		ret->internal = won && won->internal;
 		return;
 	}
 	if (ret->kind == VERDICT_ALLOW) { /* observed: the entry's rule carries it */
