@@ -28,7 +28,7 @@
 #include "edition.h"
 #include "shared.h"
 
-#define ROLLOUT_CATALOG_MS 1000
+#define ROLLOUT_CATALOG_MS 400 /* a hung historian may not hold a revocation up */
 #define ROLLOUT_CLOSE_MS 250
 #define ROLLOUT_SWEEP_MS 600
 #define ROLLOUT_CATALOGS 64 /* kept for a historian that starts again */

@@ -1,5 +1,5 @@
 """Promise P5 (first round): a query is judged by one policy version, whole."""
-import os, socket, sys, threading, time
+import os, signal, socket, sys, threading, time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import harness as h
@@ -161,6 +161,29 @@ workloads:
     with h.inside("app"):
         h.same(h.ask(n.DNS4, "goes.good.test").addresses, [], "after the end")
     assert n.udp_passes("app", "44.128.5.2", 4000), "another rule's pinhole went, too"
+
+
+@h.case
+def a_historian_that_hangs_holds_no_revocation_up():
+    one = HEAD + """\
+  p: {allow: [{name: stays.good.test, ports: [udp/4000]}]}
+workloads:
+  app: {source: [10.1.0.2, "fd00:1::2"], profile: p}
+"""
+    sp.apply(one)
+    with h.inside("app"):
+        h.same(h.ask(n.DNS4, "stays.good.test").addresses, ["44.128.5.2"], "allowed")
+    assert n.udp_passes("app", "44.128.5.2", 4000), "not open"
+    pid = sp.role_pid("historian")
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        begin = time.monotonic()
+        sp.apply(one.replace("stays", "others"))
+        took = time.monotonic() - begin
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    assert not n.udp_passes("app", "44.128.5.2", 4000, timeout=0.2), "still open"
+    assert took < 1, f"revoked after {took:.2f} s"
 
 
 @h.case
