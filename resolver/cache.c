@@ -26,9 +26,10 @@
 #define GHOSTS_MIN 64
 #define GHOSTS_MAX 65536
 #define FREQ_MAX 3
-#define NODE_OVERHEAD (sizeof(struct node) + 2 * 16) /* and what malloc keeps for node and entry   \
-	                                              */
-#define RECHECK_NS (30 * NS_PER_S)                   /* RFC 8767, section 5 */
+#define NODE_OVERHEAD                                                                              \
+	(sizeof(struct node) + 2 * 16) /* and what malloc keeps for node and entry                 \
+	                                */
+#define RECHECK_NS (30 * NS_PER_S)     /* RFC 8767, section 5 */
 
 enum queue { SMALL, MAIN, N_QUEUES };
 

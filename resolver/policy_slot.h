@@ -1,8 +1,8 @@
 /* resolver/policy_slot.h - the policy image in force, swapped whole.
  *
- * The role's main thread maps an image, checks it and puts it into the slot; each worker takes it at
- * the beginning of a loop turn and keeps it until it takes the next one, so one datagram batch is
- * judged by one version. The mapping goes when the slot and every worker have let go of it.
+ * The role's main thread maps an image, checks it and puts it into the slot; each worker takes it
+ * at the beginning of a loop turn and keeps it until it takes the next one, so one datagram batch
+ * is judged by one version. The mapping goes when the slot and every worker have let go of it.
  */
 #pragma once
 

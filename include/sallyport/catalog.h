@@ -4,9 +4,8 @@
  * Lines, fields separated by TAB, in this order (ids count from 0 without a hole):
  *     sallyport-catalog 1 POLICY_VERSION
  *     W id workload profile
- *     R id verdict(allow|deny) pattern file line      pattern as shown to people: "allow db.corp.test"
- *     F id feed
- * The last line is "E". It carries no other characters below 0x20.
+ *     R id verdict(allow|deny) pattern file line      pattern as shown to people: "allow
+ * db.corp.test" F id feed The last line is "E". It carries no other characters below 0x20.
  */
 #pragma once
 

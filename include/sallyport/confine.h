@@ -18,13 +18,13 @@ enum confine_flag {
 };
 
 struct confine {
-	const char *role;      /* for errors */
-	uid_t uid;             /* (uid_t)-1: stay */
+	const char *role; /* for errors */
+	uid_t uid;        /* (uid_t)-1: stay */
 	gid_t gid;
-	int root_fd;           /* with CONFINE_ROOT_FD; else an empty directory is made and removed */
+	int root_fd; /* with CONFINE_ROOT_FD; else an empty directory is made and removed */
 	unsigned int flags;
-	int keep_cap;          /* a CAP_* to keep (fwsync: CAP_NET_ADMIN), or -1 for none */
-	const int *syscalls;   /* allowed system calls, libseccomp numbers (SCMP_SYS), ends with -1 */
+	int keep_cap;        /* a CAP_* to keep (fwsync: CAP_NET_ADMIN), or -1 for none */
+	const int *syscalls; /* allowed system calls, libseccomp numbers (SCMP_SYS), ends with -1 */
 	/* For socket(2): allowed address families, ends with -1; NULL: socket(2) only if listed. */
 	const int *socket_families;
 };

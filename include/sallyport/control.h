@@ -6,17 +6,17 @@
  * any number of CONTROL_DATA frames (one JSON object each), CONTROL_ERROR frames (a line for
  * people) and exactly one CONTROL_EXIT (payload: one octet, the exit status 0, 1 or 2).
  *
- * Requests (words) and what CONTROL_DATA carries; times are RFC 3339 texts, `?` marks null-able ones:
+ * Requests (words) and what CONTROL_DATA carries; times are RFC 3339 texts, `?` marks null-able
+ * ones:
  *
  *   status              {version, pid, uptime_s, policy_version, policy_applied?, workers,
  *                        roles:[{role, pid, state, restarts, since}], counters:{name:n ...},
  *                        limits_hit:{name:n ...}, pinholes:{open, ledger_size}, listeners:[text],
  *                        upstreams:[text], history:{backlog_records}, warnings:[text]}
- *   policy-apply FILE COMMENT FEED...   descriptors: the policy, then the feeds in that order (names
- *                        as in the policy): {policy_version, rules, workloads, feed_names,
- *                        seconds}; warnings and faults as CONTROL_ERROR lines; exit 2 on faults.
- *                        Returns when resolver and fwsync both report the version
- *   policy-versions     {version, time, uid, user?, file, comment, current, sha256, rules,
+ *   policy-apply FILE COMMENT FEED...   descriptors: the policy, then the feeds in that order
+ * (names as in the policy): {policy_version, rules, workloads, feed_names, seconds}; warnings and
+ * faults as CONTROL_ERROR lines; exit 2 on faults. Returns when resolver and fwsync both report the
+ * version policy-versions     {version, time, uid, user?, file, comment, current, sha256, rules,
  *                        workloads}, newest first
  *   policy-show N|current        {version, time, uid, user?, file, comment, text,
  *                        feeds:[{name, file, sha256, bytes}]}; a text over 160 KiB goes on in
@@ -24,12 +24,11 @@
  *   policy-feed SHA256  {sha256, text}... in pieces of at most 512 KiB
  *   policy-rollback N   as policy-apply: N's text and feeds as a new version
  *   explain WHO NAME TYPE [version N] [at TIME]   WHO: a workload's name or an address:
- *                        {workload?, profile?, name, type, verdict, reason, rule?, rule_line?, feed?,
- *                        policy_version, denied?, rcode_if_denied?, ports:[text], follow?, internal,
- *                        require_dnssec, observed, would_be?, zone?, special?, hosts:[address], considered:[
- *                        {rule?, feed?, verdict, why, line?, profile?, owner?, reason?, ticket?,
- *                        expires?}]}; exit 1 when denied
- *   workload-list       {workload, profile, mode, sources:[text], pinholes}
+ *                        {workload?, profile?, name, type, verdict, reason, rule?, rule_line?,
+ * feed?, policy_version, denied?, rcode_if_denied?, ports:[text], follow?, internal,
+ *                        require_dnssec, observed, would_be?, zone?, special?, hosts:[address],
+ * considered:[ {rule?, feed?, verdict, why, line?, profile?, owner?, reason?, ticket?, expires?}]};
+ * exit 1 when denied workload-list       {workload, profile, mode, sources:[text], pinholes}
  *   profile-list        {profile, mode, denied, allow, deny, feeds, workloads, pinhole:{floor_s,
  *                        grace_s, max_s, addresses, per_workload}}
  *   pinholes [WORKLOAD] {workload, source, destination, proto, port?, name, chain:[name], rule?,

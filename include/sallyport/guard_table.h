@@ -26,9 +26,10 @@ struct guard_table {
 	struct guard_section workloads; /* struct guard_workload; index = workload id */
 	struct guard_section sources;   /* struct guard_prefix, of all workloads */
 	struct guard_section ports;     /* struct guard_ports, of all workloads */
-	struct guard_section internals; /* struct guard_prefix: not globally reachable, yet permitted */
-	struct guard_section guarded;   /* struct guard_prefix: what the forward chain filters */
-	struct guard_section observed;  /* struct guard_prefix: sources in observe mode */
+	struct guard_section
+	    internals; /* struct guard_prefix: not globally reachable, yet permitted */
+	struct guard_section guarded;    /* struct guard_prefix: what the forward chain filters */
+	struct guard_section observed;   /* struct guard_prefix: sources in observe mode */
 	struct guard_section interfaces; /* char[GUARD_IFNAME_LEN]: filtered whatever the source */
 };
 struct guard_prefix {
@@ -37,7 +38,7 @@ struct guard_prefix {
 	uint8_t reserved[3];
 };
 struct guard_ports {
-	uint8_t kind;  /* enum pinhole_proto_kind */
+	uint8_t kind; /* enum pinhole_proto_kind */
 	uint8_t proto;
 	uint16_t first, last; /* inclusive; 0 unless PORT */
 	uint16_t reserved;
@@ -45,7 +46,7 @@ struct guard_ports {
 struct guard_workload {
 	char name[LIMIT_WORKLOAD_NAME + 1];
 	struct guard_section sources, ports, internals; /* offset: index into that section */
-	uint32_t life_max_s; /* longest life of a pinhole */
+	uint32_t life_max_s;                            /* longest life of a pinhole */
 	uint32_t pinholes_max; /* addresses (distinct destinations) open at once */
 };
 

@@ -52,8 +52,8 @@ struct ledger_row {
 };
 struct ledger_cell { /* one question of one workload, as it lies in the memory */
 	_Atomic uint32_t version;
-	uint32_t rows;       /* that point here; 0: free */
-	uint64_t query_id;   /* newest */
+	uint32_t rows;     /* that point here; 0: free */
+	uint64_t query_id; /* newest */
 	uint64_t since_wall_ns;
 	uint32_t policy_version, rule; /* of the newest opening */
 	uint16_t names_len, names_cut;

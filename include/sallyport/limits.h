@@ -7,82 +7,82 @@
 
 enum limit {
 	/* People's input. */
-	LIMIT_DIAG_ITEMS = 1000,            /* faults kept of one input; the rest are counted */
-	LIMIT_LOG_PER_SECOND = 200,         /* lines; dropped ones are counted in the next line */
-	LIMIT_CONFIG_BYTES = 1 << 20,       /* the configuration file; larger: refused */
-	LIMIT_POLICY_BYTES = 16 << 20,      /* policy text; larger: refused */
-	LIMIT_FEED_BYTES = 1 << 30,         /* one feed's text; larger: refused */
-	LIMIT_IMAGE_BYTES = 1 << 30,        /* a compiled policy; larger: the compiler stops */
+	LIMIT_DIAG_ITEMS = 1000,       /* faults kept of one input; the rest are counted */
+	LIMIT_LOG_PER_SECOND = 200,    /* lines; dropped ones are counted in the next line */
+	LIMIT_CONFIG_BYTES = 1 << 20,  /* the configuration file; larger: refused */
+	LIMIT_POLICY_BYTES = 16 << 20, /* policy text; larger: refused */
+	LIMIT_FEED_BYTES = 1 << 30,    /* one feed's text; larger: refused */
+	LIMIT_IMAGE_BYTES = 1 << 30,   /* a compiled policy; larger: the compiler stops */
 
 	/* Policy. */
 	LIMIT_PROFILES = 4096,
 	LIMIT_WORKLOADS = 65536,
-	LIMIT_WORKLOAD_SOURCES = 1024,      /* prefixes a workload */
-	LIMIT_WORKLOAD_OTHER_FAMILY = 16,   /* single addresses opened for the other family */
-	LIMIT_RULES = 1 << 20,              /* in one policy, all profiles together */
-	LIMIT_RULES_APPLIED = 1 << 23,      /* the same, inherited ones counted for each heir */
-	LIMIT_SUFFIX_PATTERNS = 256,        /* patterns of a profile with one fixed suffix; all are
-	                                       looked at for a name below it */
-	LIMIT_RULE_PORTS = 128,             /* after expansion; more: an error that names tcp/any */
+	LIMIT_WORKLOAD_SOURCES = 1024,    /* prefixes a workload */
+	LIMIT_WORKLOAD_OTHER_FAMILY = 16, /* single addresses opened for the other family */
+	LIMIT_RULES = 1 << 20,            /* in one policy, all profiles together */
+	LIMIT_RULES_APPLIED = 1 << 23,    /* the same, inherited ones counted for each heir */
+	LIMIT_SUFFIX_PATTERNS = 256,      /* patterns of a profile with one fixed suffix; all are
+	                                     looked at for a name below it */
+	LIMIT_RULE_PORTS = 128,           /* after expansion; more: an error that names tcp/any */
 	LIMIT_RULE_TYPES = 32,
 	LIMIT_FEEDS = 64,
 	LIMIT_HOSTS = 65536,
-	LIMIT_GUARD_HOSTS = 1 << 22,        /* hosts times profiles, looked at for the guard table */
+	LIMIT_GUARD_HOSTS = 1 << 22, /* hosts times profiles, looked at for the guard table */
 	LIMIT_EXTENDS_DEPTH = 16,
-	LIMIT_WORKLOAD_NAME = 63,           /* octets; profile and feed names, too */
+	LIMIT_WORKLOAD_NAME = 63, /* octets; profile and feed names, too */
 
 	/* Configuration. */
 	LIMIT_WORKERS = 64,
 	LIMIT_LISTENERS = 64,
-	LIMIT_ZONES = 256,                  /* entries of upstreams */
+	LIMIT_ZONES = 256, /* entries of upstreams */
 	LIMIT_ZONE_SERVERS = 16,
 
 	/* Messages from the network. */
 	LIMIT_MSG_BYTES = 65535,
-	LIMIT_MSG_HOPS_NAME = 16,           /* compression pointers in one name */
-	LIMIT_MSG_HOPS = 2000,              /* in one message */
-	LIMIT_MSG_RECORDS = 2048,           /* in one message, OPT included */
-	LIMIT_RRSET_RECORDS = 256,          /* of one answer that is cached */
-	LIMIT_EDNS_OPTIONS = 64,            /* in one OPT record */
-	LIMIT_EDNS_UDP_BYTES = 1232,        /* largest UDP answer, and what we advertise */
+	LIMIT_MSG_HOPS_NAME = 16,    /* compression pointers in one name */
+	LIMIT_MSG_HOPS = 2000,       /* in one message */
+	LIMIT_MSG_RECORDS = 2048,    /* in one message, OPT included */
+	LIMIT_RRSET_RECORDS = 256,   /* of one answer that is cached */
+	LIMIT_EDNS_OPTIONS = 64,     /* in one OPT record */
+	LIMIT_EDNS_UDP_BYTES = 1232, /* largest UDP answer, and what we advertise */
 
 	/* A query's way; configuration keys under `limits:` change those that name one. */
-	LIMIT_IN_FLIGHT = 16384,            /* per resolver; limits.in_flight */
-	LIMIT_IN_FLIGHT_WORKLOAD = 1024,    /* limits.in_flight_workload */
-	LIMIT_IN_FLIGHT_CLIENT = 512,       /* per address; limits.in_flight_client */
-	LIMIT_TCP_CONNECTIONS = 4096,       /* per resolver; limits.tcp_connections */
-	LIMIT_TCP_CONNECTIONS_CLIENT = 32,  /* limits.tcp_connections_client */
-	LIMIT_TCP_PIPELINED = 64,           /* unanswered queries of one connection */
-	LIMIT_TCP_IDLE_MS = 10000,          /* limits.tcp_idle */
-	LIMIT_TCP_READ_MS = 5000,           /* a message begun must end in this time */
-	LIMIT_CHAIN = 12,                   /* links of CNAME, DNAME, SVCB aliases */
-	LIMIT_TARGETS = 16,                 /* SVCB/HTTPS targets judged of one answer */
-	LIMIT_SUBQUERIES = 32,              /* upstream questions for one client query */
-	LIMIT_QUERY_MS = 6000,              /* from reading to answering; then SERVFAIL */
-	LIMIT_QUEUE_AGE_MS = 4000,          /* queries that waited longer in the kernel are dropped */
-	LIMIT_FOLLOW_TARGETS = 4096,        /* chain targets a workload may ask itself */
-	LIMIT_UPSTREAM_TRIES = 4,           /* sends of one question, all servers together */
-	LIMIT_UPSTREAM_FETCHES = 4096,      /* questions with upstreams at once, per worker */
-	LIMIT_UPSTREAM_TCP = 64,            /* connections to one server, per worker */
+	LIMIT_IN_FLIGHT = 16384,           /* per resolver; limits.in_flight */
+	LIMIT_IN_FLIGHT_WORKLOAD = 1024,   /* limits.in_flight_workload */
+	LIMIT_IN_FLIGHT_CLIENT = 512,      /* per address; limits.in_flight_client */
+	LIMIT_TCP_CONNECTIONS = 4096,      /* per resolver; limits.tcp_connections */
+	LIMIT_TCP_CONNECTIONS_CLIENT = 32, /* limits.tcp_connections_client */
+	LIMIT_TCP_PIPELINED = 64,          /* unanswered queries of one connection */
+	LIMIT_TCP_IDLE_MS = 10000,         /* limits.tcp_idle */
+	LIMIT_TCP_READ_MS = 5000,          /* a message begun must end in this time */
+	LIMIT_CHAIN = 12,                  /* links of CNAME, DNAME, SVCB aliases */
+	LIMIT_TARGETS = 16,                /* SVCB/HTTPS targets judged of one answer */
+	LIMIT_SUBQUERIES = 32,             /* upstream questions for one client query */
+	LIMIT_QUERY_MS = 6000,             /* from reading to answering; then SERVFAIL */
+	LIMIT_QUEUE_AGE_MS = 4000,     /* queries that waited longer in the kernel are dropped */
+	LIMIT_FOLLOW_TARGETS = 4096,   /* chain targets a workload may ask itself */
+	LIMIT_UPSTREAM_TRIES = 4,      /* sends of one question, all servers together */
+	LIMIT_UPSTREAM_FETCHES = 4096, /* questions with upstreams at once, per worker */
+	LIMIT_UPSTREAM_TCP = 64,       /* connections to one server, per worker */
 
 	/* Pinholes. */
-	LIMIT_PINHOLE_OPS = 2048,           /* elements that one request may expand to */
-	LIMIT_PINHOLE_REQUESTS = 256,       /* requests of one batch message */
-	LIMIT_PINHOLE_MESSAGE = 65536,      /* bytes of one message, either way */
+	LIMIT_PINHOLE_OPS = 2048,            /* elements that one request may expand to */
+	LIMIT_PINHOLE_REQUESTS = 256,        /* requests of one batch message */
+	LIMIT_PINHOLE_MESSAGE = 65536,       /* bytes of one message, either way */
 	LIMIT_PINHOLE_BATCH_ELEMENTS = 4096, /* elements of one netlink transaction */
-	LIMIT_PINHOLE_NAMES = 1000,         /* octets of names (question and chain) of one reason */
+	LIMIT_PINHOLE_NAMES = 1000, /* octets of names (question and chain) of one reason */
 
 	/* History. */
-	LIMIT_RECORD_BYTES = 65536,         /* one record; longer ones are cut and marked */
-	LIMIT_ANSWER_RRS = 256,             /* resource records kept of one answer */
+	LIMIT_RECORD_BYTES = 65536, /* one record; longer ones are cut and marked */
+	LIMIT_ANSWER_RRS = 256,     /* resource records kept of one answer */
 
 	/* Roles. */
 	LIMIT_ROLE_MESSAGE = 65536,
-	LIMIT_ROLE_DEATHS = 5,              /* within LIMIT_ROLE_DEATHS_MS: back-off starts */
+	LIMIT_ROLE_DEATHS = 5, /* within LIMIT_ROLE_DEATHS_MS: back-off starts */
 	LIMIT_ROLE_DEATHS_MS = 10000,
-	LIMIT_ROLE_HUNG_MS = 5000,          /* no heartbeat for so long: replaced */
-	LIMIT_ROLE_BUSY_MS = 60000,         /* a heartbeat so far ahead announces one long call */
-	LIMIT_CONTROL_CLIENTS = 64,         /* connections to control.sock at once */
-	LIMIT_CONTROL_READERS = 56,         /* the same, when one more may only read */
+	LIMIT_ROLE_HUNG_MS = 5000,  /* no heartbeat for so long: replaced */
+	LIMIT_ROLE_BUSY_MS = 60000, /* a heartbeat so far ahead announces one long call */
+	LIMIT_CONTROL_CLIENTS = 64, /* connections to control.sock at once */
+	LIMIT_CONTROL_READERS = 56, /* the same, when one more may only read */
 	LIMIT_CONTROL_FRAME = 1 << 20,
 };

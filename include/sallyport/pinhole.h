@@ -12,8 +12,8 @@
  * A request opens every pair of source and destination of one family on every port, and is
  * answered as a whole: PINHOLE_OPEN only when the kernel has acknowledged all its elements.
  * names: the question's name, then the chain's targets in order, as the caller's opaque octets,
- * each preceded by its length octet count (uint16_t); kept in the ledger so that a policy switch can
- * judge every link again.
+ * each preceded by its length octet count (uint16_t); kept in the ledger so that a policy switch
+ * can judge every link again.
  */
 #pragma once
 
@@ -32,18 +32,19 @@ enum pinhole_proto_kind {
 };
 
 struct pinhole_port {
-	uint8_t kind;  /* enum pinhole_proto_kind */
-	uint8_t proto; /* IPPROTO_TCP, _UDP; IPPROTO_ICMP stands for the family's own ICMP; 0 for ANY */
+	uint8_t kind; /* enum pinhole_proto_kind */
+	uint8_t
+	    proto; /* IPPROTO_TCP, _UDP; IPPROTO_ICMP stands for the family's own ICMP; 0 for ANY */
 	uint16_t port; /* host order; 0 unless PORT */
 };
 
 struct pinhole_batch {
 	uint32_t magic;
 	uint16_t version;
-	uint16_t n_requests;    /* 1..LIMIT_PINHOLE_REQUESTS */
-	uint64_t seq;           /* never reused by a worker */
-	uint64_t deadline_ns;   /* CLOCK_MONOTONIC; past it nothing is opened */
-	uint32_t len;           /* of the whole message */
+	uint16_t n_requests;  /* 1..LIMIT_PINHOLE_REQUESTS */
+	uint64_t seq;         /* never reused by a worker */
+	uint64_t deadline_ns; /* CLOCK_MONOTONIC; past it nothing is opened */
+	uint32_t len;         /* of the whole message */
 	uint32_t reserved;
 };
 
@@ -58,40 +59,40 @@ struct pinhole_request {
 	uint32_t life_s;         /* 1.. ; from the kernel's acceptance */
 	uint16_t flags;
 	uint16_t n_src, n_dst, n_ports; /* each at least 1 */
-	uint16_t names_len;      /* <= LIMIT_PINHOLE_NAMES */
-	uint16_t names_cut;      /* nonzero: not all names fitted; any policy switch closes it */
+	uint16_t names_len;             /* <= LIMIT_PINHOLE_NAMES */
+	uint16_t names_cut; /* nonzero: not all names fitted; any policy switch closes it */
 	uint32_t reserved;
 };
 
 enum pinhole_status {
-	PINHOLE_FAILED = 0,   /* the kernel refused it: errno in detail */
-	PINHOLE_OPEN,         /* every element is in the kernel for at least life_s */
-	PINHOLE_OUTSIDE,      /* the guard table does not permit it */
-	PINHOLE_STALE,        /* an older policy version than fwsync's; detail: that version. Judge
-	                         again under the new version */
-	PINHOLE_LATE,         /* past the deadline when its turn came */
-	PINHOLE_WORKLOAD_FULL,/* the workload's largest number of pinholes */
-	PINHOLE_FULL,         /* a set or the ledger is full */
+	PINHOLE_FAILED = 0,    /* the kernel refused it: errno in detail */
+	PINHOLE_OPEN,          /* every element is in the kernel for at least life_s */
+	PINHOLE_OUTSIDE,       /* the guard table does not permit it */
+	PINHOLE_STALE,         /* an older policy version than fwsync's; detail: that version. Judge
+	                          again under the new version */
+	PINHOLE_LATE,          /* past the deadline when its turn came */
+	PINHOLE_WORKLOAD_FULL, /* the workload's largest number of pinholes */
+	PINHOLE_FULL,          /* a set or the ledger is full */
 	PINHOLE_MALFORMED,
 };
 
 struct pinhole_result {
 	uint32_t status; /* enum pinhole_status */
 	uint32_t detail;
-	uint64_t epoch;  /* in which it was opened: see struct pinhole_epoch */
+	uint64_t epoch; /* in which it was opened: see struct pinhole_epoch */
 };
 struct pinhole_results {
 	uint32_t magic;
 	uint16_t version;
 	uint16_t n_results; /* as many as the batch had requests, in their order */
 	uint64_t seq;       /* of the batch */
-	/* struct pinhole_result results[]; */
+			    /* struct pinhole_result results[]; */
 };
 
 /* A page that fwsync writes and the resolver maps read-only. fwsync raises the epoch on any loss
  * or revocation of elements; what was opened in an earlier epoch is not held any more. */
 struct pinhole_epoch {
-	uint64_t magic; /* PINHOLE_EPOCH_MAGIC */
+	uint64_t magic;         /* PINHOLE_EPOCH_MAGIC */
 	_Atomic uint64_t epoch; /* from 1 */
 };
 #define PINHOLE_EPOCH_MAGIC UINT64_C(0x31504f5048534550)
@@ -99,7 +100,8 @@ struct pinhole_epoch {
 /* What both sides check (a file of the shared library, fuzzed): walk a batch. Returns 0 or
  * ERR_MALFORMED; after 0 every offset below is inside the message. */
 struct pinhole_view {
-	const struct pinhole_request *request; /* aligned copy is not needed: messages are aligned */
+	const struct pinhole_request
+	    *request; /* aligned copy is not needed: messages are aligned */
 	const uint8_t (*src)[ADDR_LEN];
 	const uint8_t (*dst)[ADDR_LEN];
 	const struct pinhole_port *ports;

@@ -14,8 +14,8 @@
 
 enum record_type {
 	RECORD_QUERY = 1, /* struct record_query: one query read from a socket */
-	RECORD_ANSWER,    /* struct record_answer: what an answer_id stands for; told before the first
-	                     query that points at it, and again when answers_generation has risen */
+	RECORD_ANSWER, /* struct record_answer: what an answer_id stands for; told before the first
+	                  query that points at it, and again when answers_generation has risen */
 };
 
 struct record {
@@ -42,26 +42,26 @@ enum record_flag {
 
 struct record_query {
 	struct record head;
-	uint64_t id;      /* unique; also in the pinhole's ledger */
-	uint64_t time_ns; /* wall clock, when it was read */
+	uint64_t id;                      /* unique; also in the pinhole's ledger */
+	uint64_t time_ns;                 /* wall clock, when it was read */
 	uint8_t answer_id[ANSWER_ID_LEN]; /* zero: no answer data */
 	uint8_t client[ADDR_LEN];
 	uint32_t policy_version; /* 0: none loaded */
-	uint32_t workload; /* index in that version's catalog; RECORD_NO_RULE: nobody */
-	uint32_t rule;     /* index in that version's catalog, or RECORD_NO_RULE */
-	uint32_t feed;     /* the same */
+	uint32_t workload;       /* index in that version's catalog; RECORD_NO_RULE: nobody */
+	uint32_t rule;           /* index in that version's catalog, or RECORD_NO_RULE */
+	uint32_t feed;           /* the same */
 	uint32_t latency_us;
-	uint32_t ttl;      /* the TTL that was given with the addresses (the answer's smallest) */
+	uint32_t ttl; /* the TTL that was given with the addresses (the answer's smallest) */
 	uint16_t client_port;
 	uint16_t qtype;
 	uint16_t qclass;
-	uint16_t ede;      /* RFC 8914 INFO-CODE, or RECORD_NO_EDE */
-	uint16_t rcode;    /* extended, 12 bits */
-	uint16_t flags;    /* enum record_flag */
-	uint8_t proto;     /* IPPROTO_UDP or IPPROTO_TCP */
-	uint8_t verdict;   /* enum verdict_kind */
-	uint8_t reason;    /* enum reason */
-	uint8_t dnssec;    /* enum dnssec_state */
+	uint16_t ede;    /* RFC 8914 INFO-CODE, or RECORD_NO_EDE */
+	uint16_t rcode;  /* extended, 12 bits */
+	uint16_t flags;  /* enum record_flag */
+	uint8_t proto;   /* IPPROTO_UDP or IPPROTO_TCP */
+	uint8_t verdict; /* enum verdict_kind */
+	uint8_t reason;  /* enum reason */
+	uint8_t dnssec;  /* enum dnssec_state */
 	uint16_t name_len;
 	uint16_t reserved;
 	/* char name[name_len]; */
@@ -72,16 +72,17 @@ struct record_answer {
 	uint8_t answer_id[ANSWER_ID_LEN];
 	uint8_t upstream[ADDR_LEN]; /* zero: from no upstream (hosts) */
 	uint16_t upstream_port;
-	uint16_t n_rrs;   /* <= LIMIT_ANSWER_RRS */
-	uint8_t dnssec;   /* enum dnssec_state */
-	uint8_t cut;      /* nonzero: records were left out at a limit */
+	uint16_t n_rrs; /* <= LIMIT_ANSWER_RRS */
+	uint8_t dnssec; /* enum dnssec_state */
+	uint8_t cut;    /* nonzero: records were left out at a limit */
 	uint16_t reserved;
-	/* n_rrs times: struct record_rr, then its owner and data texts; each begins at a multiple of 4 */
+	/* n_rrs times: struct record_rr, then its owner and data texts; each begins at a multiple
+	 * of 4 */
 };
 
 struct record_rr {
 	uint8_t addr[ADDR_LEN]; /* of A and AAAA; zero otherwise */
-	uint32_t ttl;     /* as upstream gave it */
+	uint32_t ttl;           /* as upstream gave it */
 	uint16_t type;
 	uint16_t owner_len;
 	uint16_t data_len; /* presentation form of RDATA */

@@ -31,49 +31,50 @@ const char *role_str(enum role role); /* "resolver", ... */
 
 enum role_msg_type {
 	/* keeper to role; fds in brackets, a/b: meaning of the numbers */
-	ROLE_MSG_CONFIG = 1,  /* [sealed memfd of the role's struct *_conf] */
-	ROLE_MSG_STATS,       /* [stats page] */
-	ROLE_MSG_LISTENER,    /* resolver: [socket] a: listener index | worker << 16, b: IPPROTO_UDP/TCP */
-	ROLE_MSG_RING,        /* resolver: [data, back (read-only)] a: worker.
-	                         historian: [data (read-only), back] a: worker */
-	ROLE_MSG_AGGREGATE,   /* historian: [its aggregation area] */
-	ROLE_MSG_PINHOLE,     /* [one end of a worker's pair] a: worker */
-	ROLE_MSG_EPOCH,       /* resolver: [page, read-only]; fwsync: [page] */
-	ROLE_MSG_LEDGER,      /* fwsync: [memory] */
-	ROLE_MSG_NETLINK,     /* fwsync: [the keeper's NETLINK_NETFILTER socket, bound] */
-	ROLE_MSG_DIRECTORY,   /* historian: [history directory] */
-	ROLE_MSG_END,         /* the configuration is complete: apply it. a: the policy version in force
-	                         (0: none); a resolver that starts reads no query before its image is
-	                         here, so that a restart refuses nobody: they wait in the kernel */
-	ROLE_MSG_IMAGE,       /* resolver: [policy image, sealed] a: policy version */
-	ROLE_MSG_GUARD,       /* fwsync: [guard table, sealed] a: policy version. Answered APPLIED at
-	                         once: from then on older versions are refused */
-	ROLE_MSG_CATALOG,     /* historian: [catalog, sealed] a: policy version. Answered APPLIED */
-	ROLE_MSG_CLOSE,       /* fwsync: payload uint32_t[]: ledger rows without a reason any more;
-	                         a: policy version, b: enum role_close. Answered CLOSED */
-	ROLE_MSG_FLUSH,       /* resolver: payload: wire name (empty: everything), a: 1 = and all below */
-	ROLE_MSG_DRAIN,       /* stop reading new queries, finish what is in flight, then exit 0 */
-	ROLE_MSG_ROTATE,      /* historian: apply retention now (tests, and once an hour by itself) */
+	ROLE_MSG_CONFIG = 1, /* [sealed memfd of the role's struct *_conf] */
+	ROLE_MSG_STATS,      /* [stats page] */
+	ROLE_MSG_LISTENER,   /* resolver: [socket] a: listener index | worker << 16, b:
+	                        IPPROTO_UDP/TCP */
+	ROLE_MSG_RING,       /* resolver: [data, back (read-only)] a: worker.
+	                        historian: [data (read-only), back] a: worker */
+	ROLE_MSG_AGGREGATE,  /* historian: [its aggregation area] */
+	ROLE_MSG_PINHOLE,    /* [one end of a worker's pair] a: worker */
+	ROLE_MSG_EPOCH,      /* resolver: [page, read-only]; fwsync: [page] */
+	ROLE_MSG_LEDGER,     /* fwsync: [memory] */
+	ROLE_MSG_NETLINK,    /* fwsync: [the keeper's NETLINK_NETFILTER socket, bound] */
+	ROLE_MSG_DIRECTORY,  /* historian: [history directory] */
+	ROLE_MSG_END,     /* the configuration is complete: apply it. a: the policy version in force
+	                     (0: none); a resolver that starts reads no query before its image is
+	                     here, so that a restart refuses nobody: they wait in the kernel */
+	ROLE_MSG_IMAGE,   /* resolver: [policy image, sealed] a: policy version */
+	ROLE_MSG_GUARD,   /* fwsync: [guard table, sealed] a: policy version. Answered APPLIED at
+	                     once: from then on older versions are refused */
+	ROLE_MSG_CATALOG, /* historian: [catalog, sealed] a: policy version. Answered APPLIED */
+	ROLE_MSG_CLOSE,   /* fwsync: payload uint32_t[]: ledger rows without a reason any more;
+	                     a: policy version, b: enum role_close. Answered CLOSED */
+	ROLE_MSG_FLUSH, /* resolver: payload: wire name (empty: everything), a: 1 = and all below */
+	ROLE_MSG_DRAIN, /* stop reading new queries, finish what is in flight, then exit 0 */
+	ROLE_MSG_ROTATE, /* historian: apply retention now (tests, and once an hour by itself) */
 
 	/* role to keeper */
-	ROLE_MSG_READY = 64,  /* a: 0 */
-	ROLE_MSG_APPLIED,     /* a: policy version now in force in every worker */
-	ROLE_MSG_CLOSED,      /* fwsync: a: policy version, b: elements removed */
-	ROLE_MSG_FAILED,      /* payload: text for people; the role exits */
-	ROLE_MSG_FLUSHED,     /* a: entries removed */
+	ROLE_MSG_READY = 64, /* a: 0 */
+	ROLE_MSG_APPLIED,    /* a: policy version now in force in every worker */
+	ROLE_MSG_CLOSED,     /* fwsync: a: policy version, b: elements removed */
+	ROLE_MSG_FAILED,     /* payload: text for people; the role exits */
+	ROLE_MSG_FLUSHED,    /* a: entries removed */
 };
 
-enum role_close { /* bits */
-	ROLE_CLOSE_LAST = 1, /* the last message of a list */
-	ROLE_CLOSE_SAME = 2, /* rows judged by this very version, too: a rule of it has expired, or
-	                        the configuration is another */
+enum role_close {                      /* bits */
+	          ROLE_CLOSE_LAST = 1, /* the last message of a list */
+	          ROLE_CLOSE_SAME = 2, /* rows judged by this very version, too: a rule of it has
+	                                  expired, or the configuration is another */
 };
 
 struct role_msg {
 	uint16_t type;
 	uint64_t a, b;
-	size_t len;          /* of payload */
-	uint8_t *payload;    /* borrowed from the receive buffer until the next receive */
+	size_t len;            /* of payload */
+	uint8_t *payload;      /* borrowed from the receive buffer until the next receive */
 	int fds[ROLE_FDS_MAX]; /* owned by the receiver; -1 where none */
 	size_t n_fds;
 };
@@ -96,8 +97,8 @@ struct conf_server {
 };
 struct conf_zone {
 	uint8_t name[NAME_MAX_WIRE + 1]; /* wire form, lower case */
-	uint8_t internal;   /* answers may carry private addresses */
-	uint8_t dnssec_off; /* a negative trust anchor for this zone */
+	uint8_t internal;                /* answers may carry private addresses */
+	uint8_t dnssec_off;              /* a negative trust anchor for this zone */
 	uint16_t n_servers;
 	struct conf_server servers[LIMIT_ZONE_SERVERS];
 };
@@ -111,9 +112,9 @@ struct conf_listener {
 /* In every conf: whom the role runs as, and how it logs. A role calls log_init() with these and
  * gives uid and gid to confine_self(). */
 struct conf_common {
-	uint32_t uid, gid;   /* UINT32_MAX: stay who you are */
-	uint32_t log_form;   /* enum log_form */
-	uint32_t log_level;  /* enum log_level */
+	uint32_t uid, gid;  /* UINT32_MAX: stay who you are */
+	uint32_t log_form;  /* enum log_form */
+	uint32_t log_level; /* enum log_level */
 };
 
 enum firewall_mode { FIREWALL_LOCAL = 0, FIREWALL_NONE };
@@ -123,19 +124,20 @@ struct resolver_conf {
 	uint32_t magic, size;
 	struct conf_common common;
 	uint32_t workers;
-	uint32_t firewall;        /* enum firewall_mode */
+	uint32_t firewall; /* enum firewall_mode */
 	uint32_t ack_timeout_ms;
 	uint32_t in_flight, in_flight_workload, in_flight_client;
 	uint32_t tcp_connections, tcp_connections_client, tcp_idle_ms, tcp_read_ms;
 	uint32_t query_ms;
-	uint32_t udp_bytes;       /* largest UDP answer, 512..LIMIT_EDNS_UDP_BYTES */
+	uint32_t udp_bytes; /* largest UDP answer, 512..LIMIT_EDNS_UDP_BYTES */
 	uint64_t cache_bytes;
 	uint32_t cache_max_ttl_s, cache_negative_max_ttl_s, cache_serve_stale_s; /* stale 0: off */
-	uint32_t prefetch;        /* 0: off */
-	uint8_t cookie_secret[16]; /* RFC 9018; made by the keeper, the same for every incarnation */
-	uint8_t hash_key[16];     /* SipHash key for tables that the network fills */
-	uint64_t id_base;         /* query ids start here: wall clock at start << 20, so they are unique
-	                             and sortable; worker w counts id_base + w, step LIMIT_WORKERS */
+	uint32_t prefetch;                                                       /* 0: off */
+	uint8_t
+	    cookie_secret[16]; /* RFC 9018; made by the keeper, the same for every incarnation */
+	uint8_t hash_key[16];  /* SipHash key for tables that the network fills */
+	uint64_t id_base; /* query ids start here: wall clock at start << 20, so they are unique
+	                     and sortable; worker w counts id_base + w, step LIMIT_WORKERS */
 	uint32_t test_delay_ack_ms; /* reserved for test builds; 0 otherwise */
 	uint32_t n_listeners, n_zones;
 	struct conf_listener listeners[LIMIT_LISTENERS];
@@ -147,16 +149,20 @@ enum firewall_hook { HOOK_FORWARD = 0 };
 struct fwsync_conf {
 	uint32_t magic, size;
 	struct conf_common common;
-	uint32_t hook;            /* enum firewall_hook */
-	uint32_t workers;         /* number of pinhole pairs */
+	uint32_t hook;                      /* enum firewall_hook */
+	uint32_t workers;                   /* number of pinhole pairs */
 	uint32_t mark_egress, mark_inbound; /* one bit each of the conntrack mark, different */
-	uint32_t set_size;        /* elements of each pinhole set */
-	uint32_t owner;           /* 1: owner and persist flags where the kernel has both; 0: never
-	                             (test switch firewall.owner: off) */
-	uint32_t n_dns;           /* DNS listeners: open to guarded sources on the input hook */
+	uint32_t set_size;                  /* elements of each pinhole set */
+	uint32_t owner; /* 1: owner and persist flags where the kernel has both; 0: never
+	                   (test switch firewall.owner: off) */
+	uint32_t n_dns; /* DNS listeners: open to guarded sources on the input hook */
 	uint32_t n_gateway_ports;
 	struct conf_listener dns[LIMIT_LISTENERS];
-	struct { uint8_t proto; uint8_t reserved; uint16_t port; } gateway_ports[64];
+	struct {
+		uint8_t proto;
+		uint8_t reserved;
+		uint16_t port;
+	} gateway_ports[64];
 	/* Filtered even while no policy is loaded (firewall.guard of the configuration). */
 	uint32_t n_interfaces, n_prefixes;
 	char interfaces[64][GUARD_IFNAME_LEN];
@@ -169,7 +175,7 @@ struct historian_conf {
 	struct conf_common common;
 	uint32_t workers;
 	uint32_t allow_days_s, deny_days_s; /* retention in seconds; 0: keep for ever */
-	uint32_t group_gid;      /* files are made 0640 for this group; UINT32_MAX: leave alone */
+	uint32_t group_gid; /* files are made 0640 for this group; UINT32_MAX: leave alone */
 	uint32_t reserved;
 };
 

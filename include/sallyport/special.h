@@ -1,5 +1,5 @@
-/* sallyport/special.h - special-use names that are never forwarded to the "." upstream (RFC 6761 and
- * its updates; RFC 9462 resolver.arpa; RFC 8880 ipv4only.arpa; RFC 6303 and RFC 1918 reverse
+/* sallyport/special.h - special-use names that are never forwarded to the "." upstream (RFC 6761
+ * and its updates; RFC 9462 resolver.arpa; RFC 8880 ipv4only.arpa; RFC 6303 and RFC 1918 reverse
  * zones).
  *
  * Asked only after hosts and the zones of `upstreams` other than "."; `test.` is not special.

@@ -53,7 +53,7 @@ enum dnssec_state {
 	DNSSEC_N
 };
 
-const char *verdict_kind_str(unsigned int kind);   /* "deny", "allow", "local"; "?" if unknown */
-const char *reason_str(unsigned int reason);       /* "no rule" ...; "?" if unknown */
-const char *dnssec_state_str(unsigned int state);  /* "unchecked" ...; "?" if unknown */
-int reason_parse(const char *text);                /* the value, or ERR_INVAL */
+const char *verdict_kind_str(unsigned int kind);  /* "deny", "allow", "local"; "?" if unknown */
+const char *reason_str(unsigned int reason);      /* "no rule" ...; "?" if unknown */
+const char *dnssec_state_str(unsigned int state); /* "unchecked" ...; "?" if unknown */
+int reason_parse(const char *text);               /* the value, or ERR_INVAL */

@@ -12,7 +12,7 @@
 #include "sallyport/diag.h"
 
 struct policy_source {
-	const char *file;  /* as the person named it, for faults */
+	const char *file; /* as the person named it, for faults */
 	const char *text;
 	size_t len;
 };
@@ -21,7 +21,7 @@ struct policy_source {
  * Returns 0 or ERR_CONFIG (faults in @diag). */
 struct policy_feed_want {
 	char name[64];
-	char *file;     /* as written in the policy */
+	char *file; /* as written in the policy */
 	uint32_t line, col;
 };
 int policy_feeds_wanted(const struct policy_source *policy, struct policy_feed_want **ret_wants,

@@ -11,9 +11,9 @@ enum policy_considered_why {
 	POLICY_WHY_DENY_TIES,     /* equal rank: deny wins */
 	POLICY_WHY_INHERITED,     /* an own rule, or a later extends, stands before it */
 	POLICY_WHY_EXPIRED,
-	POLICY_WHY_FEED_BEATS,    /* a feed lists the name; only an exact allow beats a feed */
-	POLICY_WHY_FINAL,         /* a final deny beats everything */
-	POLICY_WHY_TYPE,          /* a deny whose types do not cover the question */
+	POLICY_WHY_FEED_BEATS, /* a feed lists the name; only an exact allow beats a feed */
+	POLICY_WHY_FINAL,      /* a final deny beats everything */
+	POLICY_WHY_TYPE,       /* a deny whose types do not cover the question */
 };
 const char *policy_why_str(enum policy_considered_why why); /* a short sentence */
 

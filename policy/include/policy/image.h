@@ -22,8 +22,8 @@ struct policy_image {
 	uint32_t version; /* policy version, as the opener said; 0 until a version is stored */
 };
 
-/* Check magic, format, checksum and the bounds of every section of @len octets at @data (8-aligned).
- * Returns 0, ERR_VERSION or ERR_DAMAGED. Costs one pass over the data. */
+/* Check magic, format, checksum and the bounds of every section of @len octets at @data
+ * (8-aligned). Returns 0, ERR_VERSION or ERR_DAMAGED. Costs one pass over the data. */
 int policy_image_open(const void *data, size_t len, uint32_t version,
                       struct policy_image *ret_image) MUST_CHECK;
 
@@ -37,11 +37,11 @@ void policy_image_counts(const struct policy_image *image, struct policy_counts 
 struct policy_rule_info {
 	bool allow;
 	bool final, internal, require_dnssec;
-	uint32_t profile;       /* that wrote it */
+	uint32_t profile; /* that wrote it */
 	uint32_t line, col;
-	uint8_t follow;         /* enum policy_follow */
-	uint64_t expires_s;     /* 0: never */
-	const char *pattern;    /* as written; "zone docs.test" for zones. Borrowed, terminated */
+	uint8_t follow;      /* enum policy_follow */
+	uint64_t expires_s;  /* 0: never */
+	const char *pattern; /* as written; "zone docs.test" for zones. Borrowed, terminated */
 	const char *owner, *reason, *ticket; /* "" when absent */
 };
 int policy_image_rule(const struct policy_image *image, uint32_t rule,
@@ -61,7 +61,7 @@ int policy_image_workload(const struct policy_image *image, uint32_t workload,
 struct policy_profile_info {
 	const char *name;
 	bool observe;
-	uint8_t denied;        /* enum policy_denied */
+	uint8_t denied;           /* enum policy_denied */
 	uint32_t n_allow, n_deny; /* own and inherited */
 	uint32_t n_feeds, n_workloads;
 	uint32_t floor_s, grace_s, max_s, addresses, per_workload;
