@@ -40,7 +40,10 @@ def fifty_thousand_mixed_queries_are_in_the_history_with_exact_counts():
     def complete():
         c = counts()
         return c if sum(c.values()) >= 50000 else None
-    c = h.until("all rows are written", complete, 10, 0.5)
+    try:
+        c = h.until("all rows are written", complete, 20, 0.5)
+    except AssertionError as e:
+        raise AssertionError(f"{e}: {counts()}, {sp.json('status')[0]['counters']}") from None
     h.same(c, {("A", "allow"): 15000, ("AAAA", "allow"): 5000, ("A", "deny"): 20000, ("AAAA", "deny"): 10000})
     one = counts(workload="app")
     h.same(one, {("A", "allow"): 5000, ("AAAA", "allow"): 5000, ("A", "deny"): 10000})
