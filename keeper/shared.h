@@ -29,7 +29,7 @@ struct shared {
 	struct shared_worker each[LIMIT_WORKERS];
 };
 
-#define SHARED_RING_SLOTS 65536 /* a worker: 4 MiB, some 20,000 records */
+#define SHARED_RING_SLOTS 262144 /* a worker: 16 MiB, some 40,000 new names with their answers */
 
 /* Make everything. After an error shared_fini() is still due. */
 int shared_init(struct shared *shared, const struct config *config, struct diag *diag) MUST_CHECK;
