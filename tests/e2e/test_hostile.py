@@ -210,7 +210,7 @@ sp.apply(n.POLICY)
 
 def rss(pid):
     for line in open(f"/proc/{pid}/status"):
-        if line.startswith("VmRSS"):
+        if line.startswith("RssAnon"):  # its own; pages of the shared history rings are written in turn
             return int(line.split()[1]) * 1024
 
 
