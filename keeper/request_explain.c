@@ -111,6 +111,8 @@ static const char *special_text(const struct keeper *k, const struct policy_imag
 		return NULL;
 	case SPECIAL_LOCALHOST:
 		return "localhost: the loopback addresses";
+	case SPECIAL_IPV4ONLY:
+		return "ipv4only.arpa: its well-known A records, no AAAA";
 	case SPECIAL_NXDOMAIN:
 		return "special-use name: NXDOMAIN";
 	case SPECIAL_NODATA:

@@ -163,6 +163,9 @@ void judge_special(struct worker *worker, const struct question *q, struct judge
 		j->action =
 		    q->qtype == TYPE_A || q->qtype == TYPE_AAAA ? JUDGE_LOCALHOST : JUDGE_NODATA;
 		break;
+	case SPECIAL_IPV4ONLY:
+		j->action = q->qtype == TYPE_A ? JUDGE_IPV4ONLY : JUDGE_NODATA;
+		break;
 	case SPECIAL_NXDOMAIN:
 		j->action = JUDGE_NXDOMAIN;
 		break;

@@ -21,6 +21,7 @@ enum judge_action {                 /* zero is the safe value */
 	            JUDGE_RESOLVE,
 	            JUDGE_HINFO,     /* ANY for an allowed name (RFC 8482) */
 	            JUDGE_LOCALHOST, /* special-use names (special.h) */
+	            JUDGE_IPV4ONLY,
 	            JUDGE_NXDOMAIN,
 	            JUDGE_NODATA, /* also for RRSIG and other types that are never forwarded */
 };

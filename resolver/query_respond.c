@@ -308,6 +308,7 @@ void respond_judged(struct worker *worker, struct asked *asked)
 		break;
 	case JUDGE_HINFO:
 	case JUDGE_LOCALHOST:
+	case JUDGE_IPV4ONLY:
 	case JUDGE_NODATA:
 		outcome.rcode = RCODE_NOERROR;
 		break;
@@ -323,6 +324,8 @@ void respond_judged(struct worker *worker, struct asked *asked)
 		deliver(worker, asked, &outcome, reply_any(out, cap, asked->q, &reply));
 	else if (asked->j.action == JUDGE_LOCALHOST)
 		deliver(worker, asked, &outcome, reply_localhost(out, cap, asked->q, &reply));
+	else if (asked->j.action == JUDGE_IPV4ONLY)
+		deliver(worker, asked, &outcome, reply_ipv4only(out, cap, asked->q, &reply));
 	else
 		deliver(worker, asked, &outcome, reply_denial(out, cap, asked->q, &reply));
 }

@@ -12,6 +12,7 @@
 #define OPTION_HEAD 4
 #define ANY_TTL_S 300
 #define LOCALHOST_TTL_S 300
+#define IPV4ONLY_TTL_S 300
 
 /* A position in @out; what was checked to fit once is not checked again. */
 struct out {
@@ -299,6 +300,23 @@ struct reply_result reply_localhost(uint8_t *out, size_t cap, const struct quest
 		rr[12] = 127;
 	rr[12 + size - 1] = 1;
 	return reply_records(&o, q, reply, rr, 12 + size, 1, 0);
+}
+
+/* RFC 8880, section 8: the zone's records, TTL one day there. A resolver on the way that knows no
+ * better, and later moves behind a NAT64, shall not keep ours so long. */
+struct reply_result reply_ipv4only(uint8_t *out, size_t cap, const struct question *q,
+                                   const struct reply *reply)
+{
+	static const uint8_t rrs[] = {
+		0xc0, WIRE_HEADER, 0, TYPE_A, 0, CLASS_IN, 0, 0, 1, 44, 0, 4, 192, 0, 0, 170,
+		0xc0, WIRE_HEADER, 0, TYPE_A, 0, CLASS_IN, 0, 0, 1, 44, 0, 4, 192, 0, 0, 171,
+	};
+	struct out o = start(out, cap, reply);
+
+	_Static_assert(IPV4ONLY_TTL_S == 256 + 44, "TTL of the records");
+	if (q->qtype != TYPE_A)
+		return reply_denial(out, cap, q, reply);
+	return reply_records(&o, q, reply, rrs, sizeof(rrs), 2, 0);
 }
 
 struct reply_result reply_header_only(uint8_t *out, size_t cap, const struct question *q,

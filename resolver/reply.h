@@ -45,11 +45,14 @@ struct reply_result reply_denial(uint8_t *out, size_t cap, const struct question
 struct reply_result reply_form(uint8_t *out, size_t cap, const struct question *q,
                                const struct reply *reply, const struct form *form, uint64_t now_ns,
                                uint32_t ttl_cap_s);
-/* HINFO "RFC8482" "" for ANY (RFC 8482, section 4.2), and loopback data for localhost. */
+/* HINFO "RFC8482" "" for ANY (RFC 8482, section 4.2), loopback data for localhost, and 192.0.0.170
+ * and 192.0.0.171 for ipv4only.arpa (RFC 8880; of other types than A both say NODATA). */
 struct reply_result reply_any(uint8_t *out, size_t cap, const struct question *q,
                               const struct reply *reply);
 struct reply_result reply_localhost(uint8_t *out, size_t cap, const struct question *q,
                                     const struct reply *reply);
+struct reply_result reply_ipv4only(uint8_t *out, size_t cap, const struct question *q,
+                                   const struct reply *reply);
 /* The header's id, RD, CD, opcode alone, when even the question could not be read. */
 struct reply_result reply_header_only(uint8_t *out, size_t cap, const struct question *q,
                                       uint16_t rcode);

@@ -10,9 +10,10 @@
 
 enum treatment {
 	LOCALHOST,
-	NOTHING, /* NXDOMAIN, apex and all below */
-	EMPTY,   /* an empty zone (RFC 6303): NODATA at the apex, NXDOMAIN below */
-	NODATA,  /* apex and all below */
+	NOTHING,  /* NXDOMAIN, apex and all below */
+	EMPTY,    /* an empty zone (RFC 6303): NODATA at the apex, NXDOMAIN below */
+	NODATA,   /* apex and all below */
+	IPV4ONLY, /* its addresses at the apex, NXDOMAIN below */
 };
 
 struct row {
@@ -30,12 +31,12 @@ static const struct row top_level[] = {
 };
 
 static const struct row under_arpa[] = {
-	{ "home.arpa", EMPTY },      /* RFC 8375 */
-	{ "resolver.arpa", NODATA }, /* RFC 9462: DDR would lead clients past us */
-	{ "ipv4only.arpa", EMPTY },  /* RFC 8880: no NAT64 here */
-	{ "service.arpa", EMPTY },   /* RFC 9665 */
-	{ "eap-noob.arpa", EMPTY },  /* RFC 9140 */
-	{ "6tisch.arpa", EMPTY },    /* RFC 9031 */
+	{ "home.arpa", EMPTY },        /* RFC 8375 */
+	{ "resolver.arpa", NODATA },   /* RFC 9462: DDR would lead clients past us */
+	{ "ipv4only.arpa", IPV4ONLY }, /* RFC 8880 */
+	{ "service.arpa", EMPTY },     /* RFC 9665 */
+	{ "eap-noob.arpa", EMPTY },    /* RFC 9140 */
+	{ "6tisch.arpa", EMPTY },      /* RFC 9031 */
 	{ "10.in-addr.arpa", EMPTY },
 	{ "168.192.in-addr.arpa", EMPTY },
 	{ "0.in-addr.arpa", EMPTY },
@@ -111,6 +112,8 @@ static enum special answer(enum treatment treatment, bool apex)
 		return apex ? SPECIAL_NODATA : SPECIAL_NXDOMAIN;
 	case NODATA:
 		return SPECIAL_NODATA;
+	case IPV4ONLY:
+		return apex ? SPECIAL_IPV4ONLY : SPECIAL_NXDOMAIN;
 	}
 	return SPECIAL_NXDOMAIN;
 }

@@ -79,6 +79,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			continue;
 		check(out, reply_any(out, sizeof(out), &q, &reply), &q, limit);
 		check(out, reply_localhost(out, sizeof(out), &q, &reply), &q, limit);
+		check(out, reply_ipv4only(out, sizeof(out), &q, &reply), &q, limit);
 	}
 	return 0;
 }

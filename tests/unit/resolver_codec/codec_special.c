@@ -25,7 +25,7 @@ static const struct {
 	{ "nas.home.arpa.", SPECIAL_NXDOMAIN },
 	{ "resolver.arpa.", SPECIAL_NODATA },
 	{ "_dns.resolver.arpa.", SPECIAL_NODATA },
-	{ "ipv4only.arpa.", SPECIAL_NODATA },
+	{ "ipv4only.arpa.", SPECIAL_IPV4ONLY },
 	{ "x.ipv4only.arpa.", SPECIAL_NXDOMAIN },
 	{ "default.service.arpa.", SPECIAL_NXDOMAIN },
 	{ "arpa.", SPECIAL_NONE },
