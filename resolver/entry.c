@@ -524,9 +524,11 @@ static int cut_dname(const struct cut *cut, const uint8_t *name, const struct pa
 		return r < 0 ? r : ERR_MALFORMED;
 	target_len = substitute(name, owner, rdata_of(p, dname), target);
 	if (target_len == 0) {
-		*ret_entry = entry_failure(name, cut->type, RCODE_YXDOMAIN, cut->now_ns,
-		                           ENTRY_FAILURE_TTL_S);
-		return *ret_entry ? ERR_OK : ERR_NOMEM;
+		*ret_entry = draft_finish(&d, ENTRY_YXDOMAIN, name, NULL, cut);
+		if (!*ret_entry)
+			return ERR_NOMEM;
+		(*ret_entry)->rcode = RCODE_YXDOMAIN;
+		return ERR_OK;
 	}
 
 	if (p->n == p->cap || d.n == LIMIT_RRSET_RECORDS)
@@ -659,7 +661,7 @@ static int cut_first(const struct cut *cut, const uint8_t *name, struct entry **
 	if (r < 0 || *ret_entry)
 		return r;
 	soa = find_soa(cut->p, name);
-	if (!soa && is_referral(cut->p)) {
+	if (cut->p->rcode == RCODE_YXDOMAIN || (!soa && is_referral(cut->p))) {
 		*ret_entry = entry_failure(name, cut->type, RCODE_SERVFAIL, cut->now_ns,
 		                           ENTRY_FAILURE_TTL_S);
 		return *ret_entry ? ERR_OK : ERR_NOMEM;
@@ -689,6 +691,23 @@ static bool met_before(struct entry *const *entries, size_t n, const uint8_t *na
 	return false;
 }
 
+/* RFC 6604, section 3: the RCODE is about the end of the chain. */
+static bool contradicts(uint16_t rcode, const struct entry *last)
+{
+	switch ((enum entry_kind)last->kind) {
+	case ENTRY_DATA:
+		return rcode != RCODE_NOERROR;
+	case ENTRY_YXDOMAIN: /* we have seen for ourselves that the name is too long */
+	case ENTRY_ALIAS:    /* its end is not here */
+	case ENTRY_FAILURE:
+		return false;
+	case ENTRY_NODATA:
+	case ENTRY_NXDOMAIN:
+		return rcode == RCODE_YXDOMAIN;
+	}
+	return true;
+}
+
 static int cut_chain(const struct cut *cut, const uint8_t *name,
                      bool (*accept)(void *ctx, const uint8_t *name), void *ctx,
                      struct entry **entries, size_t cap, size_t *n)
@@ -709,11 +728,7 @@ static int cut_chain(const struct cut *cut, const uint8_t *name,
 			return r;
 		++*n;
 	}
-	/* RFC 6604, section 3: the RCODE is about the end of the chain; data there contradicts it.
-	 */
-	if (cut->p->rcode == RCODE_NXDOMAIN && entries[*n - 1]->kind == ENTRY_DATA)
-		return ERR_MALFORMED;
-	return ERR_OK;
+	return contradicts(cut->p->rcode, entries[*n - 1]) ? ERR_MALFORMED : ERR_OK;
 }
 
 int entry_from_message(const uint8_t *msg, size_t len, const uint8_t *name, uint16_t type,
@@ -739,7 +754,7 @@ int entry_from_message(const uint8_t *msg, size_t len, const uint8_t *name, uint
 	if (r < 0)
 		return r;
 
-	if (p.rcode != RCODE_NOERROR && p.rcode != RCODE_NXDOMAIN) {
+	if (p.rcode != RCODE_NOERROR && p.rcode != RCODE_NXDOMAIN && p.rcode != RCODE_YXDOMAIN) {
 		ret_entries[0] = entry_failure(name, type, p.rcode, now_ns, ENTRY_FAILURE_TTL_S);
 		return ret_entries[0] ? 1 : ERR_NOMEM;
 	}

@@ -1,10 +1,10 @@
 /* resolver/entry.h - one link of an answer as an upstream gave it: what the cache holds.
  *
  * An entry answers one question (name, type) by one step: data of the type, an alias (CNAME, or
- * DNAME with its synthesized CNAME), NODATA or NXDOMAIN with their SOA, or a failure. It is
- * immutable once made and reference-counted across threads. It is made before the guard: nothing of
- * a policy is in it. Only records whose owner is the question's name (or a DNAME above it) are
- * taken; what was not asked is not cached.
+ * DNAME with its synthesized CNAME), NODATA or NXDOMAIN with their SOA, YXDOMAIN with its DNAME, or
+ * a failure. It is immutable once made and reference-counted across threads. It is made before the
+ * guard: nothing of a policy is in it. Only records whose owner is the question's name (or a DNAME
+ * above it) are taken; what was not asked is not cached.
  */
 #pragma once
 
@@ -24,6 +24,8 @@ enum entry_kind {
 	ENTRY_ALIAS,
 	ENTRY_NODATA,
 	ENTRY_NXDOMAIN,
+	ENTRY_YXDOMAIN, /* a DNAME that makes the name too long (RFC 6672, section 2.2); the DNAME
+	                 */
 };
 
 struct entry_rr {       /* in wire order; offsets into the entry's own octets */
@@ -96,9 +98,9 @@ struct entry_limits { /* from the configuration */
  *
  * Fills up to LIMIT_CHAIN entries, each with one reference for the caller. Returns their number
  * (at least 1), or ERR_MALFORMED, ERR_LIMIT (LIMIT_RRSET_RECORDS), ERR_NOMEM. SERVFAIL, REFUSED and
- * the like make one ENTRY_FAILURE, and so does a referral (NS records of a zone below, no SOA): an
- * upstream of ours is expected to answer. The caller sets upstream, upstream_port, zone and dnssec
- * before it shares an entry.
+ * the like make one ENTRY_FAILURE (YXDOMAIN, too, without the DNAME that proves it), and so does a
+ * referral (NS records of a zone below, no SOA): an upstream of ours is expected to answer. The
+ * caller sets upstream, upstream_port, zone and dnssec before it shares an entry.
  *
  * A negative answer without a SOA lives for no time at all (RFC 2308, section 5): it serves those
  * who wait for it. One at the end of a chain is left out; its name must be asked by itself.

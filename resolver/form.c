@@ -373,11 +373,14 @@ static void judge_links(struct making *m, struct entry *const *links, size_t n_l
 	switch ((enum entry_kind)last->kind) {
 	case ENTRY_FAILURE:
 		/* REFUSED and the like are between the upstream and us. */
-		f->rcode = last->rcode == RCODE_YXDOMAIN ? RCODE_YXDOMAIN : RCODE_SERVFAIL;
+		f->rcode = RCODE_SERVFAIL;
 		f->reason = REASON_UPSTREAM;
 		break;
 	case ENTRY_NXDOMAIN:
 		f->rcode = RCODE_NXDOMAIN;
+		break;
+	case ENTRY_YXDOMAIN:
+		f->rcode = RCODE_YXDOMAIN;
 		break;
 	case ENTRY_DATA:
 	case ENTRY_ALIAS:

@@ -24,7 +24,7 @@ struct form {
 	uint16_t ede;         /* or RECORD_NO_EDE */
 	const char *ede_text; /* static, or NULL */
 	uint8_t dnssec;       /* weakest link */
-	bool stale, stripped, cut;
+	bool stale, stripped;
 	enum reason reason; /* REASON_NONE, or why nothing is left (REBINDING, SOURCE, DNSSEC) */
 	uint32_t min_ttl_s; /* smallest TTL at made_ns; 0 without records */
 	uint16_t n_answer, n_authority;
@@ -95,13 +95,15 @@ size_t form_svcb_targets(const struct entry *entry, uint8_t (*ret_names)[NAME_MA
 
 /* Presentation form of the records that the form really carries (what the guard stripped is not
  * among them), answer section first. Off the hot path; at most LIMIT_ANSWER_RRS. @each returns
- * false to stop. Returns 0, ERR_NOMEM or ERR_MALFORMED (a text too long for its buffer is cut). */
+ * false to stop. Returns 0, ERR_NOMEM or ERR_MALFORMED. */
 struct form_record {
 	const char *owner, *data; /* terminated; valid for the call */
 	uint8_t addr[ADDR_LEN];   /* of A and AAAA, else zero */
 	uint32_t ttl_s;           /* at made_ns */
+	uint32_t upstream_ttl_s;  /* as the link has it */
 	uint16_t type;
 	uint8_t section; /* 1 answer, 2 authority */
+	bool cut;        /* the text was longer than its buffer */
 };
 int form_records(const struct form *form, bool (*each)(void *ctx, const struct form_record *record),
                  void *ctx);

@@ -7,6 +7,7 @@
 
 #include "sallyport/clock.h"
 #include "sallyport/counter.h"
+#include "sallyport/err.h"
 #include "sallyport/ring.h"
 #include "wire.h"
 #include "worker.h"
@@ -21,94 +22,60 @@ static bool is_told(const struct worker *worker, const struct form *form, uint64
 	return form->told_generation == *ret_generation;
 }
 
-static bool is_address(const struct entry_rr *rr)
-{
-	return (rr->type == TYPE_A && rr->rdata_len == 4) ||
-	       (rr->type == TYPE_AAAA && rr->rdata_len == ADDR_LEN);
-}
+/* An answer's record in the making. */
+struct telling {
+	struct record_answer answer;
+	size_t len; /* of tail */
+	_Alignas(8) uint8_t tail[LIMIT_RECORD_BYTES - sizeof(struct record_answer)];
+};
 
-static bool was_given(const struct form *form, const uint8_t addr[static ADDR_LEN])
+static bool add_record(void *ctx, const struct form_record *record)
 {
-	for (uint16_t i = 0; i < form->n_addrs; i++) {
-		if (memcmp(form->addrs[i], addr, ADDR_LEN) == 0)
-			return true;
-	}
-	return false;
-}
-
-/* Append one resource record at @at. Returns what it takes, 0 if it does not fit or was not given
- * (stripped addresses are nobody's). */
-static size_t put_rr(const struct form *form, const struct entry *entry, const struct entry_rr *rr,
-                     uint8_t *out, size_t room, bool *ret_cut)
-{
-	struct record_rr head = { .ttl = rr->ttl, .type = rr->type };
-	const uint8_t *rdata = entry_octets(entry) + rr->rdata;
-	char owner[NAME_TEXT_LEN], data[RR_DATA_TEXT];
+	struct telling *t = ctx;
+	struct record_rr head = { .ttl = record->upstream_ttl_s, .type = record->type };
+	uint8_t *out = t->tail + t->len;
 	size_t len;
 
-	if (is_address(rr)) {
-		if (rr->type == TYPE_A)
-			addr_from_v4(rdata, head.addr);
-		else
-			memcpy(head.addr, rdata, ADDR_LEN);
-		if (!was_given(form, head.addr))
-			return 0;
-	}
-	if (entry_rr_text(entry, rr, owner, sizeof(owner), data, sizeof(data)) < 0) {
-		*ret_cut = true;
-		return 0;
-	}
-	head.owner_len = (uint16_t)strlen(owner);
-	head.data_len = (uint16_t)strlen(data);
+	memcpy(head.addr, record->addr, ADDR_LEN);
+	head.owner_len = (uint16_t)strlen(record->owner);
+	head.data_len = (uint16_t)strnlen(record->data, RR_DATA_TEXT);
+	t->answer.cut |= record->cut || record->data[head.data_len] != '\0';
 	len = sizeof(head) + head.owner_len + head.data_len;
 	len = (len + 3) & ~(size_t)3;
-	if (len > room) {
-		*ret_cut = true;
-		return 0;
+	if (len > sizeof(t->tail) - t->len) {
+		t->answer.cut = true;
+		return false;
 	}
 	memset(out, 0, len);
 	memcpy(out, &head, sizeof(head));
-	memcpy(out + sizeof(head), owner, head.owner_len);
-	memcpy(out + sizeof(head) + head.owner_len, data, head.data_len);
-	return len;
+	memcpy(out + sizeof(head), record->owner, head.owner_len);
+	memcpy(out + sizeof(head) + head.owner_len, record->data, head.data_len);
+	t->len += len;
+	t->answer.n_rrs++;
+	return true;
 }
 
-/* The whole chain as it was given; signatures only where the client is given them. A function of
- * its own for its stack: most queries point at an answer that has been told already. */
+/* What was sent, record by record: the whole chain, without what the guard took out of it, and
+ * signatures only where the client was given them. A function of its own for its stack: most
+ * queries point at an answer that has been told already. */
 __attribute__((noinline)) static void tell(struct worker *worker, struct form *form,
-                                           bool with_signatures, uint64_t generation)
+                                           uint64_t generation)
 {
-	_Alignas(8) uint8_t tail[LIMIT_RECORD_BYTES - sizeof(struct record_answer)];
 	const struct entry *last = form->links[form->n_links - 1];
-	struct record_answer answer = { .head.type = RECORD_ANSWER,
-		                        .upstream_port = last->upstream_port,
-		                        .dnssec = form->dnssec };
-	bool cut = form->cut;
-	size_t len = 0;
+	struct telling t;
+	int r;
 
-	memcpy(answer.answer_id, form->answer_id, ANSWER_ID_LEN);
-	memcpy(answer.upstream, last->upstream, ADDR_LEN);
-	for (unsigned int i = 0; i < form->n_links; i++) {
-		const struct entry *entry = form->links[i];
-		const struct entry_rr *rrs = entry_rrs(entry);
-
-		for (unsigned int j = 0; j < entry->n_rrs; j++) {
-			size_t n;
-
-			if (rrs[j].signature && !with_signatures)
-				continue;
-			if (answer.n_rrs == LIMIT_ANSWER_RRS) {
-				cut = true;
-				break;
-			}
-			n = put_rr(form, entry, &rrs[j], tail + len, sizeof(tail) - len, &cut);
-			len += n;
-			answer.n_rrs = (uint16_t)(answer.n_rrs + (n > 0));
-		}
-	}
-	answer.cut = cut;
-	answer.head.len = (uint32_t)(sizeof(answer) + len);
-	if (ring_put(&worker->ring, &answer.head, tail, len)) {
+	t.len = 0;
+	t.answer = (struct record_answer){ .head.type = RECORD_ANSWER,
+		                           .upstream_port = last->upstream_port,
+		                           .dnssec = form->dnssec };
+	memcpy(t.answer.answer_id, form->answer_id, ANSWER_ID_LEN);
+	memcpy(t.answer.upstream, last->upstream, ADDR_LEN);
+	r = form_records(form, add_record, &t);
+	if (r < 0 || (size_t)form->n_answer + form->n_authority > LIMIT_ANSWER_RRS)
+		t.answer.cut = true;
+	t.answer.head.len = (uint32_t)(sizeof(t.answer) + t.len);
+	if (r != ERR_NOMEM && ring_put(&worker->ring, &t.answer.head, t.tail, t.len)) {
 		form->told_generation = generation;
 		count(worker->lane, COUNT_RECORDS);
 	} else {
@@ -150,7 +117,7 @@ void journal_write(struct worker *worker, const struct journal_event *event)
 		uint64_t generation;
 
 		if (!is_told(worker, event->form, &generation))
-			tell(worker, event->form, q->dnssec_ok, generation);
+			tell(worker, event->form, generation);
 		memcpy(record.answer_id, event->form->answer_id, ANSWER_ID_LEN);
 		record.dnssec = event->form->dnssec;
 	}

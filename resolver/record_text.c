@@ -126,10 +126,28 @@ int entry_rr_text(const struct entry *entry, const struct entry_rr *rr, char *ow
 
 #define DATA_TEXT_MAX 16384
 
-static int give_record(const ldns_rr *rr, uint8_t section, char *data,
+/* The TTL of the RRset in the links (they have one for all of its records, see entry.c). */
+static uint32_t ttl_of_links(const struct form *form, const uint8_t *owner, uint16_t type,
+                             uint8_t section)
+{
+	for (size_t i = 0; i < form->n_links; i++) {
+		const struct entry *entry = form->links[i];
+		const struct entry_rr *rrs = entry_rrs(entry);
+
+		for (size_t j = 0; j < entry->n_rrs; j++) {
+			if (rrs[j].type == type && rrs[j].section == section &&
+			    name_equal(entry_octets(entry) + rrs[j].owner, owner))
+				return rrs[j].ttl;
+		}
+	}
+	return 0;
+}
+
+static int give_record(const struct form *form, const ldns_rr *rr, uint8_t section, char *data,
                        bool (*each)(void *ctx, const struct form_record *record), void *ctx,
                        bool *ret_go_on)
 {
+	const uint8_t *owner_wire = ldns_rdf_data(ldns_rr_owner(rr));
 	char owner[NAME_TEXT_LEN];
 	struct form_record record = {
 		.owner = owner,
@@ -141,11 +159,13 @@ static int give_record(const ldns_rr *rr, uint8_t section, char *data,
 	const ldns_rdf *first = ldns_rr_rd_count(rr) > 0 ? ldns_rr_rdf(rr, 0) : NULL;
 	int r;
 
-	r = owner_text(ldns_rdf_data(ldns_rr_owner(rr)), owner, sizeof(owner));
+	r = owner_text(owner_wire, owner, sizeof(owner));
 	if (r == 0)
 		r = data_text(rr, data, DATA_TEXT_MAX);
 	if (r < 0 && r != ERR_NOSPC)
 		return r;
+	record.cut = r == ERR_NOSPC;
+	record.upstream_ttl_s = ttl_of_links(form, owner_wire, record.type, section);
 	if (record.type == TYPE_A && first && ldns_rdf_size(first) == 4)
 		addr_from_v4(ldns_rdf_data(first), record.addr);
 	else if (record.type == TYPE_AAAA && first && ldns_rdf_size(first) == ADDR_LEN)
@@ -174,7 +194,7 @@ int form_records(const struct form *form, bool (*each)(void *ctx, const struct f
 
 		if (ldns_wire2rr(&rr, msg, len, &pos, LDNS_SECTION_ANSWER) != LDNS_STATUS_OK)
 			return ERR_MALFORMED;
-		r = give_record(rr, i < form->n_answer ? 1 : 2, data, each, ctx, &go_on);
+		r = give_record(form, rr, i < form->n_answer ? 1 : 2, data, each, ctx, &go_on);
 		if (r < 0)
 			return r;
 	}

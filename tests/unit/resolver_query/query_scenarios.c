@@ -160,6 +160,7 @@ static void do_upstream(struct play *p, char **words, size_t n)
 		rcode = strcmp(words[3], "NXDOMAIN") == 0   ? 3
 		        : strcmp(words[3], "SERVFAIL") == 0 ? 2
 		        : strcmp(words[3], "REFUSED") == 0  ? 5
+		        : strcmp(words[3], "YXDOMAIN") == 0 ? 6
 		                                            : 0;
 	rig_upstream(p->rig, words[1], words[2], rcode, p->body);
 }
