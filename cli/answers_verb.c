@@ -59,7 +59,8 @@ static int on_top(const struct history_top_row *row, void *arg)
 		table_putf(table, "%" PRIu64, row->n_workloads);
 	table_put(table, COLOR_NONE, TEXT_PROSE, last);
 	table_put(table, COLOR_BOLD,
-	          answers->what == HISTORY_TOP_WORKLOADS ? TEXT_PROSE : TEXT_NAME, row->text);
+	          answers->what == HISTORY_TOP_WORKLOADS ? TEXT_PROSE : TEXT_NAME,
+	          row->text && row->text[0] ? row->text : NULL);
 	return ERR_OK;
 }
 

@@ -96,8 +96,8 @@ static void put_query(const struct cli *cli, struct table *table, const json_t *
 	          json_string_value(json_object_get(object, "workload")));
 	table_put(table, COLOR_NONE, TEXT_PROSE,
 	          json_string_value(json_object_get(object, "client")));
-	table_put(table, COLOR_BOLD, TEXT_NAME, json_text(object, "name"));
-	table_put(table, COLOR_NONE, TEXT_NAME, json_text(object, "type"));
+	table_put(table, COLOR_BOLD, TEXT_NAME, json_string_value(json_object_get(object, "name")));
+	table_put(table, COLOR_NONE, TEXT_NAME, json_string_value(json_object_get(object, "type")));
 	table_put(table, verdict_color(verdict), TEXT_NAME, verdict);
 	put_because(table, object);
 	table_put(table, COLOR_NONE, TEXT_NAME, json_text(object, "rcode"));

@@ -215,8 +215,9 @@ static json_t *query_json(const struct history_row *row)
 	if (row->count > 1)
 		set(&object, "last", moment(row->last_ns));
 	set_who(&object, row);
-	set(&object, "name", name(row->name));
-	set(&object, "type", type_text(row->type));
+	/* A message whose question could not be read has neither. */
+	set(&object, "name", row->name[0] ? name(row->name) : json_null());
+	set(&object, "type", row->name[0] ? type_text(row->type) : json_null());
 	set_verdict(&object, row);
 	set(&object, "addresses", row->answers_unknown ? json_null() : addresses(row));
 	set(&object, "answers", row->answers_unknown ? json_null() : answers(row));
@@ -240,7 +241,7 @@ json_t *record_top_json(enum history_top what, const struct history_top_row *row
 	if (what == HISTORY_TOP_WORKLOADS)
 		set(&object, "workload", json_safe(row->text));
 	else
-		set(&object, "name", name(row->text));
+		set(&object, "name", row->text[0] ? name(row->text) : json_null());
 	set(&object, "count", number(row->count));
 	set(&object, "denied", number(row->denied));
 	if (what != HISTORY_TOP_WORKLOADS)

@@ -79,8 +79,8 @@ bool agg_query_check(const void *record, size_t len)
 
 	if (len < sizeof(*query) || query->head.type != RECORD_QUERY)
 		return false;
-	if (query->name_len == 0 || query->name_len > AGG_NAME_MAX ||
-	    len != sizeof(*query) + query->name_len)
+	/* Without a name: a message whose question could not be read. */
+	if (query->name_len > AGG_NAME_MAX || len != sizeof(*query) + query->name_len)
 		return false;
 	if (query->verdict >= VERDICT_N || query->reason >= REASON_N || query->dnssec >= DNSSEC_N ||
 	    query->rcode > 0xfff || query->id > INT64_MAX)

@@ -78,7 +78,7 @@ static bool entry_is_sound(const struct agg_entry *entry, const char *names, siz
 {
 	const struct agg_key *key = &entry->key;
 
-	if (key->name_len == 0 || key->name_len > AGG_NAME_MAX || entry->name > names_len ||
+	if (key->name_len > AGG_NAME_MAX || entry->name > names_len ||
 	    key->name_len > names_len - entry->name)
 		return false;
 	if (key->kind >= DAY_KINDS || key->merged > 1 || key->verdict >= VERDICT_N ||

@@ -251,7 +251,7 @@ static int take(struct historian *h, unsigned int i, uint64_t pos, size_t len)
 		}
 		break;
 	}
-	h->rings[i].malformed++;
+	h->rings[i].malformed[0]++;
 	h->area.state.rings[i].malformed++;
 	historian_count(h, COUNT_HISTORY_MALFORMED, 1);
 	return ERR_OK;
@@ -299,7 +299,7 @@ static void drain(struct historian *h, unsigned int i, uint64_t wall_us, uint64_
 		if (len == 0)
 			break;
 		if (len < 0) {
-			ring->malformed++;
+			ring->malformed[0]++;
 			known->malformed++;
 			historian_count(h, COUNT_HISTORY_MALFORMED, 1);
 			known->pos = MAX(pos, next);

@@ -63,10 +63,14 @@ static void account_vanished(struct historian *h, unsigned int i, uint64_t now_u
 		sum |= lost[v];
 		known->vanished[v] += lost[v];
 	}
+	/* What was malformed in this window is surely missing at the end of the next one only. */
 	if (sum)
-		agg_gap(&h->agg, ring->malformed ? HISTORY_GAP_FORMAT : HISTORY_GAP_CRASH,
+		agg_gap(&h->agg,
+		        ring->malformed[0] || ring->malformed[1] ? HISTORY_GAP_FORMAT
+		                                                 : HISTORY_GAP_CRASH,
 		        rise(now_us, UINT64_C(1000) * HISTORIAN_WINDOW_MS), now_us, lost, 0, NULL);
-	ring->malformed = 0;
+	ring->malformed[1] = ring->malformed[0];
+	ring->malformed[0] = 0;
 }
 
 void historian_account(struct historian *h, uint64_t wall_us, uint64_t boot_ns)

@@ -30,7 +30,7 @@ struct historian_ring {
 	struct ring_consumer ring;       /* head NULL: no such worker */
 	uint64_t replay_until;           /* records before it may be in some files already */
 	bool adopt_counts;               /* its past is unknown: take its counts as they are */
-	uint64_t malformed;              /* since the last gap */
+	uint64_t malformed[2];           /* in this window, and in the one before */
 	uint64_t min_missing[VERDICT_N]; /* the smallest difference seen in this window */
 };
 

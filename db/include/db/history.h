@@ -102,8 +102,9 @@ struct history_row {
 	bool has_client;      /* false: merged while the disk was full; see merged */
 	uint8_t client[ADDR_LEN];
 	uint16_t client_port;
-	uint8_t proto;    /* IPPROTO_UDP, IPPROTO_TCP */
-	const char *name; /* final dot, escaped */
+	uint8_t proto; /* IPPROTO_UDP, IPPROTO_TCP */
+	const char
+	    *name; /* final dot, escaped; "": the message held no question that could be read */
 	uint16_t type, class;
 	uint8_t verdict;       /* enum verdict_kind */
 	uint8_t reason;        /* enum reason */

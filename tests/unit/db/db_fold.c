@@ -260,6 +260,53 @@ static void records_that_break_the_format_are_counted_and_told(void **state)
 	assert_int_equal(sums.lost[VERDICT_ALLOW], SPOIL_N);
 }
 
+static void what_breaks_the_format_between_windows_is_no_crash(void **state)
+{
+	struct kit *kit = *state;
+	struct historian *h = kit_historian(kit);
+	const struct kit_query q = { .verdict = VERDICT_DENY };
+
+	for (int i = 0; i < 300; i++) {
+		struct ring_producer *ring = &kit->producers[0];
+		struct record_query *record =
+		    (void *)(ring->slots + ring->next % ring->n_slots * RING_SLOT);
+
+		kit_put(kit, 0, &q);
+		if (i < 150)
+			record->reason = 255;
+		ring_publish(ring);
+		kit_pass(kit, 100);
+		kit_tick(kit, h);
+	}
+	kit_stop(kit, h);
+
+	struct kit_sums sums = kit_sum(kit);
+
+	assert_int_equal(sums.causes, 1u << HISTORY_GAP_FORMAT);
+	assert_int_equal(sums.lost[VERDICT_DENY], 150);
+	assert_int_equal(sums.queries, 150);
+}
+
+/* FORMERR without a question, a response, a cut header: read from a socket, so kept. */
+static void a_message_without_a_question_is_a_row(void **state)
+{
+	struct kit *kit = *state;
+	struct historian *h = kit_historian(kit);
+
+	for (int i = 0; i < 3; i++)
+		kit_ask(kit, 0,
+		        &(struct kit_query){ .name = "", .rcode = 1, .reason = REASON_MALFORMED });
+	kit_ask(kit, 0, &(struct kit_query){ .name = "." });
+	kit_stop(kit, h);
+	assert_int_equal(kit_count(kit, COUNT_HISTORY_MALFORMED), 0);
+	assert_int_equal(kit_sum(kit).gaps, 0);
+	assert_int_equal(kit_sql(kit, TODAY_DENY,
+	                         "SELECT count FROM queries WHERE name='' AND rcode='FORMERR'"
+	                         " AND reason='malformed'"),
+	                 3);
+	assert_int_equal(kit_sql(kit, TODAY_DENY, "SELECT count FROM queries WHERE name='.'"), 1);
+}
+
 static void hostile_times_make_no_hostile_files(void **state)
 {
 	struct kit *kit = *state;
@@ -309,6 +356,8 @@ int main(void)
 		TEST(catalogs_outlive_the_historian),
 		TEST(denials_and_failures_lie_in_their_own_file),
 		TEST(records_that_break_the_format_are_counted_and_told),
+		TEST(what_breaks_the_format_between_windows_is_no_crash),
+		TEST(a_message_without_a_question_is_a_row),
 		TEST(hostile_times_make_no_hostile_files),
 		TEST(a_crowd_of_equal_times_stays_whole),
 	};
