@@ -8,6 +8,8 @@
 #include "config.h"
 #include "sallyport/err.h"
 
+#include "../fyaml.h"
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static int fake_user(const char *name, uint32_t *ret_uid, uint32_t *ret_gid)

@@ -6,6 +6,8 @@
 #include "policy/judge.h"
 #include "sallyport/diag.h"
 
+#include "../fyaml.h"
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
