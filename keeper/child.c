@@ -8,6 +8,7 @@
 
 #include "sallyport/clock.h"
 #include "sallyport/err.h"
+#include "rights.h"
 #include "sallyport/log.h"
 #include "spawn.h"
 
@@ -78,6 +79,7 @@ static void on_message(void *arg, struct role_msg *msg)
 	if (msg->type == ROLE_MSG_READY) {
 		if (c->state != CHILD_STARTING)
 			return; /* after a reload */
+		c->ready_ns = clock_mono_ns();
 		enter(c, CHILD_RUNNING, 0);
 		log_info(TAG, "%s is ready, pid %d", role_str(c->role), (int)c->pid);
 		c->ops->ready(c->owner, c);
@@ -115,6 +117,7 @@ static int start_process(struct child *c)
 	r = spawn_channel(&ours, &theirs);
 	if (r < 0)
 		return r;
+	(void)rights_set(ours, RIGHTS_REFUSED); /* no role has any to send; see there */
 	spawn.channel = theirs;
 	wipe_heartbeats(c);
 	r = spawn_start(&spawn, &c->pid);
@@ -259,9 +262,10 @@ void child_check_pulse(struct child *c, uint64_t now_ns)
 
 		if (i > 0 && beat == 0)
 			continue; /* not in use */
-		beat = MAX(beat, c->started_ns);
+		/* READY is a sign of life, too, however long it took. */
+		beat = MAX(beat, c->ready_ns);
 		if (beat > now_ns + LIMIT_ROLE_BUSY_MS * NS_PER_MS)
-			beat = c->started_ns; /* nobody may excuse himself for ever */
+			beat = c->ready_ns; /* nobody may excuse himself for ever */
 		if (now_ns <= beat || now_ns - beat <= LIMIT_ROLE_HUNG_MS * NS_PER_MS)
 			continue;
 		log_error(TAG, "%s hangs: no heartbeat of thread %zu for %d ms; it is replaced",

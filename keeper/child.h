@@ -46,7 +46,7 @@ struct child {
 	pid_t pid; /* 0: none */
 	struct channel *channel;
 	uv_timer_t timer; /* of the back-off, and of a start or drain that takes too long */
-	uint64_t started_ns;
+	uint64_t started_ns, ready_ns;
 	uint64_t since_wall_ns; /* in this state */
 	uint32_t restarts;
 	uint64_t deaths_ns[LIMIT_ROLE_DEATHS]; /* newest first */

@@ -13,7 +13,6 @@
 #include "sallyport/err.h"
 
 #define RCVBUF_BYTES (4 << 20)
-#define TCP_BACKLOG 1024
 
 static int on(int fd, int level, int option)
 {
@@ -76,7 +75,7 @@ static int open_socket(const struct conf_listener *l, int type, enum share share
 		if (r < 0 || bind(fd, (struct sockaddr *)&sa, len) < 0)
 			return r < 0 ? r : -errno;
 	}
-	if (type == SOCK_STREAM && share == SHARED && listen(fd, TCP_BACKLOG) < 0)
+	if (type == SOCK_STREAM && share == SHARED && listen(fd, SOMAXCONN) < 0)
 		return -errno;
 	return fd_take(&fd);
 }

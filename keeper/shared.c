@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 
 #include "db/area.h"
+#include "rights.h"
 #include "sallyport/err.h"
 #include "sallyport/pinhole.h"
 #include "sallyport/ring.h"
@@ -41,6 +42,7 @@ static int open_pair(int fds[static 2])
 	for (int i = 0; i < 2; i++) {
 		if (setsockopt(fds[i], SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size)) < 0)
 			(void)setsockopt(fds[i], SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+		(void)rights_set(fds[i], RIGHTS_REFUSED); /* neither reads any; see there */
 	}
 	return ERR_OK;
 }

@@ -404,8 +404,6 @@ int listen_tcp_open(struct listener *listener)
 {
 	int r;
 
-	if (listen(listener->fd, SOMAXCONN) < 0)
-		return -errno;
 	listener->tcp_pause.fire = on_accept_again;
 	listener->tcp_accept.ready = on_accept;
 	listener->tcp_accept.fd = listener->fd;

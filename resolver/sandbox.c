@@ -1,5 +1,7 @@
 #include "sandbox.h"
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <seccomp.h>
 #include <sys/socket.h>
 
@@ -21,9 +23,8 @@ int sandbox_enter(const struct conf_common *common)
 		SCMP_SYS(fcntl),
 		SCMP_SYS(fstat), /* which socket is it */
 		SCMP_SYS(newfstatat),
-		/* sockets; socket(2) itself by family, below */
+		/* sockets; socket(2) and setsockopt(2) as said below */
 		SCMP_SYS(connect),
-		SCMP_SYS(listen),
 		SCMP_SYS(accept4),
 		SCMP_SYS(getsockname),
 		SCMP_SYS(getsockopt),
@@ -73,6 +74,15 @@ int sandbox_enter(const struct conf_common *common)
 		-1,
 	};
 	static const int families[] = { AF_INET, AF_INET6, -1 };
+	static const struct confine_option options[] = {
+		{ SOL_SOCKET, SO_TIMESTAMPNS },
+		{ IPPROTO_IP, IP_MTU_DISCOVER },
+		{ IPPROTO_IPV6, IPV6_MTU_DISCOVER },
+		{ IPPROTO_IP, IP_PKTINFO },
+		{ IPPROTO_IPV6, IPV6_RECVPKTINFO },
+		{ IPPROTO_TCP, TCP_NODELAY },
+		{ -1, 0 },
+	};
 	const struct confine confine = {
 		.role = "resolver",
 		.uid = common->uid,
@@ -81,6 +91,7 @@ int sandbox_enter(const struct conf_common *common)
 		.keep_cap = -1,
 		.syscalls = syscalls,
 		.socket_families = families,
+		.socket_options = options,
 	};
 
 	return confine_self(&confine);

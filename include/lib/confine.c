@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <linux/landlock.h>
+#include <netinet/in.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <signal.h>
@@ -17,10 +18,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/capability.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "sallyport/err.h"
 #include "sallyport/log.h"
@@ -296,21 +300,133 @@ static bool listed(const int *list, int number)
 	return false;
 }
 
-/* One allowed call. Where a listed call could do more than any role has use for, only its harmless
- * form is: memory that is never executable, threads but no processes. */
+/* Some calls can do more than any role has use for: of them only the harmless form is allowed. */
+
+#define MODE_SPECIAL 07000 /* set-user-id, set-group-id, sticky */
+#define TYPE_MASK 0xf      /* of socket(2)'s type: the rest are flags */
+/* Namespaces; CLONE_NEWTIME is not among clone(2)'s flags. */
+#define CLONE_NAMESPACES                                                                           \
+	(CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER |             \
+	 CLONE_NEWPID | CLONE_NEWNET)
+
+/* Memory that is never executable. */
+static int allow_memory(scmp_filter_ctx ctx, int number)
+{
+	return seccomp_rule_add(ctx, SCMP_ACT_ALLOW, number, 1,
+	                        SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
+}
+
+/* Threads but no processes, in no namespace of their own. */
+static int allow_clone(scmp_filter_ctx ctx)
+{
+	return seccomp_rule_add(
+	    ctx, SCMP_ACT_ALLOW, SCMP_SYS(clone), 1,
+	    SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD | CLONE_NAMESPACES, CLONE_THREAD));
+}
+
+/* Signals for the process itself: others of its user are none of its business. */
+static int allow_tgkill(scmp_filter_ctx ctx)
+{
+	return seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1,
+	                        SCMP_A0_32(SCMP_CMP_EQ, (scmp_datum_t)getpid()));
+}
+
+/* Not F_SETOWN, F_SETSIG and O_ASYNC, which send any signal to any process of the same user; nor
+ * leases and notifications about files. */
+static int allow_fcntl(scmp_filter_ctx ctx)
+{
+	static const int commands[] = { F_GETFD,  F_SETFD,         F_GETFL,     F_GETLK,    F_SETLK,
+		                        F_SETLKW, F_DUPFD_CLOEXEC, F_GET_SEALS, F_ADD_SEALS };
+	int r = 0;
+
+	for (size_t i = 0; i < ARRAY_LEN(commands) && r == 0; i++)
+		r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(fcntl), 1,
+		                     SCMP_A1_32(SCMP_CMP_EQ, (scmp_datum_t)commands[i]));
+	if (r == 0)
+		r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(fcntl), 2,
+		                     SCMP_A1_32(SCMP_CMP_EQ, F_SETFL),
+		                     SCMP_A2_32(SCMP_CMP_MASKED_EQ, O_ASYNC, 0));
+	return r;
+}
+
+/* What libuv asks of every descriptor, and nothing of terminals, devices or owners. */
+static int allow_ioctl(scmp_filter_ctx ctx)
+{
+	return seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1,
+	                        SCMP_A1_32(SCMP_CMP_EQ, FIONBIO));
+}
+
+/* A file that is made runs as nobody but its caller. @mode: of the call's arguments. */
+static int allow_mode(scmp_filter_ctx ctx, int number, unsigned int mode)
+{
+	return seccomp_rule_add(ctx, SCMP_ACT_ALLOW, number, 1,
+	                        SCMP_CMP32(mode, SCMP_CMP_MASKED_EQ, MODE_SPECIAL, 0));
+}
+
+/* TCP and UDP, and no other protocol that such a socket could load into the kernel. */
+static int allow_sockets(scmp_filter_ctx ctx, const int *families)
+{
+	static const struct {
+		int type, protocol;
+	} kinds[] = { { SOCK_STREAM, 0 },
+		      { SOCK_STREAM, IPPROTO_TCP },
+		      { SOCK_DGRAM, 0 },
+		      { SOCK_DGRAM, IPPROTO_UDP } };
+	int r = 0;
+
+	for (const int *p = families; p && *p != -1; p++) {
+		for (size_t i = 0; i < ARRAY_LEN(kinds) && r == 0; i++)
+			r = seccomp_rule_add(
+			    ctx, SCMP_ACT_ALLOW, SCMP_SYS(socket), 3,
+			    SCMP_A0_32(SCMP_CMP_EQ, (scmp_datum_t)*p),
+			    SCMP_A1_32(SCMP_CMP_MASKED_EQ, TYPE_MASK, (scmp_datum_t)kinds[i].type),
+			    SCMP_A2_32(SCMP_CMP_EQ, (scmp_datum_t)kinds[i].protocol));
+	}
+	return r;
+}
+
+static int allow_options(scmp_filter_ctx ctx, const struct confine_option *options)
+{
+	int r = 0;
+
+	for (const struct confine_option *o = options; o && o->level != -1 && r == 0; o++)
+		r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(setsockopt), 2,
+		                     SCMP_A1_32(SCMP_CMP_EQ, (scmp_datum_t)o->level),
+		                     SCMP_A2_32(SCMP_CMP_EQ, (scmp_datum_t)o->name));
+	return r;
+}
+
 static int allow(scmp_filter_ctx ctx, const struct confine *c, int number)
 {
 	if (number < 0)
 		return ERR_OK; /* libseccomp's pseudo numbers: this architecture has no such call */
-	if (number == SCMP_SYS(mmap) || number == SCMP_SYS(mprotect))
-		return seccomp_rule_add(ctx, SCMP_ACT_ALLOW, number, 1,
-		                        SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
-	if (number == SCMP_SYS(clone))
-		return seccomp_rule_add(ctx, SCMP_ACT_ALLOW, number, 1,
-		                        SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD, CLONE_THREAD));
-	if (number == SCMP_SYS(clone3) || (number == SCMP_SYS(socket) && c->socket_families))
-		return ERR_OK; /* has rules of its own */
-	return seccomp_rule_add(ctx, SCMP_ACT_ALLOW, number, 0);
+	switch (number) {
+	case SCMP_SYS(mmap):
+	case SCMP_SYS(mprotect):
+		return allow_memory(ctx, number);
+	case SCMP_SYS(clone):
+		return allow_clone(ctx);
+	case SCMP_SYS(clone3):
+		return ERR_OK; /* has a rule of its own */
+	case SCMP_SYS(tgkill):
+		return allow_tgkill(ctx);
+	case SCMP_SYS(fcntl):
+		return allow_fcntl(ctx);
+	case SCMP_SYS(ioctl):
+		return allow_ioctl(ctx);
+	case SCMP_SYS(fchmod):
+		return allow_mode(ctx, number, 1);
+	case SCMP_SYS(open):
+		return allow_mode(ctx, number, 2);
+	case SCMP_SYS(openat):
+		return allow_mode(ctx, number, 3);
+	case SCMP_SYS(socket):
+		return allow_sockets(ctx, c->socket_families);
+	case SCMP_SYS(setsockopt):
+		return allow_options(ctx, c->socket_options);
+	default: /* the kernel's numbers, no enum of ours */
+		return seccomp_rule_add(ctx, SCMP_ACT_ALLOW, number, 0);
+	}
 }
 
 static int fill_filter(scmp_filter_ctx ctx, const struct confine *c)
@@ -345,9 +461,8 @@ static int fill_filter(scmp_filter_ctx ctx, const struct confine *c)
 		if (r < 0)
 			return r;
 	}
-	for (const int *p = c->socket_families; p && *p != -1; p++) {
-		r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1,
-		                     SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)*p, 0));
+	if (!listed(c->syscalls, SCMP_SYS(socket))) {
+		r = allow_sockets(ctx, c->socket_families);
 		if (r < 0)
 			return r;
 	}
@@ -374,6 +489,10 @@ static int load_filter(const struct confine *c)
 	r = seccomp_attr_set(ctx, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
 	if (r == 0)
 		r = seccomp_attr_set(ctx, SCMP_FLTATR_CTL_TSYNC, 1);
+	/* A tree instead of a list: calls whose arguments are looked at cost the same, however many
+	 * there are; the rest the kernel remembers by number. */
+	if (r == 0)
+		r = seccomp_attr_set(ctx, SCMP_FLTATR_CTL_OPTIMIZE, 2);
 	if (r == 0)
 		r = fill_filter(ctx, c);
 	if (r < 0)

@@ -17,16 +17,25 @@ enum confine_flag {
 	CONFINE_ROOT_FD = 1, /* the new root is the directory root_fd (the historian's history/) */
 };
 
+struct confine_option {
+	int level, name; /* of setsockopt(2) */
+};
+
 struct confine {
 	const char *role; /* for errors */
 	uid_t uid;        /* (uid_t)-1: stay */
 	gid_t gid;
 	int root_fd; /* with CONFINE_ROOT_FD; else an empty directory is made and removed */
 	unsigned int flags;
-	int keep_cap;        /* a CAP_* to keep (fwsync: CAP_NET_ADMIN), or -1 for none */
-	const int *syscalls; /* allowed system calls, libseccomp numbers (SCMP_SYS), ends with -1 */
-	/* For socket(2): allowed address families, ends with -1; NULL: socket(2) only if listed. */
+	int keep_cap; /* a CAP_* to keep (fwsync: CAP_NET_ADMIN), or -1 for none */
+	/* Allowed system calls, libseccomp numbers (SCMP_SYS), ends with -1. Of some only a
+	 * harmless form is: no executable memory, no processes, no signals to others by tgkill() or
+	 * fcntl(), of ioctl() only FIONBIO, no set-user-id files. */
+	const int *syscalls;
+	/* For socket(2), TCP and UDP: allowed address families, ends with -1; NULL: none. */
 	const int *socket_families;
+	/* For setsockopt(2), if that is listed: ends with level -1; NULL: none. */
+	const struct confine_option *socket_options;
 };
 
 /* Do all of it for the calling process (every thread comes after). Returns 0 or an error that has

@@ -98,6 +98,8 @@ static int bound(int type, uint16_t *port, bool any)
 	assert_int_equal(bind(fd, (struct sockaddr *)&sa, sizeof(sa)), 0);
 	assert_int_equal(getsockname(fd, (struct sockaddr *)&sa, &len), 0);
 	*port = ntohs(sa.sin_port);
+	if (type == SOCK_STREAM) /* the keeper does it, the resolver may not */
+		assert_int_equal(listen(fd, SOMAXCONN), 0);
 	return fd;
 }
 
