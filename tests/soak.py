@@ -1,8 +1,9 @@
 """The long forms, which do not fit into ./dev test.
 
-usage: soak.py [fuzz [SECONDS]] | [chaos [SECONDS]] | [load [SECONDS]] | [switch [COUNT]]    default: all
+usage: soak.py [fuzz [SECONDS]] | [chaos [SECONDS]] | [kills [COUNT]] | [load [SECONDS]] | [switch [COUNT]]    default: all
     fuzz     every target for SECONDS each (600)
     chaos    random deaths, stops, switches and flushes under load for SECONDS (1,800)
+    kills    every role killed COUNT times (20), three seconds apart, under load
     load     two workloads at full speed for SECONDS (300); the history's counts must be exact
     switch   COUNT policy switches under load (10,000)
 """
@@ -32,7 +33,11 @@ def chaos(seconds="1800"):
     return run("./dev", "build") or run("/usr/bin/python3", "tests/e2e/soak_chaos.py", CHAOS_SECONDS=seconds)
 
 
-forms = {"fuzz": fuzz, "chaos": chaos, "load": load, "switch": switch}
+def kills(count="20"):
+    return run("./dev", "build") or run("/usr/bin/python3", "tests/e2e/test_crash.py", KILLS=count, KILLS_GAP="3")
+
+
+forms = {"fuzz": fuzz, "chaos": chaos, "kills": kills, "load": load, "switch": switch}
 args = sys.argv[1:]
 if args and args[0] not in forms:
     sys.exit(f"no such form: {args[0]}; there are: {', '.join(forms)}")
