@@ -3,7 +3,7 @@ find_package(PkgConfig REQUIRED)
 find_package(Threads REQUIRED)
 set(LIBS_PKG
   ldns:ldns uv:libuv sodium:libsodium sqlite3:sqlite3 nftnl:libnftnl mnl:libmnl
-  conntrack:libnetfilter_conntrack fyaml:libfyaml seccomp:libseccomp cap:libcap
+  conntrack:libnetfilter_conntrack crypto:libcrypto fyaml:libfyaml seccomp:libseccomp cap:libcap
   jansson:jansson idn2:libidn2)
 foreach(pair ${LIBS_PKG})
   string(REPLACE ":" ";" pair ${pair})

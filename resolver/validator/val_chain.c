@@ -1,0 +1,316 @@
+/* val_chain.c - label by label: is there a cut, is it signed, with which keys?
+ *
+ * From the deepest zone that is believed, each next name on the way is asked for its DS. The zone
+ * proves that there is one (then its DNSKEY RRset must be signed by a key that the DS names), that
+ * there is a delegation without one (from there on all is insecure), or that there is no delegation
+ * (the zone goes on). No referral and no NS record is believed on the way.
+ */
+#include "val_chain.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "sallyport/clock.h"
+#include "sallyport/err.h"
+#include "sallyport/name.h"
+#include "val_wire.h"
+
+void val_chain_init(struct val_chain *chain, const struct val_config *config,
+                    struct val_budget *budget)
+{
+	memset(chain, 0, sizeof(*chain));
+	chain->config = config;
+	chain->budget = budget;
+}
+
+static void forget_ds(struct val_chain *chain)
+{
+	free(chain->ds_octets);
+	chain->ds_octets = NULL;
+	chain->n_ds = 0;
+}
+
+static void set_zone(struct val_trust **place, struct val_trust *trust)
+{
+	val_trust_unref(*place);
+	*place = trust;
+}
+
+void val_chain_fini(struct val_chain *chain)
+{
+	set_zone(&chain->zone, NULL);
+	set_zone(&chain->parent, NULL);
+	forget_ds(chain);
+}
+
+void val_chain_begin(struct val_chain *chain, const uint8_t *target, const uint8_t *from,
+                     const struct val_now *now)
+{
+	val_chain_fini(chain);
+	memcpy(chain->target, target, val_name_size(target));
+	chain->anchor = val_anchors_above(chain->config->anchors, from, now->wall_s);
+}
+
+static void put(struct val_chain *chain, const uint8_t *name, enum val_trust_kind kind,
+                enum val_why why, struct val_keys *keys, uint16_t tag, uint32_t ttl_s,
+                const struct val_now *now)
+{
+	static const uint32_t ttl_max_s[] = { [VAL_TRUST_BOGUS] = VAL_TRUST_BOGUS_TTL_S,
+		                              [VAL_TRUST_NO_CUT] = VAL_TRUST_CUT_TTL_S,
+		                              [VAL_TRUST_INSECURE] = VAL_TRUST_CUT_TTL_S,
+		                              [VAL_TRUST_SECURE] = VAL_TRUST_TTL_S };
+	/* A TTL of 0 must still last until this job comes back to it. */
+	uint64_t life_s = MAX(MIN(ttl_s, ttl_max_s[kind]), 1u);
+	CLEANUP(val_trust_unref)
+	struct val_trust *trust =
+	    val_trust_new(name, kind, why, keys, now->mono_ns + life_s * NS_PER_S);
+
+	if (!trust) {
+		chain->budget->spent = true;
+		return;
+	}
+	trust->tag = tag;
+	val_table_put(chain->config->table, trust);
+}
+
+static enum val_chain_step ask(struct val_chain *chain, const uint8_t *name, uint16_t type)
+{
+	if (chain->budget->questions == 0 || chain->budget->spent) {
+		chain->budget->spent = true;
+		return VAL_CHAIN_LIMIT;
+	}
+	chain->budget->questions--;
+	memcpy(chain->need.name, name, val_name_size(name));
+	chain->need.type = type;
+	return VAL_CHAIN_NEED;
+}
+
+enum val_chain_step val_chain_run(struct val_chain *chain, const struct val_now *now)
+{
+	const struct val_anchor *anchor = chain->anchor;
+	unsigned int n = name_labels(chain->target), next = n + 1;
+
+	if (!anchor)
+		return VAL_CHAIN_NONE;
+	if (anchor->negative)
+		return VAL_CHAIN_NEGATIVE;
+	if (!name_is_under(chain->target, anchor->name))
+		return VAL_CHAIN_NONE; /* above the anchor nothing can be said */
+	if (chain->n_ds > 0)
+		return ask(chain, chain->need.name, VAL_TYPE_DNSKEY);
+
+	/* Upwards from the target to what is known; below it, `next` is the first name that is not
+	 * known to have no cut. */
+	for (unsigned int labels = n + 1; labels-- > name_labels(anchor->name);) {
+		const uint8_t *name = val_parent(chain->target, n - labels);
+		struct val_trust *known = val_table_get(chain->config->table, name, now->mono_ns);
+
+		if (known && known->kind == VAL_TRUST_NO_CUT) {
+			val_trust_unref(known);
+			continue;
+		}
+		if (!known) {
+			next = labels;
+			continue;
+		}
+		if (known->kind != VAL_TRUST_SECURE || next > n) {
+			set_zone(&chain->zone, known);
+			return VAL_CHAIN_FOUND;
+		}
+		set_zone(&chain->parent, known);
+		return ask(chain, val_parent(chain->target, n - next), VAL_TYPE_DS);
+	}
+	return ask(chain, anchor->name, VAL_TYPE_DNSKEY);
+}
+
+/* The DNSKEY RRset of an anchor's zone, or of one whose DS is believed. */
+static void take_keys(struct val_chain *chain, const struct val_message *message,
+                      const struct val_now *now)
+{
+	const struct val_rules *rules = chain->config->rules;
+	const uint8_t *name = chain->need.name;
+	const struct val_anchor *anchor = chain->anchor;
+	const struct val_set *set =
+	    message ? val_message_find(message, VAL_ANSWER, name, VAL_TYPE_DNSKEY) : NULL;
+	CLEANUP(val_keys_unref) struct val_keys *keys = NULL;
+	struct val_verified verified = { 0 };
+	enum val_why why = VAL_WHY_DNSKEY_MISSING;
+	uint32_t ttl_s = VAL_TRUST_TTL_S;
+
+	if (set && chain->n_ds > 0) {
+		why = val_verify_keys(set, chain->ds, chain->n_ds, false, rules, now->wall_s,
+		                      chain->budget, &verified);
+		ttl_s = chain->ds_ttl_s;
+	} else if (set) {
+		why = VAL_WHY_NO_SEP;
+		if (anchor->n_keys > 0)
+			why = val_verify_keys(set, anchor->keys, anchor->n_keys, true, rules,
+			                      now->wall_s, chain->budget, &verified);
+		if (why != VAL_WHY_NONE && anchor->n_ds > 0)
+			why = val_verify_keys(set, anchor->ds, anchor->n_ds, false, rules,
+			                      now->wall_s, chain->budget, &verified);
+	}
+	forget_ds(chain);
+	if (why == VAL_WHY_DS_ALGORITHM || why == VAL_WHY_DS_DIGEST) {
+		put(chain, name, VAL_TRUST_INSECURE, why, NULL, 0, ttl_s, now);
+		return;
+	}
+	if (why == VAL_WHY_NONE) {
+		keys = val_keys_make(set, rules->sha1);
+		if (keys) {
+			put(chain, name, VAL_TRUST_SECURE, VAL_WHY_NONE, keys, verified.tag,
+			    MIN(ttl_s, verified.ttl_s), now);
+			return;
+		}
+		why = VAL_WHY_LIMIT;
+	}
+	put(chain, name, VAL_TRUST_BOGUS, why, NULL, 0, VAL_TRUST_BOGUS_TTL_S, now);
+}
+
+static enum val_why keep_ds(struct val_chain *chain, const struct val_set *set, uint32_t ttl_s)
+{
+	size_t octets = 0;
+	uint8_t *p;
+
+	for (unsigned int i = 0; i < set->n_rrs; i++)
+		octets += set->rrs[i].len;
+	p = malloc(octets + 1);
+	if (!p)
+		return VAL_WHY_LIMIT;
+	chain->ds_octets = p;
+	chain->ds_ttl_s = ttl_s;
+	/* Those that we can use first: a crowd of others must not push them out. */
+	for (unsigned int pass = 0; pass < 2; pass++) {
+		for (unsigned int i = 0; i < set->n_rrs && chain->n_ds < VAL_DS; i++) {
+			bool usable =
+			    val_ds_usable(&set->rrs[i], 1, chain->config->rules) == VAL_WHY_NONE;
+
+			if (usable != (pass == 0))
+				continue;
+			memcpy(p, set->rrs[i].data, set->rrs[i].len);
+			chain->ds[chain->n_ds++] = (struct val_rdata){ p, set->rrs[i].len };
+			p += set->rrs[i].len;
+		}
+	}
+	return VAL_WHY_NONE;
+}
+
+enum val_why val_chain_denial(const struct val_message *message, const struct val_trust *zone,
+                              const struct val_config *config, struct val_budget *budget,
+                              const struct val_now *now, struct val_denial *denial, uint32_t *ttl_s)
+{
+	enum val_why first = VAL_WHY_NONE;
+	unsigned int n = 0;
+
+	val_denial_init(denial, zone->name, config->rules, budget);
+	for (size_t i = 0; i < message->n_sets && n < VAL_DENIAL_SETS; i++) {
+		const struct val_set *set = &message->sets[i];
+		struct val_verified verified;
+		enum val_why why;
+
+		if (set->section != VAL_AUTHORITY || set->n_rrs == 0 ||
+		    (set->type != VAL_TYPE_NSEC && set->type != VAL_TYPE_NSEC3))
+			continue;
+		n++;
+		why = val_verify_set(set, zone->name, zone->keys, config->rules, now->wall_s,
+		                     budget, &verified);
+		/* One that was expanded from a wildcard stands at a name that nobody signed. */
+		if (why == VAL_WHY_NONE && verified.wildcard)
+			why = VAL_WHY_LABELS;
+		if (why == VAL_WHY_NONE) {
+			val_denial_add(denial, set);
+			*ttl_s = MIN(*ttl_s, verified.ttl_s);
+		} else if (first == VAL_WHY_NONE) {
+			first = why;
+		}
+	}
+	return first;
+}
+
+/* No DS: which of the proofs is it? */
+static void take_denial(struct val_chain *chain, const struct val_message *message,
+                        const struct val_now *now)
+{
+	struct val_denial denial;
+	uint32_t ttl_s = VAL_TRUST_CUT_TTL_S;
+	enum val_why why = val_chain_denial(message, chain->parent, chain->config, chain->budget,
+	                                    now, &denial, &ttl_s);
+	enum val_trust_kind kind = VAL_TRUST_BOGUS;
+
+	switch (val_denial_ds(&denial, chain->need.name)) {
+	case VAL_CUT_NONE:
+		kind = VAL_TRUST_NO_CUT;
+		why = VAL_WHY_NONE;
+		break;
+	case VAL_CUT_INSECURE:
+		kind = VAL_TRUST_INSECURE;
+		why = VAL_WHY_NO_DS;
+		break;
+	case VAL_CUT_OPT_OUT:
+		kind = VAL_TRUST_INSECURE;
+		why = VAL_WHY_OPT_OUT;
+		break;
+	case VAL_CUT_TOO_MUCH:
+		kind = VAL_TRUST_INSECURE;
+		why = VAL_WHY_ITERATIONS;
+		break;
+	case VAL_CUT_EXCESSIVE:
+		why = chain->budget->spent ? VAL_WHY_LIMIT : VAL_WHY_ITERATIONS;
+		break;
+	case VAL_CUT_UNPROVEN:
+		if (why == VAL_WHY_NONE)
+			why = VAL_WHY_DS_UNPROVEN;
+		break;
+	}
+	put(chain, chain->need.name, kind, why, NULL, 0, ttl_s, now);
+}
+
+static void take_ds(struct val_chain *chain, const struct val_message *message,
+                    const struct val_now *now)
+{
+	const struct val_trust *parent = chain->parent;
+	const uint8_t *name = chain->need.name;
+	const struct val_set *set;
+	struct val_verified verified;
+	enum val_why why;
+
+	if (!message) {
+		put(chain, name, VAL_TRUST_BOGUS, VAL_WHY_UNREACHABLE, NULL, 0,
+		    VAL_TRUST_BOGUS_TTL_S, now);
+		return;
+	}
+	set = val_message_find(message, VAL_ANSWER, name, VAL_TYPE_DS);
+	if (!set) /* an alias that the zone signs stands where a delegation cannot */
+		set = val_message_find(message, VAL_ANSWER, name, VAL_TYPE_CNAME);
+	if (!set) {
+		take_denial(chain, message, now);
+		return;
+	}
+	why = val_verify_set(set, parent->name, parent->keys, chain->config->rules, now->wall_s,
+	                     chain->budget, &verified);
+	if (why == VAL_WHY_NONE && set->type == VAL_TYPE_CNAME) {
+		put(chain, name, VAL_TRUST_NO_CUT, why, NULL, 0, verified.ttl_s, now);
+		return;
+	}
+	if (why == VAL_WHY_NONE && verified.wildcard) /* no delegation comes from a wildcard */
+		why = VAL_WHY_LABELS;
+	if (why == VAL_WHY_NONE) {
+		why = val_ds_usable(set->rrs, set->n_rrs, chain->config->rules);
+		if (why != VAL_WHY_NONE) { /* RFC 4035, section 5.2 */
+			put(chain, name, VAL_TRUST_INSECURE, why, NULL, 0, verified.ttl_s, now);
+			return;
+		}
+		why = keep_ds(chain, set, verified.ttl_s);
+	}
+	if (why != VAL_WHY_NONE)
+		put(chain, name, VAL_TRUST_BOGUS, why, NULL, 0, VAL_TRUST_BOGUS_TTL_S, now);
+}
+
+void val_chain_give(struct val_chain *chain, const struct val_message *message,
+                    const struct val_now *now)
+{
+	if (chain->need.type == VAL_TYPE_DNSKEY)
+		take_keys(chain, message, now);
+	else
+		take_ds(chain, message, now);
+}

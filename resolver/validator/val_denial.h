@@ -1,0 +1,70 @@
+/* val_denial.h - proofs that something is not there (NSEC: RFC 4035, section 5.4, RFC 6840, section
+ * 4; NSEC3: RFC 5155, section 8).
+ *
+ * A proof is made of the NSEC or NSEC3 RRsets of one zone, each verified before it is added:
+ * records of two zones never prove anything together, nor do NSEC and NSEC3. What a proof may cost
+ * is bounded: VAL_DENIAL_SETS records, and hashes by the query's budget.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "val_message.h"
+#include "val_verify.h"
+
+enum val_denial_limit {
+	VAL_DENIAL_SETS = 16,  /* of one kind in one proof; an honest one needs four */
+	VAL_DENIAL_NAMES = 24, /* names hashed in one proof */
+	VAL_SALT = 255,
+};
+
+enum val_proof {
+	VAL_PROOF_NONE = 0,  /* nothing is proven: bogus */
+	VAL_PROOF_DENIED,    /* it is not there */
+	VAL_PROOF_OPT_OUT,   /* it may be there, unsigned (RFC 5155, section 6): insecure */
+	VAL_PROOF_TOO_MUCH,  /* more iterations than are checked (RFC 9276): insecure */
+	VAL_PROOF_EXCESSIVE, /* over the hard limit, or the budget is spent: bogus */
+};
+
+struct val_denial {
+	uint8_t zone[255]; /* lower case */
+	const struct val_rules *rules;
+	struct val_budget *budget;
+	unsigned int n_nsec, n_nsec3;
+	const struct val_set *nsec[VAL_DENIAL_SETS], *nsec3[VAL_DENIAL_SETS];
+	/* of the NSEC3s: all have these, others are passed over (RFC 5155, section 8.2) */
+	uint16_t iterations;
+	uint8_t salt_len;
+	uint8_t salt[VAL_SALT];
+	unsigned int n_hashed;
+	struct {
+		uint8_t name[255];
+		uint8_t hash[20];
+	} hashed[VAL_DENIAL_NAMES];
+};
+
+void val_denial_init(struct val_denial *denial, const uint8_t *zone, const struct val_rules *rules,
+                     struct val_budget *budget);
+/* Add a verified NSEC or NSEC3 RRset (borrowed). One that breaks its format, or does not fit the
+ * others, is passed over. */
+void val_denial_add(struct val_denial *denial, const struct val_set *set);
+
+/* @name exists, perhaps as an empty non-terminal or by a wildcard, but has no @type. */
+enum val_proof val_denial_nodata(struct val_denial *denial, const uint8_t *name, uint16_t type);
+/* @name does not exist, nor a wildcard that would stand for it. */
+enum val_proof val_denial_nxdomain(struct val_denial *denial, const uint8_t *name);
+/* @name, which was expanded from a wildcard with @labels labels below it, does not exist itself,
+ * nor anything closer (RFC 4035, section 5.3.4; RFC 5155, section 8.8). */
+enum val_proof val_denial_wildcard(struct val_denial *denial, const uint8_t *name,
+                                   unsigned int labels);
+
+enum val_cut { /* what the zone proves about a delegation at a name below its apex */
+	       VAL_CUT_UNPROVEN = 0,
+	       VAL_CUT_NONE,     /* there is none: the zone goes on */
+	       VAL_CUT_INSECURE, /* there is one, and it has no DS */
+	       VAL_CUT_OPT_OUT,  /* there may be one, without a DS */
+	       VAL_CUT_TOO_MUCH, /* iterations */
+	       VAL_CUT_EXCESSIVE,
+};
+enum val_cut val_denial_ds(struct val_denial *denial, const uint8_t *name);

@@ -1,0 +1,86 @@
+/* val_job.h - is this answer secure? The validator's one entrance.
+ *
+ *     val_job_new() ---> val_job_run() --VAL_NEED--> (ask it upstream) --> val_job_give() --.
+ *                             ^                                                            |
+ *                             '------------------------------------------------------------'
+ *                             '--VAL_TURN--> (let others run first)
+ *                             '--VAL_DONE--> job->result
+ *
+ * A job judges one link of an answer: data, an alias, NODATA or NXDOMAIN. It has no socket, no
+ * clock and no thread: the time comes with each call, messages come when it asks for them. It asks
+ * for DS and DNSKEY only, of the subject's name or of names above it, and never of a name at or
+ * below a negative trust anchor. What it learns of zones goes into the shared table.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "val_anchor.h"
+#include "val_message.h"
+#include "val_trust.h"
+#include "val_verify.h"
+
+enum val_state { /* RFC 4035, section 4.3; zero is the safe value */
+	         VAL_BOGUS = 0,
+	         VAL_INDETERMINATE,
+	         VAL_INSECURE,
+	         VAL_SECURE,
+};
+const char *val_state_str(enum val_state state);
+
+enum val_kind { VAL_DATA, VAL_ALIAS, VAL_NODATA, VAL_NXDOMAIN };
+
+struct val_subject {
+	const uint8_t *name; /* lower case */
+	uint16_t type;
+	enum val_kind kind;
+	const uint8_t *target;             /* of VAL_ALIAS: where it leads, lower case */
+	const struct val_message *message; /* borrowed while the job lives */
+};
+
+struct val_config { /* borrowed while the job lives */
+	const struct val_rules *rules;
+	const struct val_anchors *anchors;
+	struct val_table *table;
+};
+
+struct val_now {
+	uint64_t wall_s;  /* signatures live by it */
+	uint64_t mono_ns; /* the table lives by it */
+};
+
+struct val_result {
+	enum val_state state;
+	enum val_why why; /* of everything but VAL_SECURE */
+	uint32_t ttl_s;   /* the answer may be kept so long */
+	uint8_t
+	    name[255]; /* whose record or proof decided; with type, what to ask anew elsewhere */
+	uint16_t type;
+	uint16_t tag; /* of the key that signed the subject (secure), or 0 */
+	uint8_t algorithm;
+	uint8_t zone[255]; /* that signed the subject (secure) */
+};
+
+enum val_step { VAL_DONE, VAL_NEED, VAL_TURN };
+
+struct val_need {
+	uint8_t name[255]; /* lower case */
+	uint16_t type;     /* DS or DNSKEY */
+};
+
+struct val_job;
+/* NULL: out of memory. */
+struct val_job *val_job_new(const struct val_config *config, const struct val_subject *subject);
+void val_job_free(struct val_job *job); /* NULL is fine */
+DEFINE_CLEANUP(struct val_job *, val_job_free)
+
+/* Go on. After VAL_NEED, val_job_give() comes before the next run. */
+enum val_step val_job_run(struct val_job *job, const struct val_now *now);
+const struct val_need *val_job_need(const struct val_job *job);
+/* What came for the need (used during the call only), or NULL: it cannot be had. */
+void val_job_give(struct val_job *job, const struct val_message *message,
+                  const struct val_now *now);
+const struct val_result *val_job_result(const struct val_job *job);
+/* What was used of the budget, for counters. */
+const struct val_budget *val_job_budget(const struct val_job *job);

@@ -1,0 +1,313 @@
+/* val_nsec3.c - proofs by NSEC3 (RFC 5155, section 8; RFC 9276). */
+#include "val_nsec.h"
+
+#include <openssl/evp.h>
+#include <string.h>
+
+#include "sallyport/cleanup.h"
+#include "sallyport/name.h"
+
+#define HASH_LEN 20  /* SHA-1, the only algorithm there is (RFC 5155, section 11) */
+#define LABEL_LEN 32 /* base32hex of it */
+#define FLAG_OPT_OUT 0x01
+
+struct nsec3 {
+	uint8_t owner[HASH_LEN], next[HASH_LEN];
+	bool opt_out;
+	uint16_t iterations;
+	struct val_types types;
+};
+
+/* Base32 with the extended hex alphabet, without padding (RFC 4648, section 7). */
+static bool decode_label(const uint8_t *label, uint8_t out[static HASH_LEN])
+{
+	uint32_t bits = 0;
+	unsigned int n_bits = 0;
+	size_t at = 0;
+
+	if (label[0] != LABEL_LEN)
+		return false;
+	for (size_t i = 1; i <= LABEL_LEN; i++) {
+		uint8_t c = label[i];
+		uint32_t value;
+
+		if (c >= '0' && c <= '9')
+			value = c - (uint32_t)'0';
+		else if (c >= 'a' && c <= 'v')
+			value = 10 + c - (uint32_t)'a';
+		else
+			return false;
+		bits = (bits << 5 | value) & 0xfff;
+		n_bits += 5;
+		if (n_bits >= 8) {
+			n_bits -= 8;
+			out[at++] = (uint8_t)(bits >> n_bits);
+		}
+	}
+	return true;
+}
+
+/* RFC 5155, section 3.2: algorithm, flags, iterations, salt, next hashed owner, types. Returns the
+ * offset of the types, 0: malformed, or nothing that we could use. */
+static size_t types_at(const struct val_rdata *rdata)
+{
+	const uint8_t *p = rdata->data;
+	size_t at;
+
+	if (rdata->len < 5 || p[0] != 1 || (p[1] & ~FLAG_OPT_OUT) != 0) /* section 8.2 */
+		return 0;
+	at = 5u + p[4];
+	if (at >= rdata->len || p[at] != HASH_LEN || rdata->len - at - 1 < HASH_LEN)
+		return 0;
+	return at + 1 + HASH_LEN;
+}
+
+bool val_nsec3_valid(const struct val_set *set, const uint8_t *zone)
+{
+	const struct val_rdata *rdata = &set->rrs[0];
+	size_t at = types_at(rdata);
+	uint8_t hash[HASH_LEN];
+
+	/* The owner is one label below its zone: so the zone of each is known for certain. */
+	return at > 0 && val_bitmap_valid(rdata->data + at, rdata->len - at) &&
+	       decode_label(set->owner, hash) && name_equal(val_parent(set->owner, 1), zone);
+}
+
+bool val_nsec3_fits(struct val_denial *denial, const struct val_set *set)
+{
+	const uint8_t *p = set->rrs[0].data;
+	uint16_t iterations = val_u16(p + 2);
+
+	if (denial->n_nsec3 == 0) {
+		denial->iterations = iterations;
+		denial->salt_len = p[4];
+		memcpy(denial->salt, p + 5, p[4]);
+	}
+	return iterations == denial->iterations && p[4] == denial->salt_len &&
+	       memcmp(p + 5, denial->salt, p[4]) == 0;
+}
+
+static void read_nsec3(const struct val_set *set, struct nsec3 *ret_nsec3)
+{
+	const struct val_rdata *rdata = &set->rrs[0];
+	size_t at = types_at(rdata);
+
+	(void)decode_label(set->owner, ret_nsec3->owner);
+	memcpy(ret_nsec3->next, rdata->data + at - HASH_LEN, HASH_LEN);
+	ret_nsec3->opt_out = rdata->data[1] & FLAG_OPT_OUT;
+	ret_nsec3->iterations = val_u16(rdata->data + 2);
+	ret_nsec3->types = (struct val_types){ rdata->data + at, rdata->len - at };
+}
+
+/* RFC 5155, section 5. A block of SHA-1 holds 64 octets, and padding takes nine: that is what the
+ * budget counts. */
+static bool compute(struct val_denial *denial, const uint8_t *name, uint8_t hash[static HASH_LEN])
+{
+	uint8_t text[NAME_MAX_WIRE + VAL_SALT];
+	size_t len = val_name_size(name);
+	uint32_t blocks =
+	    (uint32_t)((len + denial->salt_len + 9 + 63) / 64 +
+	               denial->iterations * ((HASH_LEN + (size_t)denial->salt_len + 9 + 63) / 64));
+	EVP_MD_CTX *ctx;
+	bool ok = true;
+
+	if (denial->budget->hashes < blocks) {
+		denial->budget->spent = true;
+		return false;
+	}
+	denial->budget->hashes -= blocks;
+	ctx = EVP_MD_CTX_new();
+	if (!ctx)
+		return false;
+	memcpy(text, name, len);
+	for (uint32_t i = 0; i <= denial->iterations && ok; i++) {
+		memcpy(text + len, denial->salt, denial->salt_len);
+		ok = EVP_DigestInit_ex(ctx, i == 0 ? EVP_sha1() : NULL, NULL) == 1 &&
+		     EVP_DigestUpdate(ctx, text, len + denial->salt_len) == 1 &&
+		     EVP_DigestFinal_ex(ctx, text, NULL) == 1;
+		len = HASH_LEN;
+	}
+	EVP_MD_CTX_free(ctx);
+	memcpy(hash, text, HASH_LEN);
+	return ok;
+}
+
+/* The hash of @name, from the proof's own memory if it was asked before. NULL: over a limit. */
+static const uint8_t *hash_of(struct val_denial *denial, const uint8_t *name)
+{
+	for (unsigned int i = 0; i < denial->n_hashed; i++) {
+		if (name_equal(denial->hashed[i].name, name))
+			return denial->hashed[i].hash;
+	}
+	if (denial->n_hashed == VAL_DENIAL_NAMES) {
+		denial->budget->spent = true;
+		return NULL;
+	}
+	if (!compute(denial, name, denial->hashed[denial->n_hashed].hash))
+		return NULL;
+	memcpy(denial->hashed[denial->n_hashed].name, name, val_name_size(name));
+	return denial->hashed[denial->n_hashed++].hash;
+}
+
+static bool find_match(struct val_denial *denial, const uint8_t *name, struct nsec3 *ret_nsec3)
+{
+	const uint8_t *hash = hash_of(denial, name);
+
+	for (unsigned int i = 0; hash && i < denial->n_nsec3; i++) {
+		read_nsec3(denial->nsec3[i], ret_nsec3);
+		if (memcmp(ret_nsec3->owner, hash, HASH_LEN) == 0)
+			return true;
+	}
+	return false;
+}
+
+static bool covers(const struct nsec3 *nsec3, const uint8_t *hash)
+{
+	int from = memcmp(nsec3->owner, hash, HASH_LEN), to = memcmp(hash, nsec3->next, HASH_LEN);
+
+	if (memcmp(nsec3->owner, nsec3->next, HASH_LEN) >= 0) /* the last leads back to the first */
+		return from < 0 || (to < 0 && from != 0);
+	return from < 0 && to < 0;
+}
+
+static bool find_cover(struct val_denial *denial, const uint8_t *name, struct nsec3 *ret_nsec3)
+{
+	const uint8_t *hash = hash_of(denial, name);
+
+	for (unsigned int i = 0; hash && i < denial->n_nsec3; i++) {
+		read_nsec3(denial->nsec3[i], ret_nsec3);
+		if (covers(ret_nsec3, hash))
+			return true;
+	}
+	return false;
+}
+
+/* RFC 5155, section 8.3: the closest encloser has an NSEC3, the next closer name is covered. The
+ * search begins below the zone's apex, so that a long name costs no more hashes than it must: the
+ * encloser is the first whose child on the way to @name has no NSEC3 of its own. */
+static bool closest_encloser(struct val_denial *denial, const uint8_t *name,
+                             const uint8_t **ret_encloser, struct nsec3 *ret_next_closer)
+{
+	unsigned int n = name_labels(name), n_zone = name_labels(denial->zone);
+	struct nsec3 at, below;
+
+	if (!name_is_under(name, denial->zone) || n == n_zone)
+		return false;
+	for (unsigned int labels = n_zone; labels < n; labels++) {
+		const uint8_t *encloser = val_parent(name, n - labels);
+		const uint8_t *next_closer = val_parent(name, n - labels - 1);
+
+		if (find_match(denial, next_closer, &below))
+			continue;
+		/* Answers do not always carry the NSEC3 of every encloser on the way, only of the
+		 * closest: an encloser without one is not the closest. */
+		if (!find_match(denial, encloser, &at) ||
+		    !find_cover(denial, next_closer, ret_next_closer)) {
+			if (denial->budget->spent)
+				return false;
+			continue;
+		}
+		if (!val_types_reach_below(&at.types))
+			return false;
+		*ret_encloser = encloser;
+		return true;
+	}
+	return false;
+}
+
+/* Before any hash is made. */
+static enum val_proof refuse(const struct val_denial *denial)
+{
+	if (denial->n_nsec3 == 0)
+		return VAL_PROOF_NONE;
+	if (denial->iterations > denial->rules->iterations_hard)
+		return VAL_PROOF_EXCESSIVE;
+	return denial->iterations > denial->rules->iterations ? VAL_PROOF_TOO_MUCH
+	                                                      : VAL_PROOF_DENIED;
+}
+
+static enum val_proof unproven(const struct val_denial *denial)
+{
+	return denial->budget->spent ? VAL_PROOF_EXCESSIVE : VAL_PROOF_NONE;
+}
+
+enum val_proof val_nsec3_nodata(struct val_denial *denial, const uint8_t *name, uint16_t type)
+{
+	uint8_t wildcard[NAME_MAX_WIRE];
+	struct nsec3 at, next_closer;
+	const uint8_t *encloser;
+	enum val_proof refused = refuse(denial);
+
+	if (refused != VAL_PROOF_DENIED)
+		return refused;
+	if (find_match(denial, name, &at)) /* section 8.5 */
+		return val_types_deny(&at.types, type, name[0] == 0) ? VAL_PROOF_DENIED
+		                                                     : VAL_PROOF_NONE;
+	if (!closest_encloser(denial, name, &encloser, &next_closer))
+		return unproven(denial);
+	if (type == VAL_TYPE_DS && next_closer.opt_out) /* section 8.6 */
+		return VAL_PROOF_OPT_OUT;
+	if (!val_wildcard(encloser, wildcard) || !find_match(denial, wildcard, &at)) /* 8.7 */
+		return unproven(denial);
+	if (!val_types_deny(&at.types, type, false))
+		return VAL_PROOF_NONE;
+	return next_closer.opt_out ? VAL_PROOF_OPT_OUT : VAL_PROOF_DENIED;
+}
+
+enum val_proof val_nsec3_nxdomain(struct val_denial *denial, const uint8_t *name)
+{
+	uint8_t wildcard[NAME_MAX_WIRE];
+	struct nsec3 next_closer, cover;
+	const uint8_t *encloser;
+	enum val_proof refused = refuse(denial);
+
+	if (refused != VAL_PROOF_DENIED)
+		return refused;
+	if (!closest_encloser(denial, name, &encloser, &next_closer)) /* section 8.4 */
+		return unproven(denial);
+	if (val_wildcard(encloser, wildcard) && !find_cover(denial, wildcard, &cover))
+		return unproven(denial);
+	/* RFC 5155, section 9.2, and RFC 6840, section 5.9: below opt-out AD is not to be set. */
+	return next_closer.opt_out ? VAL_PROOF_OPT_OUT : VAL_PROOF_DENIED;
+}
+
+enum val_proof val_nsec3_wildcard(struct val_denial *denial, const uint8_t *name,
+                                  unsigned int labels)
+{
+	unsigned int n = name_labels(name);
+	struct nsec3 cover;
+	enum val_proof refused = refuse(denial);
+
+	if (refused != VAL_PROOF_DENIED)
+		return refused;
+	if (labels >= n)
+		return VAL_PROOF_NONE;
+	/* Section 8.8: the encloser is known from the signature; the next closer is to be covered.
+	 */
+	if (!find_cover(denial, val_parent(name, n - labels - 1), &cover))
+		return unproven(denial);
+	return cover.opt_out ? VAL_PROOF_OPT_OUT : VAL_PROOF_DENIED;
+}
+
+enum val_cut val_nsec3_ds(struct val_denial *denial, const uint8_t *name)
+{
+	struct nsec3 at, next_closer;
+	const uint8_t *encloser;
+
+	switch (refuse(denial)) {
+	case VAL_PROOF_NONE:
+	case VAL_PROOF_OPT_OUT:
+		return VAL_CUT_UNPROVEN;
+	case VAL_PROOF_TOO_MUCH:
+		return VAL_CUT_TOO_MUCH;
+	case VAL_PROOF_EXCESSIVE:
+		return VAL_CUT_EXCESSIVE;
+	case VAL_PROOF_DENIED:
+		break;
+	}
+	if (find_match(denial, name, &at))
+		return val_types_cut(&at.types);
+	if (!closest_encloser(denial, name, &encloser, &next_closer))
+		return denial->budget->spent ? VAL_CUT_EXCESSIVE : VAL_CUT_UNPROVEN;
+	return next_closer.opt_out ? VAL_CUT_OPT_OUT : VAL_CUT_NONE;
+}
