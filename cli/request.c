@@ -118,7 +118,7 @@ static int read_reply(const struct cli *cli, int fd, uint8_t *buf, bool quiet,
 		int r = control_recv(fd, buf, LIMIT_CONTROL_FRAME, &head, fds, &n_fds);
 
 		if (r < 0)
-			return broken(cli, r);
+			return quiet ? CLI_FAILED : broken(cli, r);
 		for (size_t i = 0; i < n_fds; i++)
 			close(fds[i]); /* nothing in the protocol sends us any */
 		switch (head.kind) {

@@ -62,6 +62,13 @@ const struct verb verbs[] = {
 	  0, 1, verb_flush, false },
 	{ "reload", NULL, "", "reread the configuration without losing a query", NULL, 0, 0, 0,
 	  verb_reload, false },
+	{ "restart", NULL, "", "go on with the programs on the disk, without closing a port",
+	  "For after an upgrade: the new sallyportd checks first what it would take over; when it\n"
+	  "cannot, nothing changes. Queries wait meanwhile, none is refused. Returns when all "
+	  "serves.",
+	  0, 0, 0, verb_restart, false },
+	{ "audit", NULL, "", "who changed what: policies, reloads, flushes, refusals, starts", NULL,
+	  OPT_BIT(SINCE) | OPT_BIT(UNTIL) | OPT_BIT(LIMIT), 0, 0, verb_audit, false },
 	{ "help", NULL, "[VERB]", "this text, or a verb's own", NULL, 0, 0, 2, verb_help, true },
 	{ "complete", NULL, "[VERB]", NULL, NULL, 0, 0, 2, verb_complete,
 	  true }, /* for completion */

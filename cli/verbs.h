@@ -46,6 +46,8 @@ int verb_top(struct cli *cli, const char *const *words, size_t n_words);
 int verb_pinholes(struct cli *cli, const char *const *words, size_t n_words);
 int verb_who(struct cli *cli, const char *const *words, size_t n_words);
 int verb_flush(struct cli *cli, const char *const *words, size_t n_words);
+int verb_audit(struct cli *cli, const char *const *words, size_t n_words);
+int verb_restart(struct cli *cli, const char *const *words, size_t n_words);
 int verb_reload(struct cli *cli, const char *const *words, size_t n_words);
 int verb_help(struct cli *cli, const char *const *words, size_t n_words);
 int verb_complete(struct cli *cli, const char *const *words, size_t n_words);

@@ -66,6 +66,10 @@ static void start_resolver(struct keeper *k)
 
 	if (k->stopping || c->state != CHILD_DOWN)
 		return;
+	/* A policy that is on its way is waited for: queries wait in the kernel, too. */
+	k->loading = k->loading && k->apply && k->rollout.current->version == 0;
+	if (k->loading)
+		return;
 	if (ready || clock_mono_ns() - k->started_mono_ns > RESOLVER_WAIT_NS)
 		child_start(c);
 }
@@ -228,6 +232,7 @@ static void load_stored(struct keeper *k)
 	if (r == 0)
 		r = start_apply(k, &texts, &system, "start", "", version->version);
 	apply_texts_fini(&texts);
+	k->loading = r == 0;
 	if (r < 0)
 		log_error(TAG, "the stored policy cannot be loaded, everything is refused: %s",
 		          diag.n_items ? diag.items[0].text : err_str(r));
@@ -378,6 +383,10 @@ static void reload_by_signal(struct keeper *k)
 static void stop(struct keeper *k)
 {
 	if (k->stopping) {
+		if (k->restart.state == RESTART_DRAINING) {
+			k->restart.state = RESTART_NO; /* then it is an end */
+			return;
+		}
 		if (++k->signals_to_stop < 2)
 			return;
 		log_warning(TAG, "told again to end: roles are killed");
@@ -386,13 +395,20 @@ static void stop(struct keeper *k)
 		uv_stop(&k->loop);
 		return;
 	}
-	k->stopping = true;
-	k->signals_to_stop = 1;
 	log_info(TAG, "ending: queries in flight are answered first");
 	notify_send("STOPPING=1");
+	keeper_drain(k);
+}
+
+void keeper_drain(struct keeper *k)
+{
+	k->stopping = true;
+	k->signals_to_stop = 1;
 	apply_cancel(k->apply);
 	k->apply = NULL;
-	child_drain(&k->children[ROLE_RESOLVER], k->config->resolver.query_ms + 1000);
+	child_drain(&k->children[ROLE_RESOLVER], k->restart.state == RESTART_DRAINING
+	                                             ? TAKEOVER_DRAIN_MS
+	                                             : k->config->resolver.query_ms + 1000);
 }
 
 static void reap(struct keeper *k)
@@ -407,7 +423,8 @@ static void reap(struct keeper *k)
 		for (size_t role = 0; role < ROLE_N && !ours; role++)
 			ours = child_reaped(&k->children[role], pid, status);
 		if (!ours)
-			ours = apply_reaped(k->apply, pid, status);
+			ours =
+			    apply_reaped(k->apply, pid, status) || restart_reaped(k, pid, status);
 		if (!ours)
 			(void)compile_reaped(k->explain.compile, pid, status);
 	}
@@ -436,6 +453,7 @@ static void on_pulse(uv_timer_t *timer)
 	/* Was it us who were stopped? Then nobody's heartbeat says anything yet. */
 	for (size_t i = 0; i < ROLE_N && !late; i++)
 		child_check_pulse(&k->children[i], now);
+	restart_pulse(k, now);
 	start_resolver(k);
 	tell_ready(k);
 	if (k->watchdog_ns)
@@ -521,7 +539,26 @@ static int check_user(const struct config *config, struct diag *diag)
 	return ERR_OK;
 }
 
-static int open_all(struct keeper *k, struct diag *diag)
+static int open_store(struct keeper *k, struct diag *diag)
+{
+	char path[CONFIG_PATH_MAX + 16];
+
+	snprintf(path, sizeof(path), "%s/policy.db", k->config->state_dir);
+	return store_open(path, &k->store, diag);
+}
+
+static int open_fresh(struct keeper *k, struct diag *diag)
+{
+	int r = state_open(k->config, &k->lock_fd, &k->history_fd, diag);
+
+	if (r == 0)
+		r = open_store(k, diag);
+	if (r == 0)
+		r = listeners_open(&k->config->resolver, NULL, &k->listeners, diag);
+	return r == 0 ? shared_init(&k->shared, k->config, diag) : r;
+}
+
+static int open_all(struct keeper *k, struct takeover *takeover, struct diag *diag)
 {
 	char path[CONFIG_PATH_MAX + 16];
 	struct edition *none;
@@ -530,15 +567,9 @@ static int open_all(struct keeper *k, struct diag *diag)
 
 	r = check_user(k->config, diag);
 	if (r == 0)
-		r = state_open(k->config, &k->lock_fd, &k->history_fd, diag);
-	if (r < 0)
-		return r;
-	snprintf(path, sizeof(path), "%s/policy.db", k->config->state_dir);
-	r = store_open(path, &k->store, diag);
-	if (r == 0)
-		r = listeners_open(&k->config->resolver, NULL, &k->listeners, diag);
-	if (r == 0)
-		r = shared_init(&k->shared, k->config, diag);
+		r = takeover ? restart_adopt(k, takeover, diag) : open_fresh(k, diag);
+	if (r == 0 && takeover)
+		r = open_store(k, diag);
 	if (r == 0)
 		r = init_children(k);
 	if (r == 0)
@@ -553,7 +584,8 @@ static int open_all(struct keeper *k, struct diag *diag)
 	if (r < 0)
 		return r;
 	snprintf(path, sizeof(path), "%s/control.sock", k->config->run_dir);
-	r = server_new(&k->loop, path, &access, request_handle, k, &k->server, diag);
+	r = server_new(&k->loop, path, &access, takeover ? &takeover->control_fd : NULL,
+	               request_handle, k, &k->server, diag);
 	return r < 0 ? r : drop_privileges(diag);
 }
 
@@ -624,8 +656,9 @@ static void close_all(struct keeper *k)
 	config_free(k->config);
 }
 
-int keeper_run(struct config *config, struct diag *warnings)
+int keeper_run(struct config *config, struct takeover *takeover, struct diag *warnings)
 {
+	CLEANUP(takeover_free) struct takeover *from = takeover;
 	CLEANUP(free) struct keeper *k = calloc(1, sizeof(*k));
 	int r;
 
@@ -643,9 +676,12 @@ int keeper_run(struct config *config, struct diag *warnings)
 	randombytes_buf(k->cookie_secret, sizeof(k->cookie_secret));
 	randombytes_buf(k->hash_key, sizeof(k->hash_key));
 	raise_files();
-	r = start_signals(k);
+	shared_forget(&k->shared);
+	r = restart_init(&k->restart);
 	if (r == 0)
-		r = open_all(k, warnings);
+		r = start_signals(k);
+	if (r == 0)
+		r = open_all(k, from, warnings);
 	report(warnings);
 	if (r < 0) {
 		if (warnings->n_errors == 0)
@@ -657,14 +693,18 @@ int keeper_run(struct config *config, struct diag *warnings)
 	uv_timer_init(&k->loop, &k->pulse);
 	k->pulse.data = k;
 	uv_timer_start(&k->pulse, on_pulse, PULSE_MS, PULSE_MS);
-	keeper_audit(k, STORE_UID_NONE, "start", config->file);
+	keeper_audit(k, STORE_UID_NONE, from ? "takeover" : "start", config->file);
 	log_info(TAG, "starting, pid %d, %" PRIu32 " workers", (int)getpid(), config->workers);
 	child_start(&k->children[ROLE_HISTORIAN]);
 	if (k->rollout.firewall)
 		child_start(&k->children[ROLE_FWSYNC]);
-	start_resolver(k);
 	load_stored(k);
+	start_resolver(k);
 	uv_run(&k->loop, UV_RUN_DEFAULT);
+	if (k->restart.state == RESTART_DRAINING) {
+		restart_exec(k);
+		k->exit_status = 2;
+	}
 	log_info(TAG, "ended");
 	close_all(k);
 	return k->exit_status;

@@ -18,6 +18,7 @@
 #include "db/store.h"
 #include "edition.h"
 #include "listeners.h"
+#include "restart.h"
 #include "rollout.h"
 #include "sallyport/cleanup.h"
 #include "sallyport/diag.h"
@@ -51,6 +52,7 @@ struct keeper {
 	struct server_client *flushes[KEEPER_FLUSHES]; /* in the order they asked; NULL: gone */
 	size_t n_flushes;
 	struct keeper_explain explain; /* one at a time */
+	struct restart restart;
 	struct edition *older[KEEPER_EDITIONS];
 	size_t next_older;
 	uv_signal_t signals[4];
@@ -63,17 +65,21 @@ struct keeper {
 	struct diag warnings; /* of the configuration in force */
 	bool notified_ready;
 	bool stopping;
+	bool loading; /* the stored policy; the resolver waits for it */
 	unsigned int signals_to_stop;
 	int exit_status;
 };
 
-/* Run until told to end. Returns the exit status. @config is taken over. */
-int keeper_run(struct config *config, struct diag *warnings);
+/* Run until told to end. Returns the exit status. @config and @takeover (NULL: a start from
+ * nothing) are taken over. */
+int keeper_run(struct config *config, struct takeover *takeover, struct diag *warnings);
 /* `--guard`: install the closed table and end. Returns the exit status. */
 int keeper_guard(const struct config *config);
 
 /* Reread the configuration. Faults go into @diag; then nothing has changed. */
 int keeper_reload(struct keeper *keeper, struct diag *diag) MUST_CHECK;
+/* End the roles, in their order; then the loop ends. */
+void keeper_drain(struct keeper *keeper);
 /* Start applying; takes @texts. ERR_AGAIN: another one is under way. */
 int keeper_apply(struct keeper *keeper, struct apply_texts *texts, const struct store_actor *actor,
                  const char *action, const char *comment, struct server_client *client) MUST_CHECK;

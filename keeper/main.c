@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <sodium.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -12,6 +13,7 @@
 #include "listeners.h"
 #include "sallyport/log.h"
 #include "state.h"
+#include "takeover.h"
 
 static const char usage[] =
     "usage: sallyportd [-c FILE] [--check | --guard]\n"
@@ -54,10 +56,12 @@ static void check_world(const struct config *config, struct diag *diag)
 		return;
 }
 
-static int check(const struct config *config, const char *file, struct diag *diag)
+static int check(const struct config *config, const char *file, const struct takeover *takeover,
+                 struct diag *diag)
 {
-	if (config)
-		check_world(config, diag);
+	if (takeover && takeover_fits(takeover, config, diag) < 0)
+		log_debug("check", "the fault is in the list"); /* told below with the others */
+	check_world(config, diag);
 	diag_print(diag, STDERR_FILENO);
 	if (diag->n_errors)
 		return 1;
@@ -65,17 +69,31 @@ static int check(const struct config *config, const char *file, struct diag *dia
 	return 0;
 }
 
+static int open_record(const char *text)
+{
+	char *end;
+	long number = strtol(text, &end, 10);
+
+	return *text && !*end && number > STDERR_FILENO && number < INT32_MAX ? (int)number : -1;
+}
+
 int main(int argc, char **argv)
 {
 	static const struct option options[] = {
-		{ "config", required_argument, NULL, 'c' }, { "check", no_argument, NULL, 'k' },
-		{ "guard", no_argument, NULL, 'g' },        { "version", no_argument, NULL, 'V' },
-		{ "help", no_argument, NULL, 'h' },         { 0 },
+		{ "config", required_argument, NULL, 'c' },
+		{ "check", no_argument, NULL, 'k' },
+		{ "guard", no_argument, NULL, 'g' },
+		{ "version", no_argument, NULL, 'V' },
+		{ "help", no_argument, NULL, 'h' },
+		{ "takeover", required_argument, NULL, 't' },
+		{ 0 },
 	};
 	const char *file = CONFIG_FILE_DEFAULT;
 	enum mode mode = MODE_RUN;
 	struct config *config = NULL;
 	CLEANUP(diag_fini) struct diag diag = { 0 };
+	CLEANUP(takeover_free) struct takeover *takeover = NULL;
+	CLEANUP(fd_close) int record = -1;
 	int option, status;
 
 	fill_standard();
@@ -89,6 +107,13 @@ int main(int argc, char **argv)
 			break;
 		case 'g':
 			mode = MODE_GUARD;
+			break;
+		case 't': /* only sallyportd itself says this, to its successor */
+			record = open_record(optarg);
+			if (record < 0) {
+				fputs(usage, stderr);
+				return 2;
+			}
 			break;
 		case 'V':
 			printf("sallyportd " SALLYPORT_VERSION "\n");
@@ -109,12 +134,16 @@ int main(int argc, char **argv)
 	if (sodium_init() < 0)
 		return 2;
 	diag_init(&diag);
+	if (record >= 0 && takeover_read(record, &takeover, &diag) < 0) {
+		diag_print(&diag, STDERR_FILENO);
+		return 2;
+	}
 	if (config_load(file, config_system_names(), &config, &diag) < 0) {
 		diag_print(&diag, STDERR_FILENO);
 		return mode == MODE_CHECK ? 1 : 2;
 	}
 	if (mode == MODE_CHECK) {
-		status = check(config, file, &diag);
+		status = check(config, file, takeover, &diag);
 		config_free(config);
 		return status;
 	}
@@ -124,5 +153,5 @@ int main(int argc, char **argv)
 		config_free(config);
 		return status;
 	}
-	return keeper_run(config, &diag); /* takes the configuration */
+	return keeper_run(config, TAKE(takeover), &diag); /* takes both */
 }

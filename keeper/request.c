@@ -328,8 +328,9 @@ void request_status(struct keeper *k, struct server_client *client)
 	counters(k, &all, &limits);
 	server_json_give(
 	    client,
-	    json_pack("{s:s,s:i,s:I,s:I,s:o,s:i,s:o,s:o,s:o,s:{s:I,s:I},s:o,s:o,s:{s:I},s:o}",
-	              "version", SALLYPORT_VERSION, "pid", (int)getpid(), "uptime_s",
+	    json_pack("{s:s,s:i,s:i,s:b,s:I,s:I,s:o,s:i,s:o,s:o,s:o,s:{s:I,s:I},s:o,s:o,s:{s:I},s:o}",
+	              "version", SALLYPORT_VERSION, "pid", (int)getpid(), "takeovers",
+	              (int)k->restart.count, "ready", (int)k->notified_ready, "uptime_s",
 	              (json_int_t)((clock_mono_ns() - k->started_mono_ns) / NS_PER_S),
 	              "policy_version", (json_int_t)e->version, "policy_applied",
 	              rollout_in_force(&k->rollout) ? json_integer((json_int_t)e->version)
@@ -358,6 +359,8 @@ enum verb {
 	VERB_PINHOLES,
 	VERB_FLUSH,
 	VERB_RELOAD,
+	VERB_RESTART,
+	VERB_AUDIT,
 	VERB_N,
 };
 static const struct {
@@ -376,6 +379,8 @@ static const struct {
 	[VERB_PINHOLES] = { "pinholes", false },
 	[VERB_FLUSH] = { "flush", true },
 	[VERB_RELOAD] = { "reload", true },
+	[VERB_RESTART] = { "restart", true },
+	[VERB_AUDIT] = { "audit", false },
 };
 
 void request_handle(void *arg, struct server_client *client, const struct server_request *request)
@@ -435,6 +440,12 @@ void request_handle(void *arg, struct server_client *client, const struct server
 		break;
 	case VERB_RELOAD:
 		reload(k, client, request->uid);
+		break;
+	case VERB_RESTART:
+		restart_request(k, client, request->uid);
+		break;
+	case VERB_AUDIT:
+		request_audit(k, client, request);
 		break;
 	case VERB_N:
 		break;

@@ -441,21 +441,15 @@ static bool is_served(const struct sockaddr_un *sa)
 	                   errno == EAGAIN); /* its queue is full */
 }
 
-int server_new(uv_loop_t *loop, const char *path, const struct server_access *access,
-               server_request_cb *cb, void *arg, struct server **ret_server, struct diag *diag)
+static int listen_at(const struct sockaddr_un *sa, int *ret_fd, struct diag *diag)
 {
-	struct sockaddr_un sa = { .sun_family = AF_UNIX };
 	CLEANUP(fd_close) int fd = -1;
-	struct server *s;
+	const char *path = sa->sun_path;
 
-	if (strlen(path) >= sizeof(sa.sun_path))
-		return diag_set(diag, ERR_LIMIT, "%s: the path of the control socket is too long",
-		                path);
-	memcpy(sa.sun_path, path, strlen(path) + 1);
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return diag_set(diag, -errno, "%s: %s", path, strerror(errno));
-	if (is_served(&sa))
+	if (is_served(sa))
 		return diag_set(diag, ERR_EXIST,
 		                "run_dir: another sallyportd answers on %s; stop it, or name "
 		                "another run_dir",
@@ -463,9 +457,33 @@ int server_new(uv_loop_t *loop, const char *path, const struct server_access *ac
 	if (unlink(path) < 0 && errno != ENOENT)
 		return diag_set(diag, -errno, "%s: cannot be replaced: %s", path, strerror(errno));
 	/* Everybody may connect; who may ask is decided by the kernel's word about the caller. */
-	if (bind(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0 || chmod(path, 0666) < 0 ||
+	if (bind(fd, (const struct sockaddr *)sa, sizeof(*sa)) < 0 || chmod(path, 0666) < 0 ||
 	    listen(fd, 64) < 0)
 		return diag_set(diag, -errno, "%s: cannot be made: %s", path, strerror(errno));
+	*ret_fd = fd_take(&fd);
+	return ERR_OK;
+}
+
+int server_new(uv_loop_t *loop, const char *path, const struct server_access *access,
+               int *inherited, server_request_cb *cb, void *arg, struct server **ret_server,
+               struct diag *diag)
+{
+	struct sockaddr_un sa = { .sun_family = AF_UNIX };
+	CLEANUP(fd_close) int fd = -1;
+	struct server *s;
+	int r;
+
+	if (strlen(path) >= sizeof(sa.sun_path))
+		return diag_set(diag, ERR_LIMIT, "%s: the path of the control socket is too long",
+		                path);
+	memcpy(sa.sun_path, path, strlen(path) + 1);
+	if (inherited && *inherited >= 0) {
+		fd = fd_take(inherited);
+	} else {
+		r = listen_at(&sa, &fd, diag);
+		if (r < 0)
+			return r;
+	}
 	s = calloc(1, sizeof(*s));
 	if (!s)
 		return ERR_NOMEM;
@@ -484,6 +502,18 @@ int server_new(uv_loop_t *loop, const char *path, const struct server_access *ac
 	uv_poll_start(&s->poll, UV_READABLE, on_caller);
 	*ret_server = s;
 	return ERR_OK;
+}
+
+int server_fd(const struct server *s)
+{
+	return s->fd;
+}
+
+void server_leave(struct server *s)
+{
+	uv_poll_stop(&s->poll);
+	while (s->clients)
+		drop(s->clients);
 }
 
 void server_set_access(struct server *s, const struct server_access *access)

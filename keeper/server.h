@@ -40,10 +40,16 @@ struct server_request {
 typedef void server_request_cb(void *arg, struct server_client *client,
                                const struct server_request *request);
 
-/* @path: an old socket there is replaced (the keeper holds the state's lock). */
+/* @path: an old socket there is replaced (the keeper holds the state's lock). *@inherited (NULL or
+ * -1: none) is a predecessor's listening socket at that path, whose callers wait in it: it is taken
+ * instead. */
 int server_new(uv_loop_t *loop, const char *path, const struct server_access *access,
-               server_request_cb *cb, void *arg, struct server **ret_server,
+               int *inherited, server_request_cb *cb, void *arg, struct server **ret_server,
                struct diag *diag) MUST_CHECK;
+/* Its listening socket, borrowed; for a successor. */
+int server_fd(const struct server *server);
+/* Drop everybody, but leave the socket in its place. */
+void server_leave(struct server *server);
 void server_set_access(struct server *server, const struct server_access *access);
 void server_free(struct server *server); /* drops everybody; NULL is fine */
 

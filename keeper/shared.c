@@ -81,7 +81,7 @@ static int make_worker(struct shared_worker *w)
 	return open_pair(w->pinhole);
 }
 
-static void forget(struct shared *s)
+void shared_forget(struct shared *s)
 {
 	memset(s, 0, sizeof(*s));
 	s->area = s->epoch = s->epoch_ro = s->ledger_fd = s->netlink = -1;
@@ -120,7 +120,7 @@ static int make_all(struct shared *s, const struct config *config, struct diag *
 		if (r < 0)
 			return r;
 	}
-	if (config->resolver.firewall == FIREWALL_NONE)
+	if (config->resolver.firewall == FIREWALL_NONE || s->netlink >= 0)
 		return ERR_OK;
 	s->netlink = shared_open_netlink();
 	if (s->netlink < 0)
@@ -135,11 +135,45 @@ int shared_init(struct shared *s, const struct config *config, struct diag *diag
 	size_t faults = diag->n_errors;
 	int r;
 
-	forget(s);
+	shared_forget(s);
 	r = make_all(s, config, diag);
 	if (r < 0 && diag->n_errors == faults)
 		diag_set(diag, r, "shared memory cannot be made: %s", err_str(r));
 	return r;
+}
+
+static int map_adopted(struct shared *s)
+{
+	int r = ledger_open(&s->ledger, s->ledger_fd, 0);
+
+	for (size_t i = 0; i < ROLE_N && r == 0; i++)
+		r = stats_map(s->stats[i], 1, &s->pages[i]);
+	return r;
+}
+
+int shared_adopt(struct shared *s, struct shared *from, enum shared_part part,
+                 const struct config *config, struct diag *diag)
+{
+	int r;
+
+	shared_forget(s);
+	switch (part) {
+	case SHARED_ALL:
+		*s = *from;
+		shared_forget(from);
+		r = map_adopted(s);
+		return r < 0
+		           ? diag_set(diag, r, "shared memory cannot be taken over: %s", err_str(r))
+		           : ERR_OK;
+	case SHARED_NETLINK:
+		s->netlink = from->netlink;
+		from->netlink = -1;
+		r = make_all(s, config, diag);
+		return r < 0 && diag->n_errors == 0
+		           ? diag_set(diag, r, "shared memory cannot be made: %s", err_str(r))
+		           : r;
+	}
+	return ERR_INVAL;
 }
 
 static void shut(int fd)
@@ -170,7 +204,7 @@ void shared_fini(struct shared *s)
 	shut(s->epoch_ro);
 	shut(s->ledger_fd);
 	shut(s->netlink);
-	forget(s);
+	shared_forget(s);
 }
 
 uint64_t shared_backlog(const struct shared *s)

@@ -31,8 +31,15 @@ struct shared {
 
 #define SHARED_RING_SLOTS 262144 /* a worker: 16 MiB, some 40,000 new names with their answers */
 
+/* Nothing in it yet: every descriptor -1. */
+void shared_forget(struct shared *shared);
 /* Make everything. After an error shared_fini() is still due. */
 int shared_init(struct shared *shared, const struct config *config, struct diag *diag) MUST_CHECK;
+/* Go on with what a predecessor had (@from is empty afterwards): all of it, or only its netlink
+ * socket, the table's owner, and memory made anew. */
+enum shared_part { SHARED_ALL, SHARED_NETLINK };
+int shared_adopt(struct shared *shared, struct shared *from, enum shared_part part,
+                 const struct config *config, struct diag *diag) MUST_CHECK;
 void shared_fini(struct shared *shared);
 /* The keeper's nftables write socket: NETLINK_NETFILTER, bound. Returns it or -errno. */
 int shared_open_netlink(void);

@@ -9,7 +9,7 @@
  * Requests (words) and what CONTROL_DATA carries; times are RFC 3339 texts, `?` marks null-able
  * ones:
  *
- *   status              {version, pid, uptime_s, policy_version, policy_applied?, workers,
+ *   status              {version, pid, takeovers, ready, uptime_s, policy_version, policy_applied?, workers,
  *                        roles:[{role, pid, state, restarts, since}], counters:{name:n ...},
  *                        limits_hit:{name:n ...}, pinholes:{open, ledger_size}, listeners:[text],
  *                        upstreams:[text], history:{backlog_records}, warnings:[text]}
@@ -35,6 +35,10 @@
  *                        policy_version, query_id, opened, age_s, expires, left_s}
  *   flush NAME [below] | flush --all    {flushed}
  *   reload              {reloaded:true, warnings:[text]}
+ *   restart             {restarting:true, takeovers}: the check is passed; the successor's status
+ *                        says that number of takeovers, and ready:true when it serves
+ *   audit FROM TO LIMIT {id, time, uid?, user?, action, detail?, policy_version?}, newest first;
+ *                        FROM and TO in nanoseconds since 1970 (0: no bound), at most LIMIT
  */
 #pragma once
 

@@ -171,8 +171,8 @@ static int setup(void **state)
 	assert_int_equal(uv_loop_init(&f->loop), 0);
 	uv_timer_init(&f->loop, &f->tick);
 	uv_timer_start(&f->tick, on_tick, 2, 2);
-	assert_int_equal(server_new(&f->loop, f->path, &access, on_request, f, &f->server, &diag),
-	                 0);
+	assert_int_equal(
+	    server_new(&f->loop, f->path, &access, NULL, on_request, f, &f->server, &diag), 0);
 	diag_fini(&diag);
 	*state = f;
 	return 0;
