@@ -1,7 +1,6 @@
 #include "listen.h"
 
 #include <errno.h>
-#include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -24,7 +23,6 @@ struct listeners *listeners_new(struct worker *worker)
 	}
 	listeners->worker = worker;
 	listeners->conns.next = listeners->conns.prev = &listeners->conns;
-	randombytes_buf(&listeners->hash_seed, sizeof(listeners->hash_seed));
 	return listeners;
 }
 

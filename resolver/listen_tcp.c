@@ -13,6 +13,7 @@
 #include "listener.h"
 #include "query.h"
 #include "sallyport/err.h"
+#include "tally.h"
 
 #define ACCEPTS_PER_TURN 16
 #define ACCEPT_PAUSE_NS (200 * NS_PER_MS)
@@ -37,6 +38,22 @@ static uint64_t idle_ns(const struct tcp_connection *conn)
 	return conn->worker->settings->conf.tcp_idle_ms * NS_PER_MS;
 }
 
+static struct tally_key client_key(const uint8_t addr[ADDR_LEN])
+{
+	struct tally_key key = { .workload = TALLY_CLIENT, .what = TALLY_CONNECTIONS };
+
+	memcpy(key.addr, addr, ADDR_LEN);
+	return key;
+}
+
+static void leave(struct worker *worker, const uint8_t addr[ADDR_LEN])
+{
+	const struct tally_key key = client_key(addr);
+
+	tally_release_of(worker->tally, &key);
+	tally_release(worker->tally, TALLY_CONNECTIONS);
+}
+
 static void conn_close(struct tcp_connection *conn)
 {
 	if (!conn->open)
@@ -46,10 +63,8 @@ static void conn_close(struct tcp_connection *conn)
 	stream_fini(&conn->stream);
 	conn->next->prev = conn->prev;
 	conn->prev->next = conn->next;
-	*conn->bucket_link = conn->bucket_next;
-	if (conn->bucket_next)
-		conn->bucket_next->bucket_link = conn->bucket_link;
 	conn->worker->listeners->n_conns--;
+	leave(conn->worker, conn->addr);
 	listen_tcp_unref(conn);
 }
 
@@ -242,31 +257,8 @@ static void on_conn_ready(struct poller_item *item, uint32_t events)
 		proceed(conn);
 }
 
-static struct tcp_connection **bucket(struct listeners *listeners, const uint8_t addr[ADDR_LEN])
-{
-	uint64_t hash = listeners->hash_seed, part;
-
-	/* A seeded mix is enough: a collision costs a comparison, and their number is bounded by
-	 * tcp_connections. */
-	for (size_t i = 0; i < ADDR_LEN; i += sizeof(part)) {
-		memcpy(&part, addr + i, sizeof(part));
-		hash = (hash ^ part) * UINT64_C(0x9e3779b97f4a7c15);
-		hash ^= hash >> 32;
-	}
-	return &listeners->buckets[hash % LISTEN_BUCKETS];
-}
-
-static uint32_t connections_of(struct listeners *listeners, const uint8_t addr[ADDR_LEN])
-{
-	uint32_t n = 0;
-
-	for (struct tcp_connection *c = *bucket(listeners, addr); c; c = c->bucket_next)
-		n += memcmp(c->addr, addr, ADDR_LEN) == 0;
-	return n;
-}
-
-/* Every worker has an equal share of the connections, for the kernel spreads them evenly; a
- * client's few are not spread, so each worker lets it have all of its own limit. */
+/* Connections in all are shared out, besides: who has to make room then finds it among its own, and
+ * no worker's clients depend on another's. The kernel spreads connections evenly. */
 static uint32_t share(const struct worker *worker)
 {
 	const struct resolver_conf *conf = &worker->settings->conf;
@@ -287,19 +279,36 @@ static bool evict_idle(struct listeners *listeners)
 	return false;
 }
 
+/* A place in all, for which an idle connection gives way (RFC 7766, section 6.2.2: under pressure
+ * the connections that do nothing go first). */
+static bool claim_in_all(struct listeners *listeners)
+{
+	struct worker *worker = listeners->worker;
+	const uint32_t max = worker->settings->conf.tcp_connections;
+
+	if (listeners->n_conns < share(worker) &&
+	    tally_claim(worker->tally, TALLY_CONNECTIONS, max) == 0)
+		return true;
+	count(worker->lane, COUNT_LIMIT_TCP);
+	return evict_idle(listeners) && tally_claim(worker->tally, TALLY_CONNECTIONS, max) == 0;
+}
+
+/* On true the place is taken; leave() gives it back. */
 static bool may_connect(struct listeners *listeners, const uint8_t addr[ADDR_LEN])
 {
 	struct worker *worker = listeners->worker;
+	const struct tally_key key = client_key(addr);
+	int r = tally_claim_of(worker->tally, &key, worker->settings->conf.tcp_connections_client);
 
-	if (connections_of(listeners, addr) >= worker->settings->conf.tcp_connections_client) {
-		count(worker->lane, COUNT_LIMIT_TCP);
+	if (r < 0) {
+		if (r == ERR_LIMIT)
+			count(worker->lane, COUNT_LIMIT_TCP);
 		return false;
 	}
-	if (listeners->n_conns < share(worker))
+	if (claim_in_all(listeners))
 		return true;
-	/* RFC 7766, section 6.2.2: under pressure the connections that do nothing go first. */
-	count(worker->lane, COUNT_LIMIT_TCP);
-	return evict_idle(listeners);
+	tally_release_of(worker->tally, &key);
+	return false;
 }
 
 static int local_addr(int fd, struct tcp_connection *conn)
@@ -327,8 +336,8 @@ static void connected(struct listener *listener, int fd, const union listen_addr
 	conn->worker = listener->worker;
 	memcpy(conn->local, listener->addr, ADDR_LEN);
 	if (addr_from_sockaddr(&from->sa, conn->addr, &conn->port) < 0 ||
-	    !may_connect(listeners, conn->addr) ||
-	    (listener->wildcard && local_addr(fd, conn) < 0)) {
+	    (listener->wildcard && local_addr(fd, conn) < 0) ||
+	    !may_connect(listeners, conn->addr)) {
 		free(conn);
 		return;
 	}
@@ -338,6 +347,7 @@ static void connected(struct listener *listener, int fd, const union listen_addr
 	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	if (stream_init(&conn->stream, conn->worker->poller, fd_take(&owned), OUT_MAX, EPOLLIN,
 	                on_conn_ready) < 0) {
+		leave(conn->worker, conn->addr);
 		free(conn);
 		return;
 	}
@@ -347,13 +357,6 @@ static void connected(struct listener *listener, int fd, const union listen_addr
 	conn->open = true;
 	conn->next = conn->prev = conn;
 	touch(conn);
-	struct tcp_connection **head = bucket(listeners, conn->addr);
-
-	conn->bucket_link = head;
-	conn->bucket_next = *head;
-	if (*head)
-		(*head)->bucket_link = &conn->bucket_next;
-	*head = conn;
 	listeners->n_conns++;
 	set_timer(conn);
 }

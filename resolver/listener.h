@@ -75,7 +75,6 @@ struct listener {
 
 struct tcp_connection {
 	struct tcp_connection *next, *prev; /* of all, the longest without a query first */
-	struct tcp_connection *bucket_next, **bucket_link; /* of those with the same address hash */
 	struct tcp_connection *resume_next;
 	struct worker *worker;
 	struct stream stream;
@@ -96,7 +95,6 @@ struct tcp_connection {
 	uint8_t buf[2 + LISTEN_QUERY_BYTES];
 };
 
-#define LISTEN_BUCKETS 1024
 struct listeners {
 	struct worker *worker;
 	struct listener *first;
@@ -106,9 +104,7 @@ struct listeners {
 	uint64_t drops_inherited;    /* what its sockets had dropped before */
 	struct tcp_connection conns; /* list head */
 	struct tcp_connection *resume;
-	struct tcp_connection *buckets[LISTEN_BUCKETS];
 	uint32_t n_conns;
-	uint64_t hash_seed;
 	uint8_t tcp_out[2 + LIMIT_MSG_BYTES]; /* the answer that is being written */
 };
 

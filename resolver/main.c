@@ -25,6 +25,7 @@
 #include "sallyport/shm.h"
 #include "sandbox.h"
 #include "settings.h"
+#include "tally.h"
 #include "worker.h"
 
 #define WAIT_MS 250 /* also the main thread's heartbeat */
@@ -52,6 +53,7 @@ struct role_state {
 	struct cache *cache;
 	struct policy_slot *slot;
 	struct follow_table *follow;
+	struct tally *tally;
 	struct worker *workers[LIMIT_WORKERS];
 	ino_t pinhole_inos[LIMIT_WORKERS];
 	size_t n_workers;
@@ -236,6 +238,7 @@ static void make_worker(struct role_state *role, unsigned int i)
 		.cache = role->cache,
 		.slot = role->slot,
 		.follow = role->follow,
+		.tally = role->tally,
 		.lane = &role->stats->lanes[i + 1],
 		.epoch = role->epoch,
 		.ring_fd = intake->ring[i],
@@ -296,8 +299,9 @@ static void start(struct role_state *role)
 	raise_file_limit();
 	role->cache = cache_new(conf->cache_bytes, conf->hash_key);
 	role->follow = follow_table_new(conf->hash_key);
+	role->tally = tally_new(conf->hash_key);
 	role->slot = policy_slot_new();
-	if (!role->cache || !role->follow || !role->slot)
+	if (!role->cache || !role->follow || !role->tally || !role->slot)
 		give_up("memory", ERR_NOMEM);
 	for (unsigned int i = 0; i < conf->workers; i++)
 		make_worker(role, i);

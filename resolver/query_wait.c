@@ -60,9 +60,10 @@ static void let_go(struct query *q)
 
 	unlink_from(queries, q);
 	if (!q->prefetch) {
-		query_tally_remove(queries->tally, &q->tally_client);
-		query_tally_remove(queries->tally, &q->tally_workload);
+		tally_release_of(q->worker->tally, &q->tally_client);
+		tally_release_of(q->worker->tally, &q->tally_workload);
 	}
+	tally_release(q->worker->tally, TALLY_QUERIES);
 	forget_links(q);
 	for (unsigned int i = 0; i < q->n_given; i++)
 		entry_unref(q->given[i]);
@@ -159,16 +160,30 @@ enum query_step query_end_judged(struct query *q)
 
 /* Limits. */
 
-static const char *over_limit(const struct queries *queries, const struct query_tally_key *client,
-                              const struct query_tally_key *workload)
+/* Take a place in all, of the workload and of the client. Returns 0, ERR_NOMEM or ERR_LIMIT, with
+ * which limit it was. */
+static int claim(struct worker *worker, const struct tally_key *client,
+                 const struct tally_key *workload, const char **ret_limit)
 {
-	if (queries->n_in_flight >= queries->in_flight_max)
-		return "limit in_flight: too many queries wait";
-	if (query_tally_get(queries->tally, workload) >= queries->workload_max)
-		return "limit in_flight_workload: too many queries of this workload wait";
-	if (query_tally_get(queries->tally, client) >= queries->client_max)
-		return "limit in_flight_client: too many queries of this client wait";
-	return NULL;
+	const struct resolver_conf *conf = &worker->settings->conf;
+	struct tally *tally = worker->tally;
+	int r;
+
+	*ret_limit = "limit in_flight: too many queries wait";
+	r = tally_claim(tally, TALLY_QUERIES, conf->in_flight);
+	if (r < 0)
+		return r;
+	*ret_limit = "limit in_flight_workload: too many queries of this workload wait";
+	r = tally_claim_of(tally, workload, conf->in_flight_workload);
+	if (r == 0) {
+		*ret_limit = "limit in_flight_client: too many queries of this client wait";
+		r = tally_claim_of(tally, client, conf->in_flight_client);
+		if (r < 0)
+			tally_release_of(tally, workload);
+	}
+	if (r < 0)
+		tally_release(tally, TALLY_QUERIES);
+	return r;
 }
 
 static void refuse_new(struct worker *worker, struct asked asked, const struct refusal *refusal)
@@ -208,38 +223,37 @@ static struct query *make(struct worker *worker, const struct asked *asked)
 
 struct query *query_new(struct worker *worker, const struct asked *asked)
 {
-	struct queries *queries = worker->queries;
-	struct query_tally_key client = { .workload = UINT32_MAX };
-	struct query_tally_key workload = { .workload = asked->j.workload };
+	struct tally_key client = { .workload = TALLY_CLIENT, .what = TALLY_QUERIES };
+	struct tally_key workload = { .workload = asked->j.workload, .what = TALLY_QUERIES };
 	struct refusal refusal = { RCODE_SERVFAIL, EDE_OTHER, REASON_LIMIT, NULL };
-	struct query *q;
+	struct query *q = NULL;
+	int r;
 
 	memcpy(client.addr, asked->client->addr, ADDR_LEN);
-	refusal.text = over_limit(queries, &client, &workload);
-	if (refusal.text) {
+	r = claim(worker, &client, &workload, &refusal.text);
+	if (r == ERR_LIMIT) {
 		count(worker->lane, COUNT_LIMIT_IN_FLIGHT);
 		refuse_new(worker, *asked, &refusal);
 		return NULL;
 	}
-	q = make(worker, asked);
-	if (!q || query_tally_add(queries->tally, &client) < 0) {
-		free(q);
+	if (r == 0) {
+		q = make(worker, asked);
+		if (!q) {
+			tally_release_of(worker->tally, &client);
+			tally_release_of(worker->tally, &workload);
+			tally_release(worker->tally, TALLY_QUERIES);
+		}
+	}
+	if (!q) {
 		refusal.reason = REASON_INTERNAL;
 		refusal.text = "out of memory";
-		refuse_new(worker, *asked, &refusal);
-		return NULL;
-	}
-	if (query_tally_add(queries->tally, &workload) < 0) {
-		query_tally_remove(queries->tally, &client);
-		free(q);
-		refusal.text = "limit in_flight: too many workloads wait";
 		refuse_new(worker, *asked, &refusal);
 		return NULL;
 	}
 	q->tally_client = client;
 	q->tally_workload = workload;
 	client_hold(&q->client);
-	link_in(queries, q);
+	link_in(worker->queries, q);
 	return q;
 }
 
@@ -249,11 +263,13 @@ struct query *query_new_prefetch(struct worker *worker, const struct asked *aske
 	struct query *q;
 
 	if (queries->n_prefetches >= QUERY_PREFETCHES ||
-	    queries->n_in_flight >= queries->in_flight_max)
+	    tally_claim(worker->tally, TALLY_QUERIES, worker->settings->conf.in_flight) < 0)
 		return NULL;
 	q = make(worker, asked);
-	if (!q)
+	if (!q) {
+		tally_release(worker->tally, TALLY_QUERIES);
 		return NULL;
+	}
 	q->prefetch = true;
 	q->deadline_ns = worker->now_ns + worker->settings->conf.query_ms * NS_PER_MS;
 	link_in(queries, q);
@@ -454,43 +470,12 @@ void queries_tick(struct worker *worker)
 
 /* The set of them. */
 
-static unsigned int share(unsigned int limit, unsigned int workers)
-{
-	return (limit + workers - 1) / workers;
-}
-
-/* Take the limits, and a table of the right size with all that is in flight. */
-static void take_limits(struct queries *queries)
-{
-	const struct resolver_conf *conf = &queries->worker->settings->conf;
-	unsigned int workers = MAX(conf->workers, 1u);
-	struct query_tally *tally;
-
-	queries->workload_max = conf->in_flight_workload;
-	queries->client_max = conf->in_flight_client;
-	queries->in_flight_max = share(conf->in_flight, workers);
-	tally = query_tally_new(MAX(queries->in_flight_max, queries->n_in_flight), conf->hash_key);
-	if (!tally) {
-		/* The old table stays, and with it room for as many as before at least. */
-		queries->in_flight_max = MIN(queries->in_flight_max, queries->n_in_flight);
-		return;
-	}
-	for (const struct query *q = queries->first; q; q = q->next) {
-		if (!q->prefetch && (query_tally_add(tally, &q->tally_client) < 0 ||
-		                     query_tally_add(tally, &q->tally_workload) < 0))
-			break; /* cannot happen: there is room for all of them */
-	}
-	query_tally_free(queries->tally);
-	queries->tally = tally;
-}
-
 void queries_settings_changed(struct worker *worker)
 {
 	struct queries *queries = worker->queries;
 	struct query *next;
 
 	queries->settings_generation++; /* forms made under other zones are void */
-	take_limits(queries);
 	for (struct query *q = queries->first; q; q = next) {
 		next = q->next;
 		start_over(q);
@@ -504,11 +489,6 @@ struct queries *queries_new(struct worker *worker)
 	if (!queries)
 		return NULL;
 	queries->worker = worker;
-	take_limits(queries);
-	if (!queries->tally) {
-		free(queries);
-		return NULL;
-	}
 	uv_timer_init(&worker->loop, &queries->timer); /* cannot fail */
 	queries->timer.data = queries;
 	return queries;
@@ -516,10 +496,7 @@ struct queries *queries_new(struct worker *worker)
 
 static void on_closed(uv_handle_t *handle)
 {
-	struct queries *queries = handle->data;
-
-	query_tally_free(queries->tally);
-	free(queries);
+	free(handle->data);
 }
 
 void queries_free(struct queries *queries)

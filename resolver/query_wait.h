@@ -21,7 +21,7 @@
 #include "pinhole_client.h"
 #include "query_open.h"
 #include "query_respond.h"
-#include "query_tally.h"
+#include "tally.h"
 
 enum query_limit {
 	QUERY_TICK_MS = 20,          /* how exactly deadlines are kept */
@@ -68,7 +68,7 @@ struct query {
 	struct client client;
 	struct question question;
 	uint8_t message[12 + NAME_MAX_WIRE + 4]; /* header and question as they came */
-	struct query_tally_key tally_client, tally_workload;
+	struct tally_key tally_client, tally_workload;
 
 	uint64_t deadline_ns; /* of the whole query */
 	uint64_t due_ns;      /* of the present state; 0: none */
@@ -94,10 +94,6 @@ struct queries {
 	struct worker *worker;
 	struct query *first, *last;
 	unsigned int n_in_flight, n_prefetches;
-	/* A client's sockets may all meet one worker, so its limit and its workload's hold in each
-	 * worker whole; in_flight, which bounds memory, is divided among the workers. */
-	unsigned int in_flight_max, workload_max, client_max;
-	struct query_tally *tally;
 	uint64_t last_uid; /* of forms; never reused */
 	uint64_t settings_generation;
 	uv_timer_t timer;                          /* runs while something is in flight */

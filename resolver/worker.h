@@ -1,8 +1,9 @@
 /* resolver/worker.h - one worker thread: its libuv loop and everything that only it touches.
  *
  * Shared with other workers, and nothing else: the policy slot, the answer cache, the follow table,
- * the immutable configuration. The main thread speaks to a worker through its mailbox
- * (uv_async_send); the worker speaks back through atomics that the main thread reads.
+ * the tally of what is in use, the immutable configuration. The main thread speaks to a worker
+ * through its mailbox (uv_async_send); the worker speaks back through atomics that the main thread
+ * reads.
  */
 #pragma once
 
@@ -28,6 +29,7 @@ struct fetches;
 struct queries;
 struct listeners;
 struct follow_table;
+struct tally;
 struct servers;
 
 /* Configuration and what derives from it; immutable, reference-counted, swapped at END. */
@@ -47,6 +49,7 @@ struct worker {
 	    *policy;         /* in force in this worker; NULL: none yet (everything REFUSED) */
 	struct cache *cache; /* shared */
 	struct follow_table *follow;       /* shared */
+	struct tally *tally;               /* shared */
 	struct stats_lane *lane;           /* this worker's counters (lane index + 1) */
 	struct ring_producer ring;         /* history */
 	const struct pinhole_epoch *epoch; /* read-only page; NULL when firewall.mode is none */
@@ -82,6 +85,7 @@ struct worker_spec {
 	struct cache *cache;
 	struct policy_slot *slot;
 	struct follow_table *follow;
+	struct tally *tally;
 	struct stats_lane *lane;
 	const struct pinhole_epoch *epoch;
 	int ring_fd, ring_back_fd; /* borrowed for the call */

@@ -9,6 +9,8 @@
 
 #include <cmocka.h>
 
+#include "tally.h"
+
 struct resolver_conf *io_conf(void)
 {
 	struct resolver_conf *conf = calloc(1, sizeof(*conf));
@@ -49,6 +51,8 @@ void io_init(struct io *io, const struct resolver_conf *conf, void (*turn)(struc
 	assert_non_null(io->worker.settings);
 	io->worker.lane = &io->lane;
 	io->worker.pinhole_fd = -1;
+	io->worker.tally = tally_new(io->worker.settings->conf.hash_key);
+	assert_non_null(io->worker.tally);
 	worker_touch_clock(&io->worker);
 	assert_int_equal(uv_prepare_init(&io->worker.loop, &io->before_wait), 0);
 	io->before_wait.data = io;
@@ -75,6 +79,7 @@ void io_fini(struct io *io)
 	uv_walk(&io->worker.loop, close_handle, NULL);
 	uv_run(&io->worker.loop, UV_RUN_DEFAULT);
 	assert_int_equal(uv_loop_close(&io->worker.loop), 0);
+	tally_free(io->worker.tally);
 	settings_unref(io->worker.settings);
 }
 

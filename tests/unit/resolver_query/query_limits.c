@@ -11,6 +11,7 @@
 #include "query.h"
 #include "rig.h"
 #include "sallyport/name.h"
+#include "tally.h"
 
 static const char policy[] = "version: 1\n"
 			     "profiles:\n"
@@ -119,24 +120,43 @@ static void limits_hold_in_all_and_per_workload_and_client(void **state)
 	rig_free(rig);
 }
 
-static void shares_of_several_workers_add_up_to_the_limit(void **state)
+/* What the other workers have in flight counts: in all, of the workload, of the client. */
+static void limits_hold_over_all_workers(void **state)
 {
-	struct resolver_conf *conf = malloc(sizeof(*conf));
-	struct rig *rig;
+	static const char full[] = "SERVFAIL ede=0 \"limit in_flight: ";
+	static const char workload_full[] = "SERVFAIL ede=0 \"limit in_flight_workload: ";
+	static const char client_full[] = "SERVFAIL ede=0 \"limit in_flight_client: ";
+	struct rig *rig = rig_with(8, 5, 3);
+	struct tally *tally = rig->worker.tally;
+	struct tally_key client = { .workload = TALLY_CLIENT }, workload = { .workload = 0 };
+	static const uint8_t v4[4] = { 10, 1, 0, 2 };
 
 	(void)state;
-	rig_conf(conf);
-	conf->workers = 4;
-	conf->in_flight = 8;
-	rig = rig_new(conf);
-	free(conf);
-	rig_policy(rig, policy);
+	addr_from_v4(v4, client.addr);
 	rig->upstream = RIG_UPSTREAM_HOLDS;
-	ask_n(rig, "10.1.0.2", 1);
-	ask_n(rig, "10.1.0.2", 2);
-	answers("the third of two", ask_n(rig, "10.1.0.2", 3), "SERVFAIL");
+	for (unsigned int i = 0; i < 2; i++) {
+		assert_int_equal(tally_claim(tally, TALLY_QUERIES, 8), 0);
+		assert_int_equal(tally_claim_of(tally, &workload, 5), 0);
+		assert_int_equal(tally_claim_of(tally, &client, 3), 0);
+	}
+	answers("a client's third", ask_n(rig, "10.1.0.2", 1), "none");
+	answers("its fourth", ask_n(rig, "10.1.0.2", 2), client_full);
+	answers("the workload's fourth", ask_n(rig, "10.1.0.3", 3), "none");
+	answers("the workload's fifth", ask_n(rig, "10.1.0.3", 4), "none");
+	answers("the workload's sixth", ask_n(rig, "10.1.0.3", 5), workload_full);
+	for (unsigned int i = 0; i < 3; i++)
+		answers("another workload", ask_n(rig, "10.2.0.2", i), "none");
+	answers("the ninth of all", ask_n(rig, "10.3.0.2", 9), full);
+	for (unsigned int i = 0; i < 2; i++) {
+		tally_release(tally, TALLY_QUERIES);
+		tally_release_of(tally, &workload);
+		tally_release_of(tally, &client);
+	}
+	answers("room again", ask_n(rig, "10.1.0.2", 6), "none");
 	rig->upstream = RIG_UPSTREAM_ANSWERS;
 	rig_turn(rig);
+	assert_int_equal(tally_in_use_of(tally, &client), 0);
+	assert_int_equal(tally_in_use_of(tally, &workload), 0);
 	rig_free(rig);
 }
 
@@ -277,7 +297,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(limits_hold_in_all_and_per_workload_and_client),
-		cmocka_unit_test(shares_of_several_workers_add_up_to_the_limit),
+		cmocka_unit_test(limits_hold_over_all_workers),
 		cmocka_unit_test(new_settings_keep_what_waits_and_forget_forms),
 		cmocka_unit_test(every_message_read_is_in_the_history_once),
 		cmocka_unit_test(an_answer_is_told_once_a_generation),

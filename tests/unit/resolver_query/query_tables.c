@@ -10,10 +10,10 @@
 
 #include "follow_table.h"
 #include "held.h"
-#include "query_tally.h"
 #include "sallyport/err.h"
 #include "sallyport/limits.h"
 #include "sallyport/name.h"
+#include "tally.h"
 
 static const uint8_t hash_key[16] = "0123456789abcde";
 
@@ -181,44 +181,94 @@ static void workers_share_the_table(void **state)
 
 static void a_tally_counts_exactly_whatever_comes_and_goes(void **state)
 {
-	enum { KEYS = 50, ROUNDS = 20000 };
-	struct query_tally *tally = query_tally_new(64, hash_key);
-	unsigned int counts[KEYS] = { 0 }, seed = 1, total = 0;
+	enum { KEYS = 50, ROUNDS = 20000, MAX = 7 };
+	struct tally *tally = tally_new(hash_key);
+	unsigned int counts[KEYS] = { 0 }, seed = 1;
 
 	(void)state;
 	for (unsigned int i = 0; i < ROUNDS; i++) {
 		unsigned int k = (unsigned int)rand_r(&seed) % KEYS;
-		struct query_tally_key key = { .workload = k % 2 ? UINT32_MAX : k };
+		struct tally_key key = { .workload = k % 2 ? TALLY_CLIENT : k, .what = k % 4 / 2 };
 
 		if (k % 2)
 			addr_n(key.addr, k);
 		if (counts[k] && rand_r(&seed) % 2) {
-			query_tally_remove(tally, &key);
+			tally_release_of(tally, &key);
 			counts[k]--;
-			total--;
-		} else if (total < 64) {
-			assert_int_equal(query_tally_add(tally, &key), 0);
+		} else if (counts[k] < MAX) {
+			assert_int_equal(tally_claim_of(tally, &key, MAX), 0);
 			counts[k]++;
-			total++;
+		} else {
+			assert_int_equal(tally_claim_of(tally, &key, MAX), ERR_LIMIT);
 		}
-		assert_int_equal(query_tally_get(tally, &key), counts[k]);
+		assert_int_equal(tally_in_use_of(tally, &key), counts[k]);
 	}
-	query_tally_free(tally);
+	tally_free(tally);
 }
 
-static void a_full_tally_says_so(void **state)
+static void a_tally_in_all_stops_at_the_limit_of_the_moment(void **state)
 {
-	struct query_tally *tally = query_tally_new(4, hash_key);
-	struct query_tally_key key = { 0 };
+	struct tally *tally = tally_new(hash_key);
 
 	(void)state;
-	for (key.workload = 0; key.workload < 8; key.workload++)
-		assert_int_equal(query_tally_add(tally, &key), 0);
-	assert_int_equal(query_tally_add(tally, &key), ERR_LIMIT);
-	key.workload = 3;
-	assert_int_equal(query_tally_add(tally, &key), 0); /* a known one still counts */
-	assert_int_equal(query_tally_get(tally, &key), 2);
-	query_tally_free(tally);
+	for (int i = 0; i < 5; i++)
+		assert_int_equal(tally_claim(tally, TALLY_QUERIES, 5), 0);
+	assert_int_equal(tally_claim(tally, TALLY_QUERIES, 5), ERR_LIMIT);
+	assert_int_equal(tally_claim(tally, TALLY_CONNECTIONS, 5), 0); /* another thing */
+	/* A new configuration: lower, then there is more in use than may be. */
+	tally_release(tally, TALLY_QUERIES);
+	assert_int_equal(tally_claim(tally, TALLY_QUERIES, 2), ERR_LIMIT);
+	assert_int_equal(tally_in_use(tally, TALLY_QUERIES), 4);
+	assert_int_equal(tally_claim(tally, TALLY_QUERIES, 5), 0);
+	tally_free(tally);
+}
+
+enum { CLAIMANTS = 4, CLAIM_ROUNDS = 20000, CLAIM_MAX = 3 };
+
+struct claimants {
+	struct tally *tally;
+	_Atomic unsigned int held, refused; /* claims of all threads at this moment */
+	_Atomic bool over;                  /* more were held than may be */
+};
+
+static void *claimant(void *arg)
+{
+	struct claimants *all = arg;
+	struct tally_key mine = { .workload = 1 };
+
+	for (int i = 0; i < CLAIM_ROUNDS; i++) {
+		if (tally_claim(all->tally, TALLY_QUERIES, CLAIM_MAX + 1) < 0) {
+			all->refused++;
+			continue;
+		}
+		if (tally_claim_of(all->tally, &mine, CLAIM_MAX) == 0) {
+			if (++all->held > CLAIM_MAX)
+				all->over = true;
+			all->held--;
+			tally_release_of(all->tally, &mine);
+		} else {
+			all->refused++;
+		}
+		tally_release(all->tally, TALLY_QUERIES);
+	}
+	return NULL;
+}
+
+static void a_limit_holds_over_all_workers(void **state)
+{
+	struct claimants all = { .tally = tally_new(hash_key) };
+	struct tally_key key = { .workload = 1 };
+	pthread_t threads[CLAIMANTS];
+
+	(void)state;
+	for (size_t i = 0; i < CLAIMANTS; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, claimant, &all), 0);
+	for (size_t i = 0; i < CLAIMANTS; i++)
+		pthread_join(threads[i], NULL);
+	assert_false(all.over);
+	assert_int_equal(tally_in_use(all.tally, TALLY_QUERIES), 0);
+	assert_int_equal(tally_in_use_of(all.tally, &key), 0);
+	tally_free(all.tally);
 }
 
 int main(void)
@@ -230,7 +280,8 @@ int main(void)
 		cmocka_unit_test(targets_of_a_workload_are_bounded_and_come_free_again),
 		cmocka_unit_test(workers_share_the_table),
 		cmocka_unit_test(a_tally_counts_exactly_whatever_comes_and_goes),
-		cmocka_unit_test(a_full_tally_says_so),
+		cmocka_unit_test(a_tally_in_all_stops_at_the_limit_of_the_moment),
+		cmocka_unit_test(a_limit_holds_over_all_workers),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -23,6 +23,7 @@
 #include "sallyport/err.h"
 #include "sallyport/name.h"
 #include "settings.h"
+#include "tally.h"
 
 #define START_NS (UINT64_C(1000) * NS_PER_S)
 #define START_WALL_NS (UINT64_C(1800000000) * NS_PER_S)
@@ -494,6 +495,7 @@ struct rig *rig_new(const struct resolver_conf *conf)
 	w->next_query_id = 1;
 	w->cache = cache_new(w->settings->conf.cache_bytes, w->settings->conf.hash_key);
 	w->follow = follow_table_new(w->settings->conf.hash_key);
+	w->tally = tally_new(w->settings->conf.hash_key);
 	w->memo = memo_new(1 << 20, w->settings->conf.hash_key);
 	w->held = held_new(1024, w->settings->conf.hash_key);
 	w->pinholes = pinhole_client_new(w);
@@ -533,6 +535,8 @@ void rig_free(struct rig *rig)
 	held_free(w->held);
 	cache_free(w->cache);
 	follow_table_free(w->follow);
+	assert_int_equal(tally_in_use(w->tally, TALLY_QUERIES), 0);
+	tally_free(w->tally);
 	settings_unref(w->settings);
 	policy_free(w->policy);
 	while (rig->scripts) {
