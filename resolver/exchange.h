@@ -24,7 +24,8 @@ struct exchange;
 
 enum exchange_event {
 	EXCHANGE_BROKEN = 0, /* unreachable, or closed early */
-	EXCHANGE_MALFORMED,  /* an answer to the question, but it breaks the format; counted */
+	EXCHANGE_MALFORMED,  /* an answer to the question, but it breaks the format */
+	EXCHANGE_OVERSIZE,   /* the same, and it holds more than is taken (LIMIT_MSG_...) */
 	EXCHANGE_ANSWER,     /* usable and scanned: the message is given */
 	EXCHANGE_TRUNCATED,
 	EXCHANGE_NEAR_MISS, /* from the right server to the right socket, but not our answer */

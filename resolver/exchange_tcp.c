@@ -164,6 +164,7 @@ static void on_message(struct upstream_tcp *conn, const uint8_t *msg, size_t len
 {
 	struct stats_lane *lane = conn->worker->lane;
 	struct exchange *exchange = NULL;
+	int r;
 
 	if (len >= 2) {
 		uint16_t id = (uint16_t)(msg[0] << 8 | msg[1]);
@@ -183,7 +184,6 @@ static void on_message(struct upstream_tcp *conn, const uint8_t *msg, size_t len
 		finish(exchange, EXCHANGE_MALFORMED, NULL, 0);
 		return;
 	case ASK_TRUNCATED: /* by TCP that makes no sense */
-		count(lane, COUNT_UPSTREAM_MALFORMED);
 		finish(exchange, EXCHANGE_MALFORMED, NULL, 0);
 		return;
 	case ASK_FAILED:
@@ -192,9 +192,9 @@ static void on_message(struct upstream_tcp *conn, const uint8_t *msg, size_t len
 	case ASK_USABLE:
 		break;
 	}
-	if (scan_message(msg, len) < 0) {
-		count(lane, COUNT_UPSTREAM_MALFORMED);
-		finish(exchange, EXCHANGE_MALFORMED, NULL, 0);
+	r = scan_message(msg, len);
+	if (r < 0) {
+		finish(exchange, r == ERR_LIMIT ? EXCHANGE_OVERSIZE : EXCHANGE_MALFORMED, NULL, 0);
 		return;
 	}
 	finish(exchange, EXCHANGE_ANSWER, msg, len);

@@ -26,6 +26,7 @@ static void on_ready(struct poller_item *item, uint32_t events)
 	struct stats_lane *lane = exchange->worker->lane;
 	uint8_t msg[ANSWER_MAX];
 	ssize_t n = recv(item->fd, msg, sizeof(msg), MSG_DONTWAIT | MSG_TRUNC);
+	int r;
 
 	(void)events; /* recv tells errors, too */
 	if (n < 0) {
@@ -53,9 +54,9 @@ static void on_ready(struct poller_item *item, uint32_t events)
 	case ASK_USABLE:
 		break;
 	}
-	if (scan_message(msg, (size_t)n) < 0) {
-		count(lane, COUNT_UPSTREAM_MALFORMED);
-		finish(exchange, EXCHANGE_MALFORMED, NULL, 0);
+	r = scan_message(msg, (size_t)n);
+	if (r < 0) {
+		finish(exchange, r == ERR_LIMIT ? EXCHANGE_OVERSIZE : EXCHANGE_MALFORMED, NULL, 0);
 		return;
 	}
 	finish(exchange, EXCHANGE_ANSWER, msg, (size_t)n);

@@ -47,6 +47,7 @@ struct fetch {
 	bool ended;
 	bool rcode_given; /* some server said no */
 	bool starved;     /* a limit of ours kept it from asking */
+	bool oversize;    /* an answer held more than is taken */
 	enum fetch_status status;
 	struct {
 		struct server *server; /* referenced */
@@ -206,7 +207,7 @@ static void fail(struct fetch *fetch)
 		cache_put(worker->cache, entry, worker->now_ns, worker->lane);
 		fetch->entries[fetch->n_entries++] = entry;
 	}
-	end(fetch, FETCH_FAILED);
+	end(fetch, fetch->oversize ? FETCH_OVERSIZE : FETCH_FAILED);
 }
 
 /* ---- trying ---- */
@@ -434,6 +435,15 @@ static int take_answer(struct fetch *fetch, const struct exchange *exchange, con
 	return 0;
 }
 
+/* The server answers, but not so that it could be used. */
+static void broken(struct fetch *fetch, size_t i, int why)
+{
+	fetch->servers[i].n_broken++;
+	fetch->oversize |= why == ERR_LIMIT;
+	count(fetch->worker->lane,
+	      why == ERR_LIMIT ? COUNT_LIMIT_UPSTREAM_MESSAGE : COUNT_UPSTREAM_MALFORMED);
+}
+
 static void on_event(struct exchange *exchange, enum exchange_event event, const uint8_t *msg,
                      size_t len)
 {
@@ -441,16 +451,17 @@ static void on_event(struct exchange *exchange, enum exchange_event event, const
 	struct server *server = exchange->server;
 	size_t i = index_of(fetch, server);
 	uint64_t now = now_of(fetch), rtt_ns = now - exchange->sent_ns;
+	int r;
 
 	switch (event) {
 	case EXCHANGE_ANSWER:
 		server_answered(server, rtt_ns, now);
-		if (take_answer(fetch, exchange, msg, len) == 0) {
+		r = take_answer(fetch, exchange, msg, len);
+		if (r == 0) {
 			end(fetch, FETCH_OK);
 			return;
 		}
-		count(fetch->worker->lane, COUNT_UPSTREAM_MALFORMED);
-		fetch->servers[i].n_broken++;
+		broken(fetch, i, r);
 		break;
 	case EXCHANGE_TRUNCATED:
 		server_answered(server, rtt_ns, now);
@@ -468,7 +479,11 @@ static void on_event(struct exchange *exchange, enum exchange_event event, const
 		break;
 	case EXCHANGE_MALFORMED: /* perhaps only what a zone's owner made it say: it is not dead */
 		server_answered(server, rtt_ns, now);
-		fetch->servers[i].n_broken++;
+		broken(fetch, i, ERR_MALFORMED);
+		break;
+	case EXCHANGE_OVERSIZE:
+		server_answered(server, rtt_ns, now);
+		broken(fetch, i, ERR_LIMIT);
 		break;
 	case EXCHANGE_BROKEN:
 		/* One connection's end is no verdict on the server and on all who shared it. */
@@ -488,8 +503,7 @@ static void on_event(struct exchange *exchange, enum exchange_event event, const
 	/* The same server at once by TCP, for that is where the answer is; else the next best. */
 	if ((event == EXCHANGE_TRUNCATED || event == EXCHANGE_NEAR_MISS) &&
 	    fetch->n_tries < LIMIT_UPSTREAM_TRIES) {
-		int r = try(fetch, i);
-
+		r = try(fetch, i);
 		if (r == ERR_DENIED)
 			return;
 		if (r == 0) {
@@ -528,7 +542,7 @@ static void start(struct fetch *fetch)
 	}
 	fetch->n_servers = (uint8_t)n;
 	fetch->n_tries = 0;
-	fetch->starved = false;
+	fetch->starved = fetch->oversize = false;
 	fetch->rcode = RCODE_SERVFAIL;
 	fetch->rcode_given = false;
 	/* The query has a deadline of its own: leave it time for what is done with a failure. */

@@ -25,6 +25,7 @@ enum fetch_status {
 	FETCH_OK,         /* entries were made and put into the cache */
 	FETCH_DENIED,     /* may_send said no */
 	FETCH_LIMIT,      /* too many in flight */
+	FETCH_OVERSIZE,   /* as FETCH_FAILED; what a server gave is over a limit of ours */
 };
 
 struct fetch_waiter { /* in the caller's memory until done or fetch_cancel() */

@@ -47,10 +47,8 @@ static enum query_step fall_back(struct query *q, const struct refusal *refusal)
 
 /* The upstreams gave no usable answer: nobody asks them again at once (RFC 9520; for stale data RFC
  * 8767, section 5). The cache keeps better data beside the failure. */
-static enum query_step fail_upstream(struct query *q)
+static enum query_step fail_upstream_as(struct query *q, const struct refusal *refusal)
 {
-	const struct refusal refusal = { RCODE_SERVFAIL, EDE_NO_REACHABLE_AUTHORITY,
-		                         REASON_UPSTREAM, "no upstream gave a usable answer" };
 	struct worker *worker = q->worker;
 	struct entry *failure = entry_failure(query_pending(q), q->question.qtype, RCODE_SERVFAIL,
 	                                      worker->now_ns, QUERY_FAILURE_S);
@@ -58,7 +56,23 @@ static enum query_step fail_upstream(struct query *q)
 	if (failure)
 		cache_put(worker->cache, failure, worker->now_ns, worker->lane);
 	entry_unref(failure);
-	return fall_back(q, &refusal);
+	return fall_back(q, refusal);
+}
+
+static enum query_step fail_upstream(struct query *q)
+{
+	const struct refusal refusal = { RCODE_SERVFAIL, EDE_NO_REACHABLE_AUTHORITY,
+		                         REASON_UPSTREAM, "no upstream gave a usable answer" };
+
+	return fail_upstream_as(q, &refusal);
+}
+
+static enum query_step fail_oversize(struct query *q)
+{
+	const struct refusal refusal = { RCODE_SERVFAIL, EDE_OTHER, REASON_LIMIT,
+		                         "limit: the upstream's answer holds more than is taken" };
+
+	return fail_upstream_as(q, &refusal);
 }
 
 static enum query_step fail_fetches(struct query *q)
@@ -167,6 +181,9 @@ static void on_fetched(struct fetch_waiter *waiter, enum fetch_status status,
 		break;
 	case FETCH_FAILED:
 		step = fail_upstream(q);
+		break;
+	case FETCH_OVERSIZE:
+		step = fail_oversize(q);
 		break;
 	case FETCH_LIMIT:
 		step = fail_fetches(q);

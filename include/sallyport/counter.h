@@ -46,7 +46,9 @@
 	X(UPSTREAM_QUERIES, "upstream_queries", "questions sent upstream")                         \
 	X(UPSTREAM_TCP, "upstream_tcp", "of these by TCP")                                         \
 	X(UPSTREAM_TIMEOUTS, "upstream_timeouts", "questions without an answer in time")           \
-	X(UPSTREAM_MALFORMED, "upstream_malformed", "upstream messages that failed the pre-scan")  \
+	X(UPSTREAM_MALFORMED, "upstream_malformed", "upstream messages that break the format")     \
+	X(LIMIT_UPSTREAM_MESSAGE, "limit_upstream_message",                                        \
+	  "upstream messages with more records, names or octets than is taken")                    \
 	X(UPSTREAM_MISMATCH, "upstream_mismatch", "upstream messages with a wrong ID or question") \
 	X(UPSTREAM_FAILED, "upstream_failed", "questions that no server answered")                 \
 	X(GUARD_STRIPPED, "guard_stripped", "addresses stripped as not globally reachable")        \

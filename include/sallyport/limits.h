@@ -39,12 +39,14 @@ enum limit {
 
 	/* Messages from the network. */
 	LIMIT_MSG_BYTES = 65535,
-	LIMIT_MSG_HOPS_NAME = 16,    /* compression pointers in one name */
-	LIMIT_MSG_HOPS = 2000,       /* in one message */
-	LIMIT_MSG_RECORDS = 2048,    /* in one message, OPT included */
-	LIMIT_RRSET_RECORDS = 256,   /* of one answer that is cached */
-	LIMIT_EDNS_OPTIONS = 64,     /* in one OPT record */
-	LIMIT_EDNS_UDP_BYTES = 1232, /* largest UDP answer, and what we advertise */
+	LIMIT_MSG_HOPS_NAME = 16,     /* compression pointers in one name */
+	LIMIT_MSG_HOPS = 2000,        /* in one message */
+	LIMIT_MSG_RECORDS = 2048,     /* in one message, OPT included */
+	LIMIT_MSG_GROWN = 1 << 18,    /* octets of one message's records, without compression */
+	LIMIT_RRSET_RECORDS = 256,    /* of one answer that is cached */
+	LIMIT_ANSWER_BYTES = 1 << 17, /* memory of the links that one message gives */
+	LIMIT_EDNS_OPTIONS = 64,      /* in one OPT record */
+	LIMIT_EDNS_UDP_BYTES = 1232,  /* largest UDP answer, and what we advertise */
 
 	/* A query's way; configuration keys under `limits:` change those that name one. */
 	LIMIT_IN_FLIGHT = 16384,           /* per resolver; limits.in_flight */

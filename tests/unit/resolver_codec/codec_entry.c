@@ -59,6 +59,14 @@ static const struct {
 	const char *answer, *authority;
 	const char *want; /* "malformed", "limit", or the entries */
 } cases[] = {
+	{ "a SOA of several above it: the closest", "a.b.example.org.", 1, 3, 0, "",
+	  ". 300 IN SOA ns. mail. 1 2 3 4 200\n" SOA
+	  "b.example.org. 300 IN SOA ns.example.org. mail.example.org. 9 2 3 4 30\n",
+	  "nxdomain a.b.example.org. 30: auth SOA b.example.org. "
+	  "ns.example.org. mail.example.org. 9 2 3 4 30 30;\n" },
+	{ "a SOA of elsewhere proves nothing", "www.example.org.", 1, 3, 0, "",
+	  "example.test. 300 IN SOA ns.example.test. mail.example.test. 1 2 3 4 200\n",
+	  "nxdomain www.example.org. 0:\n" },
 	{ "an address", "www.example.org.", 1, 0, 0, "www.example.org. 300 IN A 192.0.2.1\n", "",
 	  "data www.example.org. 300: A www.example.org. 192.0.2.1 300;\n" },
 	{ "records of one set take the smallest TTL (RFC 2181, 5.2)", "www.example.org.", 1, 0, 0,
@@ -356,6 +364,55 @@ static void records_of_a_set_are_bounded(void **state)
 	}
 }
 
+/* Whoever owns a zone writes such a message: names that grow without compression, and a chain each
+ * of whose links brings the same proofs. */
+static void what_a_message_grows_to_is_bounded(void **state)
+{
+	static char answer[20000], authority[400000];
+	char owner[300] = "";
+	struct entry *entries[LIMIT_CHAIN];
+	size_t bytes = 0, len = 0;
+	int n;
+
+	(void)state; /* cmocka's signature */
+	answer[0] = authority[0] = '\0';
+	for (int i = 0; i < 110; i++)
+		strcat(owner, "a.");
+	for (int i = 0; i < 12; i++)
+		snprintf(answer + strlen(answer), 700,
+		         "c%d.example.org. 300 IN CNAME c%d.example.org.\n" SIG(
+			     "c%d.example.org.", "CNAME", "2", "example.org."),
+		         i, i + 1, i);
+	for (int i = 0; i < 200; i++)
+		snprintf(authority + strlen(authority), 700,
+		         "n%d.%sexample.org. 300 IN NSEC n%d.%sexample.org. A\n", i, owner, i,
+		         owner);
+	CLEANUP(free)
+	struct message *m = message_new("c0.example.org.", 1, 0, 0, answer, authority);
+
+	n = entry_from_message(m->data, m->len, WIRE("c0.example.org."), 1, NOW, &limits,
+	                       in_example_org, NULL, entries, ARRAY_LEN(entries));
+	assert_in_range(n, 1, 2);
+	for (int i = 0; i < n; i++) {
+		bytes += entries[i]->bytes;
+		assert_int_equal(entries[i]->kind, ENTRY_ALIAS);
+		entry_unref(entries[i]);
+	}
+	assert_in_range(bytes, 50000, LIMIT_ANSWER_BYTES);
+
+	authority[0] = '\0';
+	for (int i = 0; i < 1200; i++)
+		len += (size_t)snprintf(authority + len, sizeof(authority) - len,
+		                        "n%d.%sexample.org. 1 IN TXT x\n", i, owner);
+	CLEANUP(free)
+	struct message *most = message_new("c0.example.org.", 1, 0, 0, "", authority);
+
+	assert_int_equal(entry_from_message(most->data, most->len, WIRE("c0.example.org."), 1, NOW,
+	                                    &limits, in_example_org, NULL, entries,
+	                                    ARRAY_LEN(entries)),
+	                 ERR_LIMIT);
+}
+
 /* RFC 6672, section 2.2: a substitution that is too long is YXDOMAIN, and the DNAME proves it. */
 static void an_overlong_substitution_is_yxdomain(void **state)
 {
@@ -504,6 +561,7 @@ int main(void)
 		cmocka_unit_test(the_case_of_the_echoed_question_is_not_kept),
 		cmocka_unit_test(a_chain_is_cut_at_the_limit),
 		cmocka_unit_test(records_of_a_set_are_bounded),
+		cmocka_unit_test(what_a_message_grows_to_is_bounded),
 		cmocka_unit_test(an_overlong_substitution_is_yxdomain),
 		cmocka_unit_test(stale_life_follows_the_ttl),
 		cmocka_unit_test(hosts_give_the_family_that_was_asked),
