@@ -168,13 +168,12 @@ static void fold(struct agg_entry *into, const struct agg_entry *from)
 {
 	if (from->first_us < into->first_us) {
 		into->first_us = from->first_us;
-		into->id = from->id;
 		into->client_port = from->client_port;
 	}
-	if (from->last_us >= into->last_us) {
-		into->last_us = from->last_us;
-		into->last_id = from->last_id;
-	}
+	into->last_us = MAX(into->last_us, from->last_us);
+	/* Workers number theirs independently: only so does the range hold every one. */
+	into->id = MIN(into->id, from->id);
+	into->last_id = MAX(into->last_id, from->last_id);
 	into->count += from->count;
 	into->latency_us = MAX(into->latency_us, from->latency_us);
 	into->ttl = MAX(into->ttl, from->ttl);

@@ -41,7 +41,7 @@ _Static_assert(sizeof(struct agg_key) == 72, "no padding");
 struct agg_entry {
 	struct agg_key key;
 	uint64_t first_us, last_us; /* wall clock; first_us lies within key.day */
-	uint64_t id, last_id;       /* of the first and the last query */
+	uint64_t id, last_id;       /* the smallest and the largest */
 	uint64_t count;
 	uint32_t latency_us, ttl; /* the largest */
 	uint32_t name;            /* offset of the name in names; not terminated */

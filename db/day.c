@@ -23,6 +23,37 @@ void day_name(uint32_t day, enum day_kind kind, char out[static DAY_NAME_LEN])
 	snprintf(out + n, DAY_NAME_LEN - n, "%s", kinds[kind]);
 }
 
+/* What stands behind a file's name. SQLite's companions (-wal ...) are no files of their own. */
+static bool read_ending(const char *ending, enum day_aside *ret_aside)
+{
+	static const struct {
+		const char *text;
+		enum day_aside aside;
+	} endings[] = {
+		{ ".damaged-", DAY_ASIDE },
+		{ ".newer-", DAY_ASIDE },
+		{ ".schema-", DAY_COPY },
+	};
+
+	if (!*ending) {
+		*ret_aside = DAY_IN_USE;
+		return true;
+	}
+	for (size_t i = 0; i < ARRAY_LEN(endings); i++) {
+		const char *number = ending + strlen(endings[i].text);
+		size_t digits;
+
+		if (strncmp(ending, endings[i].text, strlen(endings[i].text)) != 0)
+			continue;
+		digits = strspn(number, "0123456789");
+		*ret_aside = endings[i].aside;
+		return digits > 0 &&
+		       (number[digits] == '\0' ||
+		        (endings[i].aside == DAY_COPY && strcmp(number + digits, ".part") == 0));
+	}
+	return false;
+}
+
 bool day_parse(const char *name, uint32_t *ret_day, enum day_kind *ret_kind,
                enum day_aside *ret_aside)
 {
@@ -53,17 +84,11 @@ bool day_parse(const char *name, uint32_t *ret_day, enum day_kind *ret_kind,
 		n = strlen(again);
 		if (strncmp(name, again, n) != 0)
 			continue;
-		if (name[n] && strncmp(name + n, ".damaged-", 9) != 0)
+		if (!read_ending(name + n, ret_aside))
 			return false;
-		for (const char *p = name + n; *p && p - (name + n) >= 9; p++) {
-			if (*p < '0' || *p > '9')
-				return false;
-		}
 		*ret_day = (uint32_t)(s / 86400);
 		*ret_kind = kind;
-		*ret_aside = name[n] ? DAY_ASIDE : DAY_IN_USE;
-		/* Companions of one that was moved aside (…-wal) are not counted twice. */
-		return !name[n] || strspn(name + n + 9, "0123456789") == strlen(name + n + 9);
+		return true;
 	}
 	return false;
 }
@@ -98,10 +123,9 @@ int day_list(const char *dir, struct day_entry **ret_entries, size_t *ret_n, siz
 
 		if (!day_parse(found->d_name, &entry.day, &entry.kind, &aside))
 			continue;
-		if (aside == DAY_ASIDE) {
-			n_aside++;
+		n_aside += aside == DAY_ASIDE;
+		if (aside != DAY_IN_USE)
 			continue;
-		}
 		if (n == DAY_ENTRIES_MAX)
 			return ERR_LIMIT;
 		if (n == cap) {

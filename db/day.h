@@ -1,7 +1,8 @@
 /* db/day.h - UTC days, and the names of the history files.
  *
  * A day is the number of days since 1970-01-01. Its two files are YYYY-MM-DD.allow.db and
- * YYYY-MM-DD.deny.db; a damaged one is moved aside as NAME.damaged-SECONDS.
+ * YYYY-MM-DD.deny.db. A damaged one is moved aside as NAME.damaged-SECONDS, one that a newer
+ * Sallyport has written as NAME.newer-SECONDS; NAME.schema-N is a copy from before a migration.
  */
 #pragma once
 
@@ -20,8 +21,8 @@ enum day_kind { DAY_DENY = 0, DAY_ALLOW, DAY_KINDS }; /* denials and failures; t
 
 void day_name(uint32_t day, enum day_kind kind, char out[static DAY_NAME_LEN]);
 
-enum day_aside { DAY_IN_USE, DAY_ASIDE };
-/* Is @name a history file, or one moved aside? */
+enum day_aside { DAY_IN_USE, DAY_ASIDE, DAY_COPY };
+/* Is @name a history file, one moved aside, or a copy (or what became of one)? */
 bool day_parse(const char *name, uint32_t *ret_day, enum day_kind *ret_kind,
                enum day_aside *ret_aside);
 

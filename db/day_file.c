@@ -66,7 +66,8 @@ static const char *const stmts[STMT_N] = {
 	[STMT_SAVED_GET] = "SELECT generation FROM saved WHERE area=?1",
 	[STMT_FILE_PUT] = "UPDATE file SET id_min=min(coalesce(id_min, ?1), ?1),"
 			  " id_max=max(coalesce(id_max, ?2), ?2),"
-			  " last_us=max(coalesce(last_us, 0), ?3), committed_us=?4",
+			  " last_us=max(coalesce(last_us, 0), ?3), committed_us=?4,"
+			  " fold_span=max(coalesce(fold_span, 0), ?5)",
 };
 
 static int path_of(const char *dir, uint32_t day, enum day_kind kind, char out[static PATH_LEN])
@@ -161,8 +162,8 @@ static int prepare(struct day_file *file)
 	return ERR_OK;
 }
 
-int day_file_open(const char *dir, uint32_t day, enum day_kind kind, uint64_t id_base, gid_t gid,
-                  struct day_file **ret_file)
+int day_file_open(const struct day_file_where *where, uint32_t day, enum day_kind kind,
+                  uint64_t id_base, struct day_file **ret_file)
 {
 	CLEANUP(release) struct day_file *file = calloc(1, sizeof(*file));
 	char path[PATH_LEN];
@@ -172,7 +173,7 @@ int day_file_open(const char *dir, uint32_t day, enum day_kind kind, uint64_t id
 		return ERR_NOMEM;
 	file->day = day;
 	file->kind = kind;
-	r = path_of(dir, day, kind, path);
+	r = path_of(where->dir, day, kind, path);
 	if (r == 0)
 		r = idmap_init(&file->names, NAMES_MAX, NAMES_MAX * 64);
 	if (r == 0)
@@ -184,13 +185,14 @@ int day_file_open(const char *dir, uint32_t day, enum day_kind kind, uint64_t id
 	if (r == 0)
 		r = idmap_init(&file->whats, WHATS_MAX, WHATS_MAX * sizeof(struct day_file_what));
 	if (r == 0)
-		r = make_file(path, gid);
+		r = make_file(path, where->gid);
 	if (r == 0)
 		r = open_sqlite(path, &file->db);
 	if (r == 0)
 		r = to_wal(file->db);
 	if (r == 0)
-		r = schema_make(file->db, day, kind, id_base, NULL);
+		r = schema_make(file->db, path, day, kind, id_base, where->alive, where->alive_arg,
+		                NULL);
 	if (r == 0)
 		r = prepare(file);
 	if (r < 0)
@@ -256,7 +258,7 @@ int day_file_finish(const char *dir, uint32_t day, enum day_kind kind)
 	return r < 0 ? r : finish(db);
 }
 
-int day_file_aside(const char *dir, uint32_t day, enum day_kind kind, uint64_t now_s,
+int day_file_aside(const char *dir, uint32_t day, enum day_kind kind, int err, uint64_t now_s,
                    char ret_name[static 80])
 {
 	static const char *const companions[] = { "-wal", "-shm", "-journal" };
@@ -267,7 +269,8 @@ int day_file_aside(const char *dir, uint32_t day, enum day_kind kind, uint64_t n
 	if (r < 0)
 		return r;
 	day_name(day, kind, name);
-	snprintf(ret_name, 80, "%s.damaged-%llu", name, (unsigned long long)now_s);
+	snprintf(ret_name, 80, "%s.%s-%llu", name, err == ERR_VERSION ? "newer" : "damaged",
+	         (unsigned long long)now_s);
 	snprintf(to, sizeof(to), "%s/%s", dir, ret_name);
 	if (rename(path, to) != 0)
 		return -errno;
@@ -333,6 +336,7 @@ int day_file_begin(struct day_file *file)
 	file->id_min = UINT64_MAX;
 	file->id_max = 0;
 	file->last_us = 0;
+	file->fold_span = 0;
 	file->t_last = -1;
 	return sql_run(file->stmts[STMT_BEGIN]);
 }
@@ -349,6 +353,7 @@ int day_file_commit(struct day_file *file, uint64_t now_us)
 	}
 	sqlite3_bind_int64(stmt, 3, (int64_t)file->last_us);
 	sqlite3_bind_int64(stmt, 4, (int64_t)now_us);
+	sqlite3_bind_int64(stmt, 5, file->fold_span);
 	r = sql_run(stmt);
 	return r < 0 ? r : sql_run(file->stmts[STMT_COMMIT]);
 }

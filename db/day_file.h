@@ -17,18 +17,26 @@
 #include "day.h"
 #include "sallyport/cleanup.h"
 #include "sallyport/record.h"
+#include "sql.h"
 
 struct day_file; /* opaque */
 
 /**
  * Open the file of @day in folder @dir; make it (mode 0640, group @gid unless it is (gid_t)-1) if
- * it is not there. @id_base: see schema.h.
+ * it is not there. @id_base: see schema.h. A file of an older schema is migrated, after a copy was
+ * kept; that may take minutes, in which @alive (may be NULL) is called again and again.
  *
- * Returns 0, ERR_DAMAGED (move it aside with day_file_aside()), ERR_VERSION, or another error,
- * which may pass (ERR_NOSPC, ERR_AGAIN, ERR_STORE).
+ * Returns 0, ERR_DAMAGED or ERR_VERSION (written by a newer Sallyport; move it aside with
+ * day_file_aside()), or another error, which may pass (ERR_NOSPC, ERR_AGAIN, ERR_STORE).
  */
-int day_file_open(const char *dir, uint32_t day, enum day_kind kind, uint64_t id_base, gid_t gid,
-                  struct day_file **ret_file) MUST_CHECK;
+struct day_file_where {
+	const char *dir;
+	gid_t gid;
+	sql_alive_cb *alive;
+	void *alive_arg;
+};
+int day_file_open(const struct day_file_where *where, uint32_t day, enum day_kind kind,
+                  uint64_t id_base, struct day_file **ret_file) MUST_CHECK;
 
 /* DAY_FILE_KEEP leaves -wal and -shm as they are, so that readers without write permission go on
  * reading; DAY_FILE_FINISH makes it one closed file in journal_mode=DELETE. */
@@ -40,8 +48,9 @@ int day_file_close(struct day_file *file, enum day_file_close how);
 int day_file_finish(const char *dir, uint32_t day, enum day_kind kind) MUST_CHECK;
 /* Does it have a write-ahead log, and so has to be finished some day? */
 bool day_file_is_open_on_disk(const char *dir, uint32_t day, enum day_kind kind);
-/* Rename a damaged file and its companions to NAME.damaged-@now_s; @ret_name: the new name. */
-int day_file_aside(const char *dir, uint32_t day, enum day_kind kind, uint64_t now_s,
+/* Rename a file that failed to open with @err, and its companions, to NAME.damaged-@now_s, or to
+ * NAME.newer-@now_s after ERR_VERSION; @ret_name: the new name. */
+int day_file_aside(const char *dir, uint32_t day, enum day_kind kind, int err, uint64_t now_s,
                    char ret_name[static 80]);
 
 uint32_t day_file_day(const struct day_file *file);

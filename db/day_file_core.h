@@ -66,6 +66,7 @@ struct day_file {
 	struct idmap names, clients, texts, answers, whats;
 	uint8_t types[65536 / 8]; /* bit: the type's text is in the file */
 	uint64_t id_base;
+	int64_t fold_span;                /* of this transaction: largest last_id - id */
 	uint64_t id_min, id_max, last_us; /* of this transaction; id_max 0: none */
 	int64_t t_last; /* of the last row of this transaction; rows come in order of time */
 	uint32_t day;

@@ -131,6 +131,7 @@ int day_file_put(struct day_file *file, const struct agg_entry *entry, const cha
 		r = sql_run(stmt);
 		if (r < 0)
 			return r;
+		file->fold_span = MAX(file->fold_span, (int64_t)(entry->last_id - entry->id));
 	}
 	file->id_min = MIN(file->id_min, MIN(entry->id, entry->last_id));
 	file->id_max = MAX(file->id_max, MAX(entry->id, entry->last_id));

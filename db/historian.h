@@ -36,6 +36,9 @@ struct historian_options {
 	/* Called after each step that changed something durable; tests die here. May be NULL. */
 	void (*on_step)(void *arg);
 	void *on_step_arg;
+	/* Called again and again in what may take minutes (migrating a file). May be NULL. */
+	void (*alive)(void *arg);
+	void *alive_arg;
 };
 
 int historian_new(const struct historian_options *options, struct historian **ret_historian);

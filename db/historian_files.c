@@ -63,22 +63,29 @@ static bool exists(const struct historian *h, uint32_t day, enum day_kind kind)
 	       stat(path, &st) == 0;
 }
 
-static void aside(struct historian *h, uint32_t day, enum day_kind kind)
+static void aside(struct historian *h, uint32_t day, enum day_kind kind, int err)
 {
 	static const uint64_t none[VERDICT_N];
 	uint64_t now_us = h->last_wall_us;
 	char name[80];
 	int r;
 
-	r = day_file_aside(h->dir, day, kind, now_us / 1000000, name);
+	r = day_file_aside(h->dir, day, kind, err, now_us / 1000000, name);
 	if (r < 0) {
-		log_error(HISTORY_TAG, "a damaged history file cannot be moved aside: %s",
-		          err_str(r));
+		log_error(HISTORY_TAG, "a %s history file cannot be moved aside: %s",
+		          err == ERR_VERSION ? "newer" : "damaged", err_str(r));
 		return;
 	}
-	log_kv(LOG_LEVEL_ERROR, HISTORY_TAG, "file", name,
-	       "a history file is damaged and was moved aside");
-	historian_count(h, COUNT_HISTORY_DAMAGED, 1);
+	if (err == ERR_VERSION) {
+		log_kv(
+		    LOG_LEVEL_ERROR, HISTORY_TAG, "file", name,
+		    "a newer Sallyport has written this history file; it was moved aside as it is, "
+		    "and a new one is begun");
+	} else {
+		log_kv(LOG_LEVEL_ERROR, HISTORY_TAG, "file", name,
+		       "a history file is damaged and was moved aside");
+		historian_count(h, COUNT_HISTORY_DAMAGED, 1);
+	}
 	agg_gap(&h->agg, HISTORY_GAP_DAMAGED, MIN(day * DAY_US, now_us),
 	        MIN((day + 1) * DAY_US, MAX(now_us, day * DAY_US)), none, 0, name);
 }
@@ -86,6 +93,8 @@ static void aside(struct historian *h, uint32_t day, enum day_kind kind)
 int historian_file(struct historian *h, uint32_t day, enum day_kind kind, enum historian_make make,
                    uint64_t id_base, struct day_file **ret_file)
 {
+	const struct day_file_where where = { h->dir, h->options.gid, h->options.alive,
+		                              h->options.alive_arg };
 	struct historian_file *slot = find(h, day, kind);
 	struct day_file *file;
 	int r;
@@ -93,12 +102,12 @@ int historian_file(struct historian *h, uint32_t day, enum day_kind kind, enum h
 	if (!slot) {
 		if (make == HISTORIAN_EXISTING && !exists(h, day, kind))
 			return ERR_NOENT;
-		r = day_file_open(h->dir, day, kind, id_base, h->options.gid, &file);
+		r = day_file_open(&where, day, kind, id_base, &file);
 		if (r == ERR_DAMAGED || r == ERR_VERSION) {
-			aside(h, day, kind);
+			aside(h, day, kind, r);
 			if (make == HISTORIAN_EXISTING)
 				return ERR_NOENT;
-			r = day_file_open(h->dir, day, kind, id_base, h->options.gid, &file);
+			r = day_file_open(&where, day, kind, id_base, &file);
 		}
 		if (r < 0)
 			return r;
@@ -117,7 +126,7 @@ void historian_file_failed(struct historian *h, uint32_t day, enum day_kind kind
 	if (slot)
 		close_slot(slot, DAY_FILE_KEEP);
 	if (err == ERR_DAMAGED)
-		aside(h, day, kind);
+		aside(h, day, kind, err);
 }
 
 void historian_close_files(struct historian *h, enum day_file_close how)
@@ -144,7 +153,7 @@ void historian_finish_old(struct historian *h, uint32_t day)
 		int r = day_file_finish(h->dir, entries[i].day, entries[i].kind);
 
 		if (r == ERR_DAMAGED)
-			aside(h, entries[i].day, entries[i].kind);
+			aside(h, entries[i].day, entries[i].kind, r);
 	}
 }
 

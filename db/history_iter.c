@@ -55,6 +55,7 @@ struct history_iter {
 	struct reader_gap *gaps;
 	size_t n_gaps, gaps_at;
 	uint64_t n_shown;
+	enum reader_id id_how;
 
 	/* Follow. */
 	struct tail tails[FOLLOW_DAYS * DAY_KINDS + DAY_KINDS];
@@ -180,6 +181,7 @@ int history_query(struct history *history, const struct history_filter *filter,
 	if (r < 0)
 		return r;
 	iter->coverage.n_unreadable = iter->files.n_aside;
+	iter->id_how = READER_ID_OWN;
 	*ret_iter = TAKE(iter);
 	return ERR_OK;
 }
@@ -252,6 +254,7 @@ static int enter_day(struct history_iter *iter)
 		if (r <= 0)
 			continue;
 		reader_keys_init(&source->keys, source->reader, &iter->filter);
+		source->keys.id_how = iter->id_how;
 		if (entry->kind == DAY_DENY && load_gaps(iter, source->reader) < 0)
 			iter->coverage.n_unreadable++;
 	}
@@ -340,6 +343,19 @@ static int next_of_day(struct history_iter *iter, const struct history_row **ret
 	return 1;
 }
 
+/* Nobody has the number that is looked for as its own: go through the files once more, for the rows
+ * that may stand for it. */
+static bool look_between(struct history_iter *iter)
+{
+	if (iter->filter.id == 0 || iter->id_how != READER_ID_OWN || iter->n_shown > 0)
+		return false;
+	iter->id_how = READER_ID_BETWEEN;
+	iter->next = 0;
+	iter->coverage.n_files = 0;
+	iter->coverage.n_unreadable = iter->files.n_aside;
+	return true;
+}
+
 static int next_listed(struct history_iter *iter, const struct history_row **ret_row)
 {
 	for (;;) {
@@ -349,8 +365,10 @@ static int next_listed(struct history_iter *iter, const struct history_row **ret
 			return 0;
 		if (!iter->in_day) {
 			r = enter_day(iter);
-			if (r <= 0)
+			if (r < 0 || (r == 0 && !look_between(iter)))
 				return r;
+			if (r == 0)
+				continue;
 		}
 		r = next_of_day(iter, ret_row);
 		if (r != 0)

@@ -118,6 +118,11 @@ static void *heart_main(void *arg)
 	return NULL;
 }
 
+static void on_alive(void *arg)
+{
+	beat(arg);
+}
+
 static void start_heart(struct heart *heart)
 {
 	pthread_t thread;
@@ -215,6 +220,8 @@ static void begin(struct role_state *s)
 		                                            : (gid_t)intake->conf.group_gid,
 		.allow_keep_s = intake->conf.allow_days_s,
 		.deny_keep_s = intake->conf.deny_days_s,
+		.alive = on_alive,
+		.alive_arg = &s->heart,
 	};
 	int r;
 

@@ -19,6 +19,7 @@ struct reader {
 	sqlite3 *db;
 	sqlite3_stmt *row, *answers, *answer_by_hash;
 	uint64_t id_base;
+	int64_t version; /* of the schema */
 	uint32_t day;
 	enum day_kind kind;
 };
@@ -45,11 +46,11 @@ static int immutable_uri(const char *path, char out[static 3 * PATH_LEN + 32])
 		else
 			out[at++] = *path;
 	}
-	strcpy(out + at, "?immutable=1");
+	memcpy(out + at, "?immutable=1", sizeof("?immutable=1"));
 	return ERR_OK;
 }
 
-static int open_sqlite(const char *name, int flags, sqlite3 **ret_db)
+static int open_sqlite(const char *name, int flags, sqlite3 **ret_db, int64_t *ret_version)
 {
 	CLEANUP(sqlite3_close) sqlite3 *db = NULL;
 	int r;
@@ -64,7 +65,7 @@ static int open_sqlite(const char *name, int flags, sqlite3 **ret_db)
 	r = sql_exec(db, "PRAGMA query_only=ON; PRAGMA cell_size_check=ON; PRAGMA mmap_size=0;"
 	                 "PRAGMA temp_store=MEMORY");
 	if (r == 0)
-		r = schema_check(db);
+		r = schema_check(db, ret_version);
 	if (r < 0)
 		return r;
 	*ret_db = TAKE(db);
@@ -99,9 +100,9 @@ int reader_open(const char *dir, uint32_t day, enum day_kind kind, struct reader
 		return -errno;
 	if (st.st_size == 0 && !has_wal(path))
 		return ERR_NOENT; /* being made just now */
-	r = open_sqlite(path, 0, &reader->db);
+	r = open_sqlite(path, 0, &reader->db, &reader->version);
 	if (r == ERR_DENIED && !has_wal(path) && immutable_uri(path, uri) == 0)
-		r = open_sqlite(uri, SQLITE_OPEN_URI, &reader->db);
+		r = open_sqlite(uri, SQLITE_OPEN_URI, &reader->db, &reader->version);
 	if (r == 0)
 		r = sql_int(reader->db, "SELECT id_base FROM file", &id_base);
 	if (r == 0)
@@ -379,7 +380,6 @@ void reader_keys_init(struct reader_keys *keys, const struct reader *reader,
 		.oldest_first = filter->oldest_first,
 		.from = key_of(reader, filter->since_ns),
 		.until = filter->until_ns ? key_of(reader, filter->until_ns) : INT64_MAX,
-		.id = filter->id,
 		.narrowed = reader_narrows_what(filter),
 	};
 }
@@ -399,23 +399,28 @@ static int key_add(struct reader_keys *keys, int64_t t)
 }
 
 /* Columns: t, what, client, id, last_id. */
+static bool has_id(const struct reader *reader, const struct history_filter *filter,
+                   const struct reader_keys *keys, sqlite3_stmt *stmt)
+{
+	int64_t wanted = (int64_t)(filter->id - reader->id_base);
+	int64_t id = sqlite3_column_int64(stmt, 3), last = id;
+
+	if (sqlite3_column_type(stmt, 4) != SQLITE_NULL)
+		last = sqlite3_column_int64(stmt, 4);
+	if (wanted == id || wanted == last)
+		return keys->id_how != READER_ID_BETWEEN;
+	return keys->id_how != READER_ID_OWN && wanted > MIN(id, last) && wanted < MAX(id, last);
+}
+
+/* Columns as above. */
 static bool matches(const struct reader *reader, const struct history_filter *filter,
                     const struct reader_keys *keys, sqlite3_stmt *stmt)
 {
-	int64_t id, last;
-
 	if (keys->narrowed && !id_set_has(&keys->whats, sqlite3_column_int64(stmt, 1)))
 		return false;
 	if (filter->has_client && !id_set_has(&keys->clients, sqlite3_column_int64(stmt, 2)))
 		return false;
-	if (filter->id == 0)
-		return true;
-	id = (int64_t)filter->id - (int64_t)reader->id_base;
-	if (sqlite3_column_int64(stmt, 3) == id)
-		return true;
-	last = sqlite3_column_int64(stmt, 4);
-	return sqlite3_column_type(stmt, 4) != SQLITE_NULL && last >= id &&
-	       sqlite3_column_int64(stmt, 3) < id;
+	return filter->id == 0 || has_id(reader, filter, keys, stmt);
 }
 
 #define KEY_COLUMNS "SELECT q.t, q.what, q.client, q.id, f.last_id FROM query q"
@@ -508,6 +513,45 @@ static int fill_by_time(struct reader *reader, const struct history_filter *filt
 	return ERR_OK;
 }
 
+/* A few rows, found by their numbers. */
+static int fill_by_id(struct reader *reader, const struct history_filter *filter,
+                      struct reader_keys *keys)
+{
+	static const char own[] =
+	    KEY_COLUMNS KEY_FOLD " WHERE q.t IN (SELECT t FROM query WHERE id=?1 UNION SELECT t "
+				 "FROM fold WHERE last_id=?1)"
+				 " AND q.t>=?2 AND q.t<?3";
+	static const char between[] =
+	    KEY_COLUMNS " JOIN fold f ON f.t=q.t WHERE f.last_id>?1 AND q.id<?1"
+			" AND f.last_id<=?1+?4 AND q.t>=?2 AND q.t<?3";
+	const char *const both[] = { keys->id_how != READER_ID_BETWEEN ? own : NULL,
+		                     keys->id_how != READER_ID_OWN ? between : NULL };
+	int64_t span = 0;
+	int r = sql_int(reader->db, "SELECT coalesce(fold_span, 0) FROM file", &span);
+
+	for (size_t i = 0; r == 0 && i < ARRAY_LEN(both); i++) {
+		CLEANUP(sqlite3_finalize) sqlite3_stmt *stmt = NULL;
+
+		if (!both[i])
+			continue;
+		r = sql_prepare(reader->db, both[i], &stmt);
+		if (r < 0)
+			return r;
+		sqlite3_bind_int64(stmt, 1, (int64_t)(filter->id - reader->id_base));
+		sqlite3_bind_int64(stmt, 2, keys->from);
+		sqlite3_bind_int64(stmt, 3, keys->until);
+		sqlite3_bind_int64(stmt, 4, span); /* the first has no fourth: no harm */
+		while (r == 0 && (r = sql_step(stmt)) > 0) {
+			r = 0;
+			if (keys->n == KEYS_MAX)
+				return 1;
+			if (matches(reader, filter, keys, stmt))
+				r = key_add(keys, sqlite3_column_int64(stmt, 0));
+		}
+	}
+	return r;
+}
+
 /* Does the file hold this id at all? */
 static bool may_hold(struct reader *reader, uint64_t id)
 {
@@ -517,6 +561,27 @@ static bool may_hold(struct reader *reader, uint64_t id)
 	    sql_int(reader->db, "SELECT id_max FROM file", &max) < 0)
 		return false;
 	return id >= (uint64_t)min && id <= (uint64_t)max;
+}
+
+/* All keys by an index, if one serves and they are few; then they are complete. */
+static int fill_at_once(struct reader *reader, const struct history_filter *filter,
+                        struct reader_keys *keys)
+{
+	int r = 1;
+
+	if (filter->id && reader->version >= 2)
+		r = fill_by_id(reader, filter, keys);
+	else if (keys->narrowed && keys->whats.n <= SELECTED_MAX)
+		r = fill_by_index(reader, filter, keys);
+	if (r != 0) {
+		keys->n = 0;
+		return MIN(r, 0);
+	}
+	if (keys->n)
+		qsort(keys->keys, keys->n, sizeof(*keys->keys),
+		      keys->oldest_first ? ascending : descending);
+	keys->complete = true;
+	return ERR_OK;
 }
 
 int reader_keys_fill(struct reader *reader, const struct history_filter *filter,
@@ -542,18 +607,9 @@ int reader_keys_fill(struct reader *reader, const struct history_filter *filter,
 			keys->complete = true;
 			return 0;
 		}
-		if (keys->narrowed && keys->whats.n <= SELECTED_MAX) {
-			r = fill_by_index(reader, filter, keys);
-			if (r < 0)
-				return r;
-			if (r == 0) {
-				if (keys->n)
-					qsort(keys->keys, keys->n, sizeof(*keys->keys),
-					      keys->oldest_first ? ascending : descending);
-				keys->complete = true;
-				return keys->n > 0;
-			}
-		}
+		r = fill_at_once(reader, filter, keys);
+		if (r < 0 || keys->complete)
+			return r < 0 ? r : keys->n > 0;
 	}
 	r = fill_by_time(reader, filter, keys);
 	return r < 0 ? r : keys->n > 0;

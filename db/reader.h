@@ -61,6 +61,9 @@ struct pattern;
 int reader_what_sql(const struct history_filter *filter, const struct pattern *pattern, char *out,
                     size_t cap) MUST_CHECK;
 
+/* How a row matches filter->id: it has it as its id or last_id, or that lies between the two. */
+enum reader_id { READER_ID_EITHER, READER_ID_OWN, READER_ID_BETWEEN };
+
 /* Keys (query.t) of matching rows. */
 struct reader_keys {
 	int64_t *keys;
@@ -70,7 +73,7 @@ struct reader_keys {
 	int64_t from, until; /* range of t that is left to look into, [from, until) */
 	struct id_set whats, clients;
 	bool narrowed, selected;
-	uint64_t id; /* filter->id */
+	enum reader_id id_how;
 };
 void reader_keys_fini(struct reader_keys *keys);
 /* Begin: nothing is read yet. */

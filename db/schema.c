@@ -9,7 +9,7 @@
 #include "sallyport/verdict.h"
 #include "sql.h"
 
-static const char tables[] =
+static const char version_1[] =
     "CREATE TABLE file (day INTEGER NOT NULL, kind TEXT NOT NULL, id_base INTEGER NOT NULL,"
     " id_min INTEGER, id_max INTEGER, last_us INTEGER, committed_us INTEGER);"
     "CREATE TABLE name (id INTEGER PRIMARY KEY, name TEXT NOT NULL, rev TEXT NOT NULL UNIQUE);"
@@ -54,6 +54,17 @@ static const char tables[] =
     " vanished_allow INTEGER NOT NULL, vanished_local INTEGER NOT NULL,"
     " kernel_drops INTEGER NOT NULL);"
     "CREATE TABLE saved (area INTEGER PRIMARY KEY, generation INTEGER NOT NULL);";
+
+/* A query is found by its number; one that a row stands for lies at most fold_span below last_id.
+ */
+static const char version_2[] =
+    "CREATE INDEX query_id ON query (id);"
+    "CREATE INDEX fold_last_id ON fold (last_id);"
+    "ALTER TABLE file ADD COLUMN fold_span INTEGER;"
+    "UPDATE file SET fold_span=(SELECT max(f.last_id - q.id) FROM fold f JOIN query q ON q.t=f.t);";
+
+static const char *const steps[] = { version_1, version_2 };
+_Static_assert(ARRAY_LEN(steps) == SCHEMA_VERSION, "a step leads to each version");
 
 /* Stable: analysts' own SQL depends on these names. @DAY@ is the day's first microsecond, @ID@ the
  * file's id_base. */
@@ -150,34 +161,32 @@ static int make_views(sqlite3 *db, uint32_t day, uint64_t id_base)
 	return sql_exec(db, sql);
 }
 
-static int make(sqlite3 *db, uint32_t day, enum day_kind kind, uint64_t id_base)
+struct birth {
+	uint32_t day;
+	enum day_kind kind;
+	uint64_t id_base;
+};
+
+static int fill_new(sqlite3 *db, const void *arg)
 {
-	char *sql = NULL;
+	const struct birth *birth = arg;
+	char sql[128];
 	int r;
 
-	r = sql_exec(db, tables);
-	if (r == 0)
-		r = fill(db, "reason", REASON_N, reason_str);
+	r = fill(db, "reason", REASON_N, reason_str);
 	if (r == 0)
 		r = fill(db, "cause", HISTORY_GAP_N, history_gap_str);
+	if (r == 0)
+		r = make_views(db, birth->day, birth->id_base);
 	if (r < 0)
 		return r;
-	r = make_views(db, day, id_base);
-	if (r < 0)
-		return r;
-	if (asprintf(&sql,
-	             "INSERT INTO file (day, kind, id_base) VALUES (%" PRIu32 ", '%s', %" PRIu64
-	             ");"
-	             "PRAGMA user_version=%d; PRAGMA application_id=%d",
-	             day, kind == DAY_DENY ? "deny" : "allow", id_base, SCHEMA_VERSION,
-	             SCHEMA_APPLICATION_ID) < 0)
-		return ERR_NOMEM;
-	r = sql_exec(db, sql);
-	free(sql);
-	return r;
+	snprintf(sql, sizeof(sql),
+	         "INSERT INTO file (day, kind, id_base) VALUES (%" PRIu32 ", '%s', %" PRIu64 ")",
+	         birth->day, birth->kind == DAY_DENY ? "deny" : "allow", birth->id_base);
+	return sql_exec(db, sql);
 }
 
-int schema_check(sqlite3 *db)
+int schema_check(sqlite3 *db, int64_t *ret_version)
 {
 	int64_t version, application;
 	int r;
@@ -189,32 +198,21 @@ int schema_check(sqlite3 *db)
 		return r;
 	if (application != SCHEMA_APPLICATION_ID || version < 1)
 		return ERR_DAMAGED;
+	*ret_version = version;
 	return version > SCHEMA_VERSION ? ERR_VERSION : ERR_OK;
 }
 
-int schema_make(sqlite3 *db, uint32_t day, enum day_kind kind, uint64_t id_base, struct diag *diag)
+int schema_make(sqlite3 *db, const char *path, uint32_t day, enum day_kind kind, uint64_t id_base,
+                sql_alive_cb *alive, void *alive_arg, struct diag *diag)
 {
-	int64_t n_tables;
-	int r;
+	const struct birth birth = { day, kind, id_base };
+	const struct sql_schema schema = { .application_id = SCHEMA_APPLICATION_ID,
+		                           .steps = steps,
+		                           .n_steps = SCHEMA_VERSION,
+		                           .fill = fill_new,
+		                           .fill_arg = &birth,
+		                           .alive = alive,
+		                           .alive_arg = alive_arg };
 
-	r = sql_int(db, "SELECT count(*) FROM sqlite_schema", &n_tables);
-	if (r < 0)
-		return diag_set(diag, r, "the file cannot be read: %s", sql_why(db));
-	if (n_tables > 0) {
-		r = schema_check(db);
-		if (r < 0)
-			diag_set(diag, r, "not a history file that this version writes");
-		return r;
-	}
-	r = sql_exec(db, "BEGIN IMMEDIATE");
-	if (r == 0)
-		r = make(db, day, kind, id_base);
-	if (r == 0)
-		r = sql_exec(db, "COMMIT");
-	if (r < 0) {
-		diag_set(diag, r, "the tables cannot be made: %s", sql_why(db));
-		if (!sqlite3_get_autocommit(db))
-			sqlite3_exec(db, "ROLLBACK", NULL, NULL, NULL);
-	}
-	return r;
+	return sql_migrate(db, &schema, path, diag);
 }

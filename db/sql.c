@@ -1,8 +1,10 @@
 /* db/sql.c - a thin coat over sqlite3. */
 #include "sql.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 int sql_err(int rc)
@@ -99,37 +101,99 @@ const char *sql_why(sqlite3 *db)
 	return db ? sqlite3_errmsg(db) : "out of memory";
 }
 
-/* Copy the whole database page by page; the copy appears under its name only when it is whole. */
-static int copy_aside(sqlite3 *db, const char *path, int64_t version)
+enum {
+	COPY_PAGES = 4096,  /* of a copy between two signs of life */
+	STEP_OPS = 1000000, /* SQLite's operations between two of them: some 10 ms */
+};
+
+/* The copy is for whom the file is for. */
+static int make_like(const char *path, const char *part)
+{
+	CLEANUP(fd_close) int fd = -1;
+	struct stat st;
+
+	if (stat(path, &st) != 0)
+		return -errno;
+	unlink(part);
+	fd = open(part, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return -errno;
+	/* Without the group it is for the owner alone. */
+	if (fchown(fd, (uid_t)-1, st.st_gid) == 0 && fchmod(fd, st.st_mode & 0777) != 0)
+		return -errno;
+	return ERR_OK;
+}
+
+static int copy_pages(sqlite3 *copy, sqlite3 *db, const struct sql_schema *schema)
+{
+	sqlite3_backup *backup = sqlite3_backup_init(copy, "main", db, "main");
+	int rc;
+
+	if (!backup)
+		return sql_err(sqlite3_errcode(copy));
+	do {
+		rc = sqlite3_backup_step(backup, COPY_PAGES);
+		if (schema->alive)
+			schema->alive(schema->alive_arg);
+	} while (rc == SQLITE_OK);
+	return sql_err(sqlite3_backup_finish(backup));
+}
+
+/* Copy the whole database; the copy appears under its name only when it is whole. */
+static int copy_aside(sqlite3 *db, const struct sql_schema *schema, const char *path,
+                      int64_t version)
 {
 	CLEANUP(sqlite3_close) sqlite3 *copy = NULL;
 	char name[4096], part[4096 + 8];
-	sqlite3_backup *backup;
 	int r;
 
 	if (snprintf(name, sizeof(name), "%s.schema-%d", path, (int)version) >= (int)sizeof(name))
 		return ERR_LIMIT;
 	snprintf(part, sizeof(part), "%s.part", name);
-	unlink(part);
-	r = sql_err(sqlite3_open_v2(part, &copy, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, NULL));
+	r = make_like(path, part);
+	if (r == 0)
+		r = sql_err(sqlite3_open_v2(part, &copy, SQLITE_OPEN_READWRITE, NULL));
+	if (r == 0)
+		r = copy_pages(copy, db, schema);
+	/* The copy is one file, whatever the journal of the original. */
+	if (r == 0)
+		r = sql_exec(copy, "PRAGMA journal_mode=DELETE");
+	sqlite3_close(TAKE(copy));
+	if (r == 0 && rename(part, name) != 0)
+		r = -errno;
+	if (r < 0)
+		unlink(part);
+	return r;
+}
+
+static int on_progress(void *arg)
+{
+	const struct sql_schema *schema = arg;
+
+	schema->alive(schema->alive_arg);
+	return 0;
+}
+
+static int take_steps(sqlite3 *db, const struct sql_schema *schema, int64_t version)
+{
+	char sql[96];
+	int r = ERR_OK;
+
+	for (int64_t i = version; r == 0 && i < schema->n_steps; i++) {
+		r = sql_exec(db, schema->steps[i]);
+		if (r == 0 && i == 0 && schema->fill)
+			r = schema->fill(db, schema->fill_arg);
+	}
 	if (r < 0)
 		return r;
-	backup = sqlite3_backup_init(copy, "main", db, "main");
-	if (!backup)
-		return sql_err(sqlite3_errcode(copy));
-	sqlite3_backup_step(backup, -1);
-	r = sql_err(sqlite3_backup_finish(backup));
-	if (r < 0)
-		return r;
-	if (rename(part, name) != 0)
-		return -errno;
-	return ERR_OK;
+	snprintf(sql, sizeof(sql), "PRAGMA user_version=%d; PRAGMA application_id=%d",
+	         schema->n_steps, schema->application_id);
+	return sql_exec(db, sql);
 }
 
 int sql_migrate(sqlite3 *db, const struct sql_schema *schema, const char *path, struct diag *diag)
 {
 	int64_t version, application, n_tables;
-	char sql[96];
 	int r;
 
 	r = sql_int(db, "PRAGMA user_version", &version);
@@ -155,20 +219,17 @@ int sql_migrate(sqlite3 *db, const struct sql_schema *schema, const char *path, 
 		return ERR_OK;
 
 	if (!empty && path) {
-		r = copy_aside(db, path, version);
+		r = copy_aside(db, schema, path, version);
 		if (r < 0)
 			return diag_set(diag, r, "no copy of the old file could be kept: %s",
 			                err_str(r));
 	}
 
+	if (schema->alive)
+		sqlite3_progress_handler(db, STEP_OPS, on_progress, (void *)(uintptr_t)schema);
 	r = sql_exec(db, "BEGIN IMMEDIATE");
-	for (int64_t i = version; r == 0 && i < schema->n_steps; i++)
-		r = sql_exec(db, schema->steps[i]);
-	if (r == 0) {
-		snprintf(sql, sizeof(sql), "PRAGMA user_version=%d; PRAGMA application_id=%d",
-		         schema->n_steps, schema->application_id);
-		r = sql_exec(db, sql);
-	}
+	if (r == 0)
+		r = take_steps(db, schema, version);
 	if (r == 0)
 		r = sql_exec(db, "COMMIT");
 	if (r < 0) {
@@ -177,5 +238,6 @@ int sql_migrate(sqlite3 *db, const struct sql_schema *schema, const char *path, 
 		if (!sqlite3_get_autocommit(db) && sql_exec(db, "ROLLBACK") < 0)
 			diag_set(diag, r, "nor could this be rolled back: %s", sql_why(db));
 	}
+	sqlite3_progress_handler(db, 0, NULL, NULL);
 	return r;
 }

@@ -42,17 +42,25 @@ int sql_dup(sqlite3_stmt *stmt, int column, char **ret_copy) MUST_CHECK;
 /* SQLite's own words for the last error of @db, for a diag or the log. Never NULL. */
 const char *sql_why(sqlite3 *db);
 
-/* One step of a schema: what leads from version i to version i + 1. */
+/* Called now and then by what may take minutes; NULL: nobody waits. */
+typedef void sql_alive_cb(void *arg);
+
+/* Steps of a schema: steps[i] leads from version i to version i + 1. */
 struct sql_schema {
 	int application_id;       /* PRAGMA application_id: whose file it is */
 	const char *const *steps; /* SQL scripts; steps[0] makes version 1 of an empty file */
 	int n_steps;              /* the version that we speak */
+	/* What a script cannot say of a new file, after steps[0]. May be NULL. */
+	int (*fill)(sqlite3 *db, const void *arg);
+	const void *fill_arg;
+	sql_alive_cb *alive;
+	void *alive_arg;
 };
 /**
  * Bring @db to the schema's newest version in one transaction.
  *
- * An older file that holds something is copied to "PATH.schema-N" first (@path NULL: no copy), so
- * that going back to the older Sallyport stays possible.
+ * An older file that holds something is copied to "PATH.schema-N" first (@path NULL: no copy), with
+ * its mode and group, so that going back to the older Sallyport stays possible.
  *
  * Returns 0, ERR_VERSION (newer than we know), ERR_DAMAGED (somebody else's file) or another error;
  * the file is then as it was.

@@ -43,7 +43,9 @@ static const char *const steps[] = {
 	"CREATE TRIGGER audit_kept BEFORE DELETE ON audit"
 	" BEGIN SELECT raise(ABORT, 'the audit trail is kept'); END;",
 };
-const struct sql_schema store_schema = { 0x53505043, steps, ARRAY_LEN(steps) };
+const struct sql_schema store_schema = { .application_id = 0x53505043,
+	                                 .steps = steps,
+	                                 .n_steps = ARRAY_LEN(steps) };
 
 /* Refuse what SQLite would take for a short or foreign file, and look for damage. */
 static int check(sqlite3 *db, const char *path, struct diag *diag)

@@ -57,7 +57,9 @@ struct history_filter {
 	const char *rule;  /* as shown: "allow db.corp.test"; without the first word: both */
 	uint64_t since_ns; /* from then on; 0: from the beginning */
 	uint64_t until_ns; /* before that; 0: up to now */
-	uint64_t id;       /* this query (also one that another row stands for); 0: any */
+	/* This query; 0: any. If no row has it as its id or last_id: the rows between whose two it
+	 * lies, one of which stands for it. */
+	uint64_t id;
 	bool oldest_first;
 	bool no_gaps;   /* leave gap rows out */
 	uint64_t limit; /* rows, gaps not counted; 0: all */
@@ -94,8 +96,9 @@ struct history_row {
 	uint64_t last_ns; /* of the last; a gap: until */
 	uint64_t count;   /* queries it stands for, at least 1; a gap: 0 */
 
-	/* HISTORY_QUERY. Texts are never NULL unless said. Of a row that stands for several: id and
-	 * client_port are the first one's, latency_us and ttl the largest. */
+	/* HISTORY_QUERY. Texts are never NULL unless said. Of a row that stands for several: id is
+	 * the smallest, last_id the largest, client_port the first one's, latency_us and ttl the
+	 * largest. */
 	uint64_t id, last_id;
 	const char *workload; /* NULL: the source belongs to none */
 	const char *profile;  /* NULL likewise */

@@ -412,6 +412,11 @@ static void rare_rows_are_found_by_index(void **state)
 	}
 	check_plan(reader_sqlite(reader), "rows of one kind",
 	           "SELECT t FROM query WHERE what=1 AND t>=0 AND t<9", "query_what");
+	check_plan(reader_sqlite(reader), "a number", "SELECT t FROM query WHERE id=7", "query_id");
+	check_plan(reader_sqlite(reader), "a number that a row stands for",
+	           "SELECT q.t FROM query q JOIN fold f ON f.t=q.t WHERE f.last_id>7 AND q.id<7"
+	           " AND f.last_id<=9",
+	           "fold_last_id");
 	check_plan(reader_sqlite(reader), "analysts' own SQL, by name",
 	           "SELECT * FROM queries WHERE rev='test.corp.db.'", "sqlite_autoindex_name_1");
 	reader_free(reader);
@@ -528,7 +533,7 @@ static void a_row_takes_few_octets(void **state)
 	snprintf(sql, sizeof(sql), "%s/2026-11-23.allow.db", kit->dir);
 	assert_int_equal(sqlite3_open(sql, &db), SQLITE_OK);
 	snprintf(sql, sizeof(sql),
-	         "DROP INDEX query_what; DROP INDEX what_name;"
+	         "DROP INDEX query_what; DROP INDEX query_id; DROP INDEX what_name;"
 	         "DROP INDEX what_denied; VACUUM INTO '%s/bare.db'",
 	         kit->dir);
 	assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);

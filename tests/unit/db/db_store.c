@@ -175,7 +175,9 @@ static void an_older_schema_is_migrated_and_its_copy_kept(void **state)
 	struct store *store = open_store(kit);
 	const char *const steps[] = { store_schema.steps[0],
 		                      "ALTER TABLE version ADD COLUMN colour TEXT" };
-	const struct sql_schema newer = { store_schema.application_id, steps, 2 };
+	const struct sql_schema newer = { .application_id = store_schema.application_id,
+		                          .steps = steps,
+		                          .n_steps = 2 };
 	struct diag diag;
 
 	put(store, "kept", NULL, 0);
@@ -198,7 +200,9 @@ static void a_migration_that_fails_changes_nothing(void **state)
 	struct kit *kit = *state;
 	struct store *store = open_store(kit);
 	const char *const steps[] = { store_schema.steps[0], "CREATE TABLE half (a); NONSENSE" };
-	const struct sql_schema newer = { store_schema.application_id, steps, 2 };
+	const struct sql_schema newer = { .application_id = store_schema.application_id,
+		                          .steps = steps,
+		                          .n_steps = 2 };
 
 	put(store, "kept", NULL, 0);
 	store_free(store);
