@@ -73,7 +73,9 @@ static void on_message(void *arg, struct role_msg *msg)
 
 		memcpy(text, msg->payload, len);
 		text[len] = '\0';
-		log_error(TAG, "%s: %s", role_str(c->role), text);
+		if (!c->failed) /* once: a role's words may not drown other roles' in the log */
+			log_error(TAG, "%s: %s", role_str(c->role), text);
+		c->failed = true;
 		return;
 	}
 	if (msg->type == ROLE_MSG_READY) {
@@ -119,6 +121,7 @@ static int start_process(struct child *c)
 		return r;
 	(void)rights_set(ours, RIGHTS_REFUSED); /* no role has any to send; see there */
 	spawn.channel = theirs;
+	c->failed = false;
 	wipe_heartbeats(c);
 	r = spawn_start(&spawn, &c->pid);
 	if (r < 0)

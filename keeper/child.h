@@ -49,6 +49,7 @@ struct child {
 	uint64_t started_ns, ready_ns;
 	uint64_t since_wall_ns; /* in this state */
 	uint32_t restarts;
+	bool failed;                           /* it has said why it gives up */
 	uint64_t deaths_ns[LIMIT_ROLE_DEATHS]; /* newest first */
 	unsigned int n_deaths;
 	uint32_t backoff_ms;

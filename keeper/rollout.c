@@ -92,6 +92,7 @@ static void send_rows(struct rollout *ro, const uint32_t *rows, size_t n)
 			return; /* its death is on the way, and a successor is sent all again */
 		sent += part;
 	} while (sent < n);
+	ro->lists++;
 }
 
 static size_t judge_ledger(struct rollout *ro, uint32_t **ret_rows)
@@ -277,6 +278,7 @@ void rollout_child_down(struct rollout *ro, enum role role)
 	if (role == ROLE_FWSYNC) {
 		/* Its successor may have adopted rows that this one was told to close. */
 		ro->close_sent = ro->closed = ro->swept = false;
+		ro->lists = 0;
 		ro->guarded_ns = 0;
 	}
 	rollout_advance(ro);
@@ -288,16 +290,19 @@ void rollout_message(struct rollout *ro, enum role role, const struct role_msg *
 	uint64_t now = clock_mono_ns();
 
 	if (msg->type == ROLE_MSG_APPLIED && ours) {
+		bool first = !ro->parts[role].applied;
+
 		ro->parts[role].applied = true;
 		if (role == ROLE_FWSYNC && ro->guarded_ns == 0)
 			ro->guarded_ns = now;
-		if (role == ROLE_RESOLVER)
+		if (role == ROLE_RESOLVER && first)
 			log_info(TAG,
 			         "version %" PRIu32 " is in force in the resolver, %" PRIu64
 			         " ms after it was made",
 			         ro->current->version, (now - ro->began_ns) / NS_PER_MS);
 	}
-	if (msg->type == ROLE_MSG_CLOSED && role == ROLE_FWSYNC && ours) {
+	if (msg->type == ROLE_MSG_CLOSED && role == ROLE_FWSYNC && ours && ro->lists > 0) {
+		ro->lists--;
 		if (!ro->closed)
 			ro->closed_ns = now;
 		ro->closed = true;
@@ -344,6 +349,7 @@ void rollout_begin(struct rollout *ro, struct edition *edition)
 	ro->guarded_ns = 0;
 	memset(ro->parts, 0, sizeof(ro->parts));
 	ro->close_sent = ro->closed = ro->swept = ro->same_version = false;
+	ro->lists = 0;
 	ro->n_closed = 0;
 	keep_catalog(ro, edition);
 	rollout_advance(ro);

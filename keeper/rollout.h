@@ -62,9 +62,10 @@ struct rollout {
 	struct rollout_part parts[ROLE_N];
 	uint32_t catalog_sent; /* newest version that this historian has been sent */
 	bool close_sent, closed;
-	bool swept;        /* the second look is over */
-	bool same_version; /* rows that current itself has judged may have lost their reason */
-	uint64_t judged_s; /* wall clock at the last look at the ledger */
+	unsigned int lists; /* of rows to close, not answered yet: no other answer counts */
+	bool swept;         /* the second look is over */
+	bool same_version;  /* rows that current itself has judged may have lost their reason */
+	uint64_t judged_s;  /* wall clock at the last look at the ledger */
 	uint64_t closed_ns;
 	uint64_t n_closed; /* elements, for the log */
 	struct rollout_waiter waiters[ROLLOUT_WAITERS];
