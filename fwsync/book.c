@@ -30,7 +30,6 @@ struct link {          /* private side of a ledger row */
 	uint8_t state; /* enum book_state */
 	uint8_t idle;
 	bool seen;
-	uint32_t policy_version; /* of the newest confirmation; 0: before this process */
 	uint64_t kernel_ns, epoch;
 };
 
@@ -141,6 +140,7 @@ static void row_link(struct book *book, uint32_t row, enum book_state state)
 /* An unused row, or BOOK_NONE. */
 static uint32_t row_take(struct book *book)
 {
+	const struct ledger_row *rows = book->ledger.rows;
 	uint32_t i = book->free;
 
 	if (i != BOOK_NONE) {
@@ -149,7 +149,10 @@ static uint32_t row_take(struct book *book)
 	}
 	while (book->fresh < book->n_rows && book->links[book->fresh].state != BOOK_FREE)
 		book->fresh++;
-	return book->fresh < book->n_rows ? book->fresh++ : BOOK_NONE;
+	if (book->fresh == book->n_rows ||
+	    !ledger_backed(&book->ledger, &rows[book->fresh], sizeof(*rows)))
+		return BOOK_NONE;
+	return book->fresh++;
 }
 
 uint32_t book_add(struct book *book, const struct ledger_element *element, uint32_t reason,
@@ -179,7 +182,7 @@ uint32_t book_add(struct book *book, const struct ledger_element *element, uint3
 	row->opened_ns = now_ns;
 	row->expires_ns = expires_ns;
 	row->element = *element;
-	row->reserved = 0;
+	row->policy_version = 0;
 	seqlock_end(&row->version);
 	if (i >= atomic_load_explicit(&book->ledger.head->rows_high, memory_order_relaxed))
 		atomic_store_explicit(&book->ledger.head->rows_high, i + 1, memory_order_release);
@@ -240,6 +243,7 @@ void book_confirm(struct book *book, uint32_t row, uint64_t expires_ns, uint64_t
                   uint64_t epoch, uint32_t policy_version)
 {
 	struct link *link = &book->links[row];
+	struct ledger_row *r = &book->ledger.rows[row];
 
 	if (link->state == BOOK_LINGERING)
 		book_revive(book, row);
@@ -247,9 +251,12 @@ void book_confirm(struct book *book, uint32_t row, uint64_t expires_ns, uint64_t
 	if (link->epoch != epoch || kernel_ns > link->kernel_ns)
 		link->kernel_ns = kernel_ns;
 	link->epoch = epoch;
-	if (policy_version)
-		link->policy_version = policy_version;
-	if (expires_ns > book->ledger.rows[row].expires_ns)
+	if (policy_version && policy_version != r->policy_version) {
+		seqlock_begin(&r->version);
+		r->policy_version = policy_version;
+		seqlock_end(&r->version);
+	}
+	if (expires_ns > r->expires_ns)
 		set_expiry(book, row, expires_ns); /* its slot's turn will move it */
 }
 
@@ -292,6 +299,19 @@ uint64_t book_wanted_until(const struct book *book, const struct ledger_element 
 	return until;
 }
 
+uint64_t book_wanted_by(const struct book *book, const struct ledger_element *element,
+                        uint32_t policy_version)
+{
+	const struct ledger_row *rows = book->ledger.rows;
+	uint64_t until = 0;
+
+	for (uint32_t i = chain_of(book, element); i != BOOK_NONE; i = book->links[i].next)
+		if (book->links[i].state == BOOK_LIVE && rows[i].policy_version == policy_version &&
+		    same_element(&rows[i].element, element))
+			until = MAX(until, rows[i].expires_ns);
+	return until;
+}
+
 bool book_explains(const struct book *book, const struct ledger_element *element)
 {
 	for (uint32_t i = chain_of(book, element); i != BOOK_NONE; i = book->links[i].next)
@@ -302,7 +322,7 @@ bool book_explains(const struct book *book, const struct ledger_element *element
 
 uint32_t book_size(const struct book *book)
 {
-	return book->n_rows;
+	return ledger_rows(&book->ledger);
 }
 
 bool book_row(const struct book *book, uint32_t row, const struct ledger_row **ret_row)
@@ -319,11 +339,6 @@ bool book_row_confirmed(const struct book *book, uint32_t row, uint64_t epoch)
 	       book->links[row].epoch == epoch;
 }
 
-uint32_t book_row_version(const struct book *book, uint32_t row)
-{
-	return row < book->n_rows ? book->links[row].policy_version : 0;
-}
-
 enum book_state book_state(const struct book *book, uint32_t row)
 {
 	return row < book->n_rows ? (enum book_state)book->links[row].state : BOOK_FREE;
@@ -332,6 +347,16 @@ enum book_state book_state(const struct book *book, uint32_t row)
 uint32_t book_lingering(const struct book *book)
 {
 	return book->wheel.lingering;
+}
+
+bool book_complete(const struct book *book)
+{
+	return atomic_load_explicit(&book->ledger.head->complete, memory_order_relaxed) != 0;
+}
+
+void book_set_complete(struct book *book)
+{
+	atomic_store_explicit(&book->ledger.head->complete, 1, memory_order_release);
 }
 
 bool book_sacrificed(struct book *book)
@@ -438,8 +463,16 @@ static bool row_ok(const struct book *book, struct ledger_row *row, uint64_t now
 static uint32_t adopt(struct book *book, uint32_t *counts, uint64_t now_ns)
 {
 	struct ledger_row *rows = book->ledger.rows;
+	struct ledger_head *head = book->ledger.head;
 	uint32_t dropped = 0, high = ledger_rows(&book->ledger);
 
+	/* What was written has its pages: where there are none, there are no rows. */
+	if (!ledger_backed(&book->ledger, rows, MAX(high, 1u) * sizeof(*rows))) {
+		atomic_store(&head->rows_high, 0);
+		atomic_store(&head->complete, 0);
+		publish_counts(book);
+		return high;
+	}
 	for (uint32_t i = 0; i < high; i++) {
 		if (rows[i].reason == BOOK_NONE ||
 		    (row_ok(book, &rows[i], now_ns) &&
@@ -458,6 +491,8 @@ static uint32_t adopt(struct book *book, uint32_t *counts, uint64_t now_ns)
 	for (uint32_t i = 0; i < high; i++)
 		if (book->links[i].state == BOOK_LIVE && rows[i].expires_ns <= now_ns)
 			expire(book, i, now_ns);
+	if (dropped > 0)
+		atomic_store(&head->complete, 0);
 	publish_counts(book);
 	return dropped;
 }

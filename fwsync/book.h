@@ -65,21 +65,29 @@ uint64_t book_kernel_until(const struct book *book, const struct ledger_element 
                            uint64_t epoch);
 /* The latest end among the element's rows that are neither pending nor lingering; 0: none. */
 uint64_t book_wanted_until(const struct book *book, const struct ledger_element *element);
+/* The same among rows that @policy_version has judged. */
+uint64_t book_wanted_by(const struct book *book, const struct ledger_element *element,
+                        uint32_t policy_version);
 /* Any row at all, lingering ones included? */
 bool book_explains(const struct book *book, const struct ledger_element *element);
 
 /* Distinct destinations that the workload of @reason has open (pending ones included). */
 uint32_t book_destinations(const struct book *book, uint32_t reason);
 
-/* Walk over all rows: true when @row is in use (@ret_row points into the ledger). */
+/* Walk over all rows that were ever used: true when @row is in use (@ret_row points into the
+ * ledger).
+ */
 uint32_t book_size(const struct book *book);
 bool book_row(const struct book *book, uint32_t row, const struct ledger_row **ret_row);
 /* Did the kernel hold the row's element in @epoch? */
 bool book_row_confirmed(const struct book *book, uint32_t row, uint64_t epoch);
-/* The policy version that judged the row last; 0: it was adopted. */
-uint32_t book_row_version(const struct book *book, uint32_t row);
 enum book_state { BOOK_FREE, BOOK_PENDING, BOOK_LIVE, BOOK_LINGERING };
 enum book_state book_state(const struct book *book, uint32_t row);
+
+/* Does every element in the kernel have a row? Not so with a table that is older than its ledger,
+ * or after rows were dropped, until the sets have been emptied. Kept in the ledger. */
+bool book_complete(const struct book *book);
+void book_set_complete(struct book *book);
 
 /* Expired rows go, or begin to linger. Call it about once a second or more often. */
 void book_tick(struct book *book, uint64_t now_ns);

@@ -289,6 +289,22 @@ static int make_table(struct firewall *fw)
 	return 0;
 }
 
+/* Until when @row's element is to be in the kernel, if it is this row that says so: of several rows
+ * of one element the longest speaks. 0: another one, or it has to be judged first. */
+static uint64_t put_back_until(const struct firewall *fw, const struct ledger_row *row)
+{
+	uint32_t version = guard_version(&fw->guard);
+	uint64_t until_ns;
+
+	if (!fw->held_back)
+		until_ns = book_wanted_until(fw->book, &row->element);
+	else if (version > 0 && row->policy_version == version)
+		until_ns = book_wanted_by(fw->book, &row->element, version);
+	else
+		return 0;
+	return row->expires_ns == until_ns ? until_ns : 0;
+}
+
 /* Every open row's element back into the kernel, for the rest of its life. */
 static int put_back_all(struct firewall *fw, uint64_t *ret_n)
 {
@@ -306,9 +322,8 @@ static int put_back_all(struct firewall *fw, uint64_t *ret_n)
 
 		if (book_state(fw->book, i) != BOOK_LIVE || !book_row(fw->book, i, &row))
 			continue;
-		until_ns = book_wanted_until(fw->book, &row->element);
-		/* Of several rows of one element the longest speaks. */
-		if (until_ns <= now_ns || row->expires_ns != until_ns)
+		until_ns = put_back_until(fw, row);
+		if (until_ns <= now_ns)
 			continue;
 		wishes[n++] =
 		    (struct element_wish){ row->element, (until_ns - now_ns) / NS_PER_MS + 1 };
@@ -342,8 +357,10 @@ static int restore(struct firewall *fw)
 		r = make_table(fw);
 		if (r >= 0) {
 			r = elements_flush(&fw->nl);
-			if (r == 0)
+			if (r == 0) {
+				book_set_complete(fw->book);
 				r = put_back_all(fw, &n);
+			}
 		}
 		if (r >= 0)
 			break;
@@ -354,8 +371,7 @@ static int restore(struct firewall *fw)
 		return r;
 	}
 	fw->table_lost = false;
-	fw->strangers = false; /* the sets were emptied */
-	fw->want_cut = true;   /* what passed meanwhile */
+	fw->want_cut = true; /* what passed meanwhile */
 	fw->verify = VERIFY_NONE;
 	log_warning(
 	    TAG, "somebody changed the table: put back with %" PRIu64 " pinholes, epoch %" PRIu64,
@@ -367,7 +383,6 @@ int firewall_install(struct firewall *fw)
 {
 	struct table_guarded guarded;
 	char(*names)[GUARD_IFNAME_LEN];
-	bool used = false;
 	uint64_t n = 0;
 	int r;
 
@@ -378,20 +393,21 @@ int firewall_install(struct firewall *fw)
 	r = make_table(fw);
 	if (r < 0)
 		return r;
-	for (uint32_t i = 0; i < book_size(fw->book) && !used; i++)
-		used = book_state(fw->book, i) != BOOK_FREE;
 	if (r == 1) {
-		fw->verify = used ? VERIFY_ADOPT : VERIFY_NONE;
+		fw->verify = VERIFY_ADOPT;
 		fw->verify_next = 0;
-		fw->strangers = !used;
-		log_info(TAG, "table adopted");
+		log_info(TAG, "table adopted%s",
+		         book_complete(fw->book) ? ""
+		                                 : "; what an earlier ledger knew of it is lost");
 	} else {
+		book_set_complete(fw->book);
+		fw->held_back = true;
 		r = put_back_all(fw, &n);
 		if (r < 0)
 			return r;
 		log_info(TAG, "table built, %" PRIu64 " pinholes put back", n);
 	}
-	fw->want_cut = used;
+	fw->want_cut = book_complete(fw->book);
 	epoch_raise(fw); /* nobody watched between a predecessor's death and now */
 	return ERR_OK;
 }
@@ -510,8 +526,42 @@ static int settle_elements(struct firewall *fw, const struct ledger_element *ele
 	return r;
 }
 
-int firewall_close(struct firewall *fw, uint32_t version, const uint32_t *rows, size_t n, bool same,
-                   bool last)
+/* What the keeper judged may be over: its row may be another pinhole's by now, or it was opened
+ * anew under the new version. */
+static bool still_judged(const struct firewall *fw, const struct role_close_row *judged,
+                         const struct ledger_row **ret_row)
+{
+	const struct ledger_row *row;
+
+	if (!book_row(fw->book, judged->row, &row) || row->opened_ns != judged->opened_ns ||
+	    row->policy_version != judged->policy_version)
+		return false;
+	*ret_row = row;
+	return true;
+}
+
+/* Nobody can say whether the new version still wants what nobody can explain. */
+static int close_strangers(struct firewall *fw, uint32_t version)
+{
+	uint64_t kept = 0;
+	int r;
+
+	epoch_raise(fw);
+	r = elements_flush(&fw->nl);
+	if (r == 0)
+		r = put_back_all(fw, &kept);
+	if (r < 0)
+		r = restore(fw);
+	if (r < 0)
+		return r;
+	book_set_complete(fw->book);
+	fw->want_cut = true;
+	log_info(TAG, "pinholes that nobody can explain are closed with version %" PRIu32, version);
+	return ERR_OK;
+}
+
+int firewall_close(struct firewall *fw, uint32_t version, const struct role_close_row *rows,
+                   size_t n, bool last)
 {
 	struct ledger_element elements[CLOSE_CHUNK];
 	size_t n_elements = 0;
@@ -526,13 +576,10 @@ int firewall_close(struct firewall *fw, uint32_t version, const uint32_t *rows, 
 	for (size_t i = 0; i < n; i++) {
 		const struct ledger_row *row;
 
-		if (!book_row(fw->book, rows[i], &row))
-			continue;
-		/* A row that this version has judged anew in the meantime is another one by now. */
-		if (!same && book_row_version(fw->book, rows[i]) >= version)
+		if (!still_judged(fw, &rows[i], &row))
 			continue;
 		elements[n_elements++] = row->element;
-		book_remove(fw->book, rows[i]);
+		book_remove(fw->book, rows[i].row);
 		any = true;
 		if (n_elements < CLOSE_CHUNK)
 			continue;
@@ -551,23 +598,18 @@ int firewall_close(struct firewall *fw, uint32_t version, const uint32_t *rows, 
 	}
 	if (!last)
 		return ERR_OK;
-	if (fw->strangers && version != fw->first_version) {
-		uint64_t kept = 0;
+	if (fw->held_back) {
+		uint64_t back = 0;
 
-		/* Nobody can say whether the new version still wants what nobody can explain. */
-		epoch_raise(fw);
-		r = elements_flush(&fw->nl);
-		if (r == 0)
-			r = put_back_all(fw, &kept);
-		if (r < 0)
-			r = restore(fw);
-		if (r < 0)
-			return r;
-		fw->strangers = false;
-		fw->want_cut = true;
-		log_info(TAG, "pinholes of an earlier run are closed with version %" PRIu32,
-		         version);
+		fw->held_back = false; /* what is left has been judged */
+		r = put_back_all(fw, &back);
+		if (r == 0 && back > 0)
+			log_info(TAG, "%" PRIu64 " pinholes put back", back);
 	}
+	if (r == 0 && !book_complete(fw->book) && version != fw->first_version)
+		r = close_strangers(fw, version);
+	if (r < 0)
+		return r;
 	fw->closing = true;
 	return ERR_OK;
 }
@@ -667,7 +709,11 @@ static int verify_row(struct firewall *fw, uint32_t i, const struct ledger_row *
 
 			return elements_upsert(&fw->nl, fw->way, &wish, 1);
 		}
-		book_remove(fw->book, i);
+		/* One that has just expired may have let connections in: it lingers. */
+		if (row->expires_ns <= now_ns + BATCH_SLACK_MS * NS_PER_MS)
+			book_shorten(fw->book, i, now_ns);
+		else
+			book_remove(fw->book, i);
 		return 0;
 	}
 	if (r < 0)
@@ -708,7 +754,7 @@ static int verify_some(struct firewall *fw)
 		}
 		fw->verify = VERIFY_NONE;
 		fw->verify_lost = 0;
-		fw->want_cut = !fw->strangers;
+		fw->want_cut |= book_complete(fw->book);
 		log_info(TAG, "every pinhole of the ledger is verified");
 	}
 	return 0;

@@ -48,11 +48,13 @@ struct firewall {
 	enum renew_way way;
 	uint32_t table_flags;
 	bool table_lost; /* it could not be put back yet: nothing is opened meanwhile */
-	/* Elements may lie in the kernel that no row explains (the ledger is new, the table is
-	 * not). They are left to expire, but not across a policy switch. */
-	bool strangers;
+	/* Elements may lie in the kernel that no row explains (book_complete()). They are left to
+	 * expire, but not across a policy switch. */
 	uint32_t
 	    first_version; /* the first policy version that this process was told; 0: none yet */
+	/* The table was lost before this process began, and rows in the book were judged by
+	 * versions that may be over: they are put back when the keeper has judged them. */
+	bool held_back;
 	enum firewall_verify verify;
 	uint32_t verify_next;
 	uint64_t verify_lost;
@@ -79,10 +81,10 @@ int firewall_install_guard(struct firewall *fw) MUST_CHECK;
 /* Take over a new guard table (@guard is taken on success) and filter whom it names. */
 int firewall_guard(struct firewall *fw, struct guard *guard) MUST_CHECK;
 
-/* Close rows that versions before @version opened, and with @same those of @version, too. @last: no
- * more of this list. Then firewall_closed() tells when it is done. */
-int firewall_close(struct firewall *fw, uint32_t version, const uint32_t *rows, size_t n, bool same,
-                   bool last);
+/* Close rows that have lost their reason under @version, if they still are what the keeper judged.
+ * @last: no more of this list. Then firewall_closed() tells when it is done. */
+int firewall_close(struct firewall *fw, uint32_t version, const struct role_close_row *rows,
+                   size_t n, bool last);
 /* True once per list, when elements are gone and connections are cut. */
 bool firewall_closed(struct firewall *fw, uint32_t *ret_version, uint64_t *ret_removed);
 

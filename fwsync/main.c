@@ -318,11 +318,11 @@ static int on_close(struct fwsync *s, const struct role_msg *msg)
 {
 	int r;
 
-	if (!s->running || msg->len % sizeof(uint32_t) != 0)
+	if (!s->running || msg->len % sizeof(struct role_close_row) != 0)
 		return ERR_OK;
-	r = firewall_close(&s->fw, (uint32_t)msg->a, (const uint32_t *)(const void *)msg->payload,
-	                   msg->len / sizeof(uint32_t), msg->b & ROLE_CLOSE_SAME,
-	                   msg->b & ROLE_CLOSE_LAST);
+	r = firewall_close(&s->fw, (uint32_t)msg->a,
+	                   (const struct role_close_row *)(const void *)msg->payload,
+	                   msg->len / sizeof(struct role_close_row), msg->b & ROLE_CLOSE_LAST);
 	return r < 0 ? give_up(s, r, "what was revoked cannot be closed") : ERR_OK;
 }
 

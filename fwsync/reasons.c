@@ -15,6 +15,7 @@ int reasons_init(struct reasons *r, const struct hash_key *key, const struct led
 	uint32_t n = ledger->head->n_reasons, n_more = ledger->head->n_more;
 
 	*r = (struct reasons){ .key = key,
+		               .ledger = *ledger,
 		               .cells = ledger->cells,
 		               .more = ledger->more,
 		               .n = n,
@@ -87,7 +88,8 @@ static uint32_t more_take(struct reasons *r)
 	} else {
 		while (r->more_fresh < r->n_more && r->more_used[r->more_fresh])
 			r->more_fresh++;
-		if (r->more_fresh == r->n_more)
+		if (r->more_fresh == r->n_more ||
+		    !ledger_backed(&r->ledger, r->more[r->more_fresh], sizeof(*r->more)))
 			return REASONS_NONE;
 		i = r->more_fresh++;
 	}
@@ -168,7 +170,9 @@ static uint32_t take(struct reasons *r)
 	}
 	while (r->fresh < r->n && r->used[r->fresh])
 		r->fresh++;
-	return r->fresh < r->n ? r->fresh++ : REASONS_NONE;
+	if (r->fresh == r->n || !ledger_backed(&r->ledger, &r->cells[r->fresh], sizeof(*r->cells)))
+		return REASONS_NONE;
+	return r->fresh++;
 }
 
 /* Only as many names as a cell holds; whoever judges it again sees that some are missing. */
@@ -293,9 +297,12 @@ uint64_t reasons_workload(const struct reasons *r, uint32_t reason)
 
 static bool cell_ok(const struct reasons *r, struct ledger_cell *cell)
 {
-	return seqlock_whole(&cell->version) && cell->names_len <= LIMIT_PINHOLE_NAMES &&
+	return ledger_backed(&r->ledger, cell, sizeof(*cell)) && seqlock_whole(&cell->version) &&
+	       cell->names_len <= LIMIT_PINHOLE_NAMES &&
 	       memchr(cell->workload, '\0', sizeof(cell->workload)) && cell->workload[0] != '\0' &&
-	       (!has_more(cell) || (cell->more < r->n_more && !r->more_used[cell->more]));
+	       (!has_more(cell) ||
+	        (cell->more < r->n_more && !r->more_used[cell->more] &&
+	         ledger_backed(&r->ledger, r->more[cell->more], sizeof(*r->more))));
 }
 
 bool reasons_sound(struct reasons *r, uint32_t reason, uint32_t *counts)

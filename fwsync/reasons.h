@@ -18,6 +18,7 @@
 
 struct reasons {
 	const struct hash_key *key; /* borrowed */
+	struct ledger ledger;       /* a copy of the view */
 	struct ledger_cell *cells;  /* the ledger's */
 	uint8_t (*more)[LIMIT_PINHOLE_NAMES];
 	uint32_t n, n_more, mask;

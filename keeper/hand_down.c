@@ -88,7 +88,9 @@ static void give_fwsync(struct keeper *k, struct giving *g)
 	for (uint32_t w = 0; w < k->shared.workers; w++)
 		give(g, ROLE_MSG_PINHOLE, w, 0, k->shared.each[w].pinhole[1], -1);
 	give(g, ROLE_MSG_EPOCH, 0, 0, k->shared.epoch, -1);
-	give(g, ROLE_MSG_LEDGER, 0, 0, k->shared.ledger_fd, -1);
+	/* Only to one that has not confined itself yet: it keeps the memory, not the file. */
+	if (g->child->state == CHILD_STARTING)
+		give(g, ROLE_MSG_LEDGER, 0, 0, k->shared.ledger_fd, -1);
 	give(g, ROLE_MSG_NETLINK, 0, 0, k->shared.netlink, -1);
 	/* A table that was lost has to filter from its first moment on. */
 	if (g->child->state == CHILD_STARTING && k->rollout.current)

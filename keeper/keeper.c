@@ -222,6 +222,7 @@ static void load_stored(struct keeper *k)
 	if (store_current(k->store) == 0) {
 		log_warning(
 		    TAG, "no policy yet: everything is refused; use: sallyport policy apply FILE");
+		rollout_no_policy(&k->rollout);
 		return;
 	}
 	diag_init(&diag);
@@ -233,9 +234,11 @@ static void load_stored(struct keeper *k)
 		r = start_apply(k, &texts, &system, "start", "", version->version);
 	apply_texts_fini(&texts);
 	k->loading = r == 0;
-	if (r < 0)
+	if (r < 0) {
 		log_error(TAG, "the stored policy cannot be loaded, everything is refused: %s",
 		          diag.n_items ? diag.items[0].text : err_str(r));
+		rollout_no_policy(&k->rollout);
+	}
 }
 
 /* --- reload ---------------------------------------------------------------------------------- */
@@ -580,6 +583,7 @@ static int open_all(struct keeper *k, struct takeover *takeover, struct diag *di
 	k->rollout.shared = &k->shared;
 	k->rollout.config = k->config;
 	k->rollout.firewall = k->config->resolver.firewall != FIREWALL_NONE;
+	k->rollout.inherited = k->shared.ledger_found;
 	r = rollout_init(&k->rollout, &k->loop, none);
 	if (r < 0)
 		return r;

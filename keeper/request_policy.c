@@ -34,6 +34,8 @@ void request_apply_done(void *arg, const struct apply_result *result)
 
 	k->apply = NULL;
 	k->apply_client = NULL;
+	if (!ok && k->rollout.current->version == 0)
+		rollout_no_policy(&k->rollout);
 	for (size_t i = 0; i < result->n_lines && !client; i++)
 		log_msg(ok ? LOG_LEVEL_WARNING : LOG_LEVEL_ERROR, TAG, "%s", result->lines[i]);
 	if (!client)

@@ -152,10 +152,10 @@ bool revoke_row_stands(const struct policy_image *image, const struct resolver_c
 }
 
 int revoke_list(const struct ledger *ledger, const struct policy_image *image,
-                const struct resolver_conf *conf, uint64_t now_s, uint32_t **ret_rows,
-                size_t *ret_n)
+                const struct resolver_conf *conf, uint64_t now_s, uint32_t trusted,
+                struct role_close_row **ret_rows, size_t *ret_n)
 {
-	CLEANUP(free) uint32_t *rows = NULL;
+	CLEANUP(free) struct role_close_row *rows = NULL;
 	size_t n = 0, cap = 0;
 
 	for (uint32_t i = 0; i < ledger_rows(ledger); i++) {
@@ -166,18 +166,22 @@ int revoke_list(const struct ledger *ledger, const struct policy_image *image,
 		 * died in; its successor drops those. */
 		if (ledger_read(ledger, i, &row, &reason) != 1)
 			continue;
+		if (trusted && row.policy_version == trusted)
+			continue;
 		if (image && revoke_row_stands(image, conf, now_s, &row, &reason))
 			continue;
 		if (n == cap) {
 			size_t more = cap ? cap * 2 : 1024;
-			uint32_t *grown = realloc(rows, more * sizeof(*rows));
+			struct role_close_row *grown = realloc(rows, more * sizeof(*rows));
 
 			if (!grown)
 				return ERR_NOMEM;
 			rows = grown;
 			cap = more;
 		}
-		rows[n++] = i;
+		rows[n++] = (struct role_close_row){ .opened_ns = row.opened_ns,
+			                             .row = i,
+			                             .policy_version = row.policy_version };
 	}
 	*ret_rows = TAKE(rows);
 	*ret_n = n;

@@ -20,8 +20,8 @@ bool revoke_row_stands(const struct policy_image *image, const struct resolver_c
                        uint64_t now_s, const struct ledger_row *row,
                        const struct ledger_reason *reason);
 
-/* The rows to close; the caller frees *ret_rows. @image NULL: all of them. Returns 0 or
- * ERR_NOMEM. */
+/* The rows to close; the caller frees *ret_rows. @image NULL: all of them. @trusted: rows that this
+ * policy version has judged stand (0: every row is judged). Returns 0 or ERR_NOMEM. */
 int revoke_list(const struct ledger *ledger, const struct policy_image *image,
-                const struct resolver_conf *conf, uint64_t now_s, uint32_t **ret_rows,
-                size_t *ret_n) MUST_CHECK;
+                const struct resolver_conf *conf, uint64_t now_s, uint32_t trusted,
+                struct role_close_row **ret_rows, size_t *ret_n) MUST_CHECK;

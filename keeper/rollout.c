@@ -14,7 +14,7 @@
 
 #define TAG "policy"
 #define TICK_MS 50
-#define CLOSE_ROWS_A_MESSAGE 8192
+#define CLOSE_ROWS_A_MESSAGE 2048
 #define EXPIRY_LOOK_MS 10000 /* the wall clock may be set: look at least so often */
 
 static void on_tick(uv_timer_t *timer)
@@ -76,7 +76,7 @@ static bool guard_ready(const struct rollout *ro)
 
 /* --- closing --------------------------------------------------------------------------------- */
 
-static void send_rows(struct rollout *ro, const uint32_t *rows, size_t n)
+static void send_rows(struct rollout *ro, const struct role_close_row *rows, size_t n)
 {
 	struct child *fwsync = &ro->children[ROLE_FWSYNC];
 	size_t sent = 0;
@@ -86,23 +86,25 @@ static void send_rows(struct rollout *ro, const uint32_t *rows, size_t n)
 		bool last = sent + part == n;
 
 		if (child_send(fwsync, ROLE_MSG_CLOSE, ro->current->version,
-		               (last ? ROLE_CLOSE_LAST : 0U) |
-		                   (ro->same_version ? ROLE_CLOSE_SAME : 0U),
-		               rows + sent, part * sizeof(*rows), NULL, 0) < 0)
+		               last ? ROLE_CLOSE_LAST : 0U, rows + sent, part * sizeof(*rows), NULL,
+		               0) < 0)
 			return; /* its death is on the way, and a successor is sent all again */
 		sent += part;
 	} while (sent < n);
 	ro->lists++;
 }
 
-static size_t judge_ledger(struct rollout *ro, uint32_t **ret_rows)
+/* What the version in force has judged itself need not be judged again, unless a rule of it has
+ * expired, the configuration is another, or it was in force in an earlier run, who knows how. */
+static size_t judge_ledger(struct rollout *ro, struct role_close_row **ret_rows)
 {
 	const struct edition *e = ro->current;
 	uint64_t now_s = clock_wall_ns() / NS_PER_S;
 	size_t n = 0;
 
 	if (revoke_list(&ro->shared->ledger, e->image.data ? &e->image : NULL,
-	                &ro->config->resolver, now_s, ret_rows, &n) < 0) {
+	                &ro->config->resolver, now_s,
+	                ro->same_version || ro->inherited ? 0 : e->version, ret_rows, &n) < 0) {
 		log_error(TAG, "no memory to judge the ledger");
 		return SIZE_MAX;
 	}
@@ -112,7 +114,7 @@ static size_t judge_ledger(struct rollout *ro, uint32_t **ret_rows)
 
 static void close_revoked(struct rollout *ro)
 {
-	CLEANUP(free) uint32_t *rows = NULL;
+	CLEANUP(free) struct role_close_row *rows = NULL;
 	uint64_t began = clock_mono_ns();
 	size_t n = judge_ledger(ro, &rows);
 
@@ -127,7 +129,7 @@ static void close_revoked(struct rollout *ro)
 
 static void sweep(struct rollout *ro)
 {
-	CLEANUP(free) uint32_t *rows = NULL;
+	CLEANUP(free) struct role_close_row *rows = NULL;
 	size_t n = judge_ledger(ro, &rows);
 
 	if (n == SIZE_MAX)
@@ -239,7 +241,7 @@ static bool settled(const struct rollout *ro)
 			return false;
 	}
 	if (ro->current->version == 0)
-		return guard_ready(ro);
+		return guard_ready(ro) && !(ro->no_policy && ro->inherited);
 	return rollout_in_force(ro) && (!ro->firewall || ro->swept) &&
 	       (ro->parts[ROLE_HISTORIAN].applied || !running(ro, ROLE_HISTORIAN));
 }
@@ -257,12 +259,16 @@ void rollout_advance(struct rollout *ro)
 	if (e->version && guard_ready(ro) && catalog_ready(ro, now) && running(ro, ROLE_RESOLVER) &&
 	    !ro->parts[ROLE_RESOLVER].sent)
 		hand_out(ro, ROLE_RESOLVER, ROLE_MSG_IMAGE, e->image_fd);
+	if (ro->firewall && guard_ready(ro) && !ro->close_sent && e->version == 0 &&
+	    ro->no_policy && ro->inherited && running(ro, ROLE_FWSYNC))
+		close_revoked(ro);
 	if (ro->firewall && e->version && guard_ready(ro) && !ro->close_sent &&
 	    (ro->parts[ROLE_RESOLVER].applied || !running(ro, ROLE_RESOLVER) ||
 	     now - ro->guarded_ns > ROLLOUT_CLOSE_MS * NS_PER_MS))
 		close_revoked(ro);
 	watch_expiry(ro, now);
-	if (ro->closed && !ro->swept && now - ro->closed_ns > ROLLOUT_SWEEP_MS * NS_PER_MS)
+	if (e->version && ro->closed && !ro->swept &&
+	    now - ro->closed_ns > ROLLOUT_SWEEP_MS * NS_PER_MS)
 		sweep(ro);
 	tell_waiters(ro, now);
 	set_timer(ro, settled(ro));
@@ -306,6 +312,7 @@ void rollout_message(struct rollout *ro, enum role role, const struct role_msg *
 		if (!ro->closed)
 			ro->closed_ns = now;
 		ro->closed = true;
+		ro->inherited = false;
 		ro->n_closed += msg->b;
 		if (msg->b)
 			log_info(TAG, "version %" PRIu32 ": %" PRIu64 " pinholes closed",
@@ -352,6 +359,14 @@ void rollout_begin(struct rollout *ro, struct edition *edition)
 	ro->lists = 0;
 	ro->n_closed = 0;
 	keep_catalog(ro, edition);
+	rollout_advance(ro);
+}
+
+void rollout_no_policy(struct rollout *ro)
+{
+	if (ro->current->version)
+		return;
+	ro->no_policy = true;
 	rollout_advance(ro);
 }
 

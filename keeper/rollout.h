@@ -16,6 +16,8 @@
  * - The ledger is judged a second time ROLLOUT_SWEEP_MS later: a batch that was with the kernel
  * when the guard table changed may have written its rows after the first look.
  * - It is judged again whenever a rule expires: its pinholes close ROLLOUT_SWEEP_MS later.
+ * - What an earlier run of the daemon left open is judged whole with the first version, so a crash
+ * between storing a version and closing what it revokes is made good at the next start.
  */
 #pragma once
 
@@ -66,6 +68,8 @@ struct rollout {
 	bool swept;         /* the second look is over */
 	bool same_version;  /* rows that current itself has judged may have lost their reason */
 	uint64_t judged_s;  /* wall clock at the last look at the ledger */
+	bool inherited; /* the ledger tells of an earlier run's pinholes, not judged yet by us */
+	bool no_policy; /* none is stored, or it cannot be loaded: nobody will judge them */
 	uint64_t closed_ns;
 	uint64_t n_closed; /* elements, for the log */
 	struct rollout_waiter waiters[ROLLOUT_WAITERS];
@@ -80,6 +84,8 @@ void rollout_fini(struct rollout *rollout); /* the timer is closed, waiters are 
 
 /* Bring @edition (owned from here on) into force. */
 void rollout_begin(struct rollout *rollout, struct edition *edition);
+/* There will be no version for now: what an earlier run left open has no reason any more. */
+void rollout_no_policy(struct rollout *rollout);
 /* Its guard table was made anew: hand it out again. */
 void rollout_guard_changed(struct rollout *rollout);
 /* Tell when @version is in force, or @timeout_ms is over. Returns 0 or ERR_LIMIT. */

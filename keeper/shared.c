@@ -14,6 +14,8 @@
 #include "sallyport/ring.h"
 #include "sallyport/shm.h"
 
+#include "ledger_file.h"
+
 #define PINHOLE_BUFFER_BYTES (4 << 20)
 #define NETLINK_BUFFER_BYTES (16 << 20)
 
@@ -68,6 +70,16 @@ static int make_epoch(struct shared *s)
 	return s->epoch_ro < 0 ? s->epoch_ro : ERR_OK;
 }
 
+/* Room for every element of the largest kind of set, and again for the other kinds. */
+static int open_ledger(struct shared *s, const struct config *config, struct diag *diag)
+{
+	uint32_t n_rows = MAX(config->fwsync.set_size, 2048u) * 2;
+
+	return config->resolver.firewall == FIREWALL_NONE
+	           ? ledger_create(n_rows)
+	           : ledger_file_open(config, n_rows, &s->ledger_found, diag);
+}
+
 static int make_worker(struct shared_worker *w)
 {
 	int r = ring_create(SHARED_RING_SLOTS, &w->ring_data, &w->ring_back);
@@ -79,6 +91,12 @@ static int make_worker(struct shared_worker *w)
 	if (w->ring_data_ro < 0 || w->ring_back_ro < 0)
 		return -EBADF;
 	return open_pair(w->pinhole);
+}
+
+static void shut(int fd)
+{
+	if (fd >= 0)
+		close(fd);
 }
 
 void shared_forget(struct shared *s)
@@ -107,8 +125,7 @@ static int make_all(struct shared *s, const struct config *config, struct diag *
 	r = make_epoch(s);
 	if (r < 0)
 		return r;
-	/* Room for every element of the largest kind of set, and again for the other kinds. */
-	s->ledger_fd = ledger_create(MAX(config->fwsync.set_size, 2048u) * 2);
+	s->ledger_fd = open_ledger(s, config, diag);
 	if (s->ledger_fd < 0)
 		return s->ledger_fd;
 	r = ledger_open(&s->ledger, s->ledger_fd, 0);
@@ -161,6 +178,7 @@ int shared_adopt(struct shared *s, struct shared *from, enum shared_part part,
 	case SHARED_ALL:
 		*s = *from;
 		shared_forget(from);
+		s->ledger_found = true;
 		r = map_adopted(s);
 		return r < 0
 		           ? diag_set(diag, r, "shared memory cannot be taken over: %s", err_str(r))
@@ -168,18 +186,15 @@ int shared_adopt(struct shared *s, struct shared *from, enum shared_part part,
 	case SHARED_NETLINK:
 		s->netlink = from->netlink;
 		from->netlink = -1;
+		/* Its lock goes with it; the file is found again by its name. */
+		shut(from->ledger_fd);
+		from->ledger_fd = -1;
 		r = make_all(s, config, diag);
 		return r < 0 && diag->n_errors == 0
 		           ? diag_set(diag, r, "shared memory cannot be made: %s", err_str(r))
 		           : r;
 	}
 	return ERR_INVAL;
-}
-
-static void shut(int fd)
-{
-	if (fd >= 0)
-		close(fd);
 }
 
 void shared_fini(struct shared *s)
@@ -202,6 +217,7 @@ void shared_fini(struct shared *s)
 	shut(s->area);
 	shut(s->epoch);
 	shut(s->epoch_ro);
+	ledger_close(&s->ledger);
 	shut(s->ledger_fd);
 	shut(s->netlink);
 	shared_forget(s);

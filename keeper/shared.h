@@ -3,6 +3,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "config.h"
@@ -23,6 +24,7 @@ struct shared {
 	int area;            /* the historian's aggregation area */
 	int epoch, epoch_ro; /* fwsync's, the resolver's */
 	int ledger_fd;
+	bool ledger_found;    /* it tells of an earlier keeper's pinholes */
 	struct ledger ledger; /* our own view, only read */
 	int netlink;          /* the owner of the nftables table; -1 without a firewall */
 	uint32_t workers;

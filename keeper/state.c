@@ -13,6 +13,8 @@
 #include "sallyport/err.h"
 #include "sallyport/log.h"
 
+#include "ledger_file.h"
+
 #define HISTORY_WAIT_MS 30000
 
 /* Make @path if its parent is there. */
@@ -178,4 +180,5 @@ void state_check(const struct config *config, struct diag *diag)
 {
 	check_parent(config->state_dir, "state_dir", diag);
 	check_parent(config->run_dir, "run_dir", diag);
+	ledger_file_check(config, diag);
 }

@@ -3,7 +3,7 @@
  *
  *   state_dir/            0755  root           policy.db (0600), lock, history/
  *   state_dir/history/    2750  the historian's user, the analyst group
- *   run_dir/              0755  root           control.sock
+ *   run_dir/              0755  root           control.sock, ledger (0600: ledger_file.h)
  */
 #pragma once
 

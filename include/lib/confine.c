@@ -316,6 +316,14 @@ static int allow_memory(scmp_filter_ctx ctx, int number)
 	                        SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
 }
 
+/* MADV_REMOVE punches holes into shared memory; on a full file system whoever else touches one dies
+ * (SIGBUS). */
+static int allow_madvise(scmp_filter_ctx ctx)
+{
+	return seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(madvise), 1,
+	                        SCMP_A2_32(SCMP_CMP_NE, MADV_REMOVE));
+}
+
 /* Threads but no processes, in no namespace of their own. */
 static int allow_clone(scmp_filter_ctx ctx)
 {
@@ -404,6 +412,8 @@ static int allow(scmp_filter_ctx ctx, const struct confine *c, int number)
 	case SCMP_SYS(mmap):
 	case SCMP_SYS(mprotect):
 		return allow_memory(ctx, number);
+	case SCMP_SYS(madvise):
+		return allow_madvise(ctx);
 	case SCMP_SYS(clone):
 		return allow_clone(ctx);
 	case SCMP_SYS(clone3):

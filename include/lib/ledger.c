@@ -1,9 +1,12 @@
 /* include/lib/ledger.c - make, map and read the ledger; only fwsync writes it. */
 #include "sallyport/ledger.h"
 
+#include <errno.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 
 #include "sallyport/cleanup.h"
 #include "sallyport/err.h"
@@ -11,6 +14,7 @@
 
 /* Tries of one copy before a reader calls it torn: the writer's part takes well under 1 us. */
 #define READ_TRIES 64
+#define CHUNK ((size_t)65536) /* of memory that is had at once */
 
 static uint32_t quarter(uint32_t n)
 {
@@ -28,7 +32,7 @@ size_t ledger_bytes(uint32_t n_rows)
 /* Where everything lies follows from the number of rows. */
 static void lay_out(struct ledger *ledger, struct ledger_head *head, uint32_t n_rows)
 {
-	ledger->head = head;
+	*ledger = (struct ledger){ .head = head, .len = ledger_bytes(n_rows) };
 	ledger->rows = (void *)(head + 1);
 	ledger->cells = (void *)(ledger->rows + n_rows);
 	ledger->more = (void *)(ledger->cells + quarter(n_rows));
@@ -66,25 +70,115 @@ int ledger_create(uint32_t n_rows)
 	return fd_take(&fd);
 }
 
+int ledger_head_ok(const struct ledger_head *head, size_t len)
+{
+	uint32_t n = head->n_rows;
+
+	return head->magic == LEDGER_MAGIC && n > 0 && head->n_reasons == quarter(n) &&
+	       head->n_more == quarter(quarter(n)) && ledger_bytes(n) <= len;
+}
+
 int ledger_open(struct ledger *ledger, int fd, int writable)
 {
-	struct ledger_head *head;
-	uint32_t n_rows;
+	CLEANUP(free) uint8_t *backed = NULL;
+	struct ledger l;
+	struct stat st;
 	void *data;
 	size_t len;
-	int r;
 
-	r = shm_map(fd, writable ? SHM_WRITE : SHM_READ, sizeof(*head), &data, &len);
-	if (r < 0)
-		return r;
-	head = data;
-	n_rows = head->n_rows;
-	if (head->magic != LEDGER_MAGIC || n_rows == 0 || head->n_reasons != quarter(n_rows) ||
-	    head->n_more != quarter(quarter(n_rows)) || ledger_bytes(n_rows) > len) {
+	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) ||
+	    st.st_size < (off_t)sizeof(struct ledger_head))
+		return ERR_DAMAGED;
+	len = (size_t)st.st_size;
+	backed = calloc(len / CHUNK + 1, 1);
+	if (!backed)
+		return ERR_NOMEM;
+	data = mmap(NULL, len, writable ? PROT_READ | PROT_WRITE : PROT_READ, MAP_SHARED, fd, 0);
+	if (data == MAP_FAILED)
+		return -errno;
+	l = (struct ledger){ .head = data, .backed = backed, .len = len, .writable = writable };
+	if (!ledger_backed(&l, data, sizeof(struct ledger_head)) || !ledger_head_ok(data, len)) {
 		munmap(data, len);
 		return ERR_DAMAGED;
 	}
-	lay_out(ledger, head, n_rows);
+	lay_out(&l, data, l.head->n_rows);
+	l.backed = TAKE(backed);
+	l.len = len;
+	l.writable = writable;
+	*ledger = l;
+	return ERR_OK;
+}
+
+void ledger_close(struct ledger *ledger)
+{
+	if (ledger->head)
+		munmap(ledger->head, ledger->len);
+	free(ledger->backed);
+	*ledger = (struct ledger){ 0 };
+}
+
+int ledger_backed(const struct ledger *ledger, const void *at, size_t len)
+{
+	size_t from = (size_t)((const uint8_t *)at - (const uint8_t *)ledger->head);
+	int advice = ledger->writable ? MADV_POPULATE_WRITE : MADV_POPULATE_READ;
+
+	if (!ledger->backed)
+		return 1;
+	for (size_t i = from / CHUNK; i <= (from + len - 1) / CHUNK; i++) {
+		if (ledger->backed[i])
+			continue;
+		/* A kernel that does not know the advice (before 5.14) has had all of the file's
+		 * pages from the beginning: keeper/ledger_file.c. */
+		if (madvise((uint8_t *)ledger->head + i * CHUNK,
+		            MIN(CHUNK, ledger->len - i * CHUNK), advice) < 0 &&
+		    errno != EINVAL)
+			return 0;
+		ledger->backed[i] = 1;
+	}
+	return 1;
+}
+
+static int copy_part(struct ledger *to, void *dst, const struct ledger *from, const void *src,
+                     size_t len)
+{
+	if (!ledger_backed(from, src, len) || !ledger_backed(to, dst, len))
+		return -ENOSPC;
+	memcpy(dst, src, len);
+	return ERR_OK;
+}
+
+/* A row with what it points to; two rows of one reason copy it twice. */
+static int copy_whole_row(struct ledger *to, const struct ledger *from, uint32_t i)
+{
+	uint32_t n_reasons = quarter(from->head->n_rows), reason;
+	const struct ledger_cell *cell;
+	int r = copy_part(to, &to->rows[i], from, &from->rows[i], sizeof(*to->rows));
+
+	reason = to->rows[i].reason;
+	if (r < 0 || reason >= n_reasons)
+		return r;
+	cell = &to->cells[reason];
+	r = copy_part(to, &to->cells[reason], from, &from->cells[reason], sizeof(*cell));
+	if (r < 0 || cell->names_len <= LEDGER_NAMES_NEAR || cell->more >= quarter(n_reasons))
+		return r;
+	return copy_part(to, to->more[cell->more], from, from->more[cell->more],
+	                 LIMIT_PINHOLE_NAMES);
+}
+
+int ledger_copy(struct ledger *to, const struct ledger *from)
+{
+	uint32_t high = ledger_rows(from);
+	int r = ERR_OK;
+
+	for (uint32_t i = 0; r == 0 && i < high; i++)
+		r = copy_whole_row(to, from, i);
+	if (r < 0)
+		return r;
+	atomic_store(&to->head->rows_used, atomic_load(&from->head->rows_used));
+	atomic_store(&to->head->reasons_used, atomic_load(&from->head->reasons_used));
+	atomic_store(&to->head->rows_high, high);
+	atomic_store(&to->head->complete, atomic_load(&from->head->complete));
+	to->head->origin = from->head->origin;
 	return ERR_OK;
 }
 
@@ -147,7 +241,8 @@ static bool copy_reason(const struct ledger *ledger, uint32_t i, void *ret)
 	reason->workload[LIMIT_WORKLOAD_NAME] = '\0';
 	if (cell.names_len <= LEDGER_NAMES_NEAR)
 		memcpy(reason->names, cell.names, cell.names_len);
-	else if (cell.names_len <= LIMIT_PINHOLE_NAMES && cell.more < n_more)
+	else if (cell.names_len <= LIMIT_PINHOLE_NAMES && cell.more < n_more &&
+	         ledger_backed(ledger, ledger->more[cell.more], LIMIT_PINHOLE_NAMES))
 		memcpy(reason->names, ledger->more[cell.more], cell.names_len);
 	else
 		return false;
@@ -158,11 +253,13 @@ int ledger_read(const struct ledger *ledger, uint32_t i, struct ledger_row *ret_
                 struct ledger_reason *ret_reason)
 {
 	if (i >= ledger_rows(ledger) ||
+	    !ledger_backed(ledger, &ledger->rows[i], sizeof(*ledger->rows)) ||
 	    !read_locked(&ledger->rows[i].version, copy_row, ledger, i, ret_row))
 		return 0;
 
 	uint32_t reason = ret_row->reason;
 
 	return reason < quarter(rows_laid_out(ledger)) &&
+	       ledger_backed(ledger, &ledger->cells[reason], sizeof(*ledger->cells)) &&
 	       read_locked(&ledger->cells[reason].version, copy_reason, ledger, reason, ret_reason);
 }

@@ -50,8 +50,8 @@ enum role_msg_type {
 	ROLE_MSG_GUARD,   /* fwsync: [guard table, sealed] a: policy version. Answered APPLIED at
 	                     once: from then on older versions are refused */
 	ROLE_MSG_CATALOG, /* historian: [catalog, sealed] a: policy version. Answered APPLIED */
-	ROLE_MSG_CLOSE,   /* fwsync: payload uint32_t[]: ledger rows without a reason any more;
-	                     a: policy version, b: enum role_close. Answered CLOSED */
+	ROLE_MSG_CLOSE,   /* fwsync: payload struct role_close_row[]: ledger rows without a reason
+	                     any more; a: policy version, b: enum role_close. Answered CLOSED */
 	ROLE_MSG_FLUSH, /* resolver: payload: wire name (empty: everything), a: 1 = and all below */
 	ROLE_MSG_DRAIN, /* stop reading new queries, finish what is in flight, then exit 0 */
 	ROLE_MSG_ROTATE, /* historian: apply retention now (tests, and once an hour by itself) */
@@ -64,10 +64,14 @@ enum role_msg_type {
 	ROLE_MSG_FLUSHED,    /* a: entries removed */
 };
 
-enum role_close {                      /* bits */
-	          ROLE_CLOSE_LAST = 1, /* the last message of a list */
-	          ROLE_CLOSE_SAME = 2, /* rows judged by this very version, too: a rule of it has
-	                                  expired, or the configuration is another */
+enum role_close { ROLE_CLOSE_LAST = 1 }; /* bits: the last message of a list */
+
+/* The row as the keeper judged it. One that has been given to another pinhole since, or that
+ * another policy version has judged, is not closed. */
+struct role_close_row {
+	uint64_t opened_ns;
+	uint32_t row;
+	uint32_t policy_version;
 };
 
 struct role_msg {

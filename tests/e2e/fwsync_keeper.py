@@ -113,7 +113,7 @@ class Fwsync:
         self.n_rows = ledger_rows
         n_reasons = max(1, ledger_rows // 4)
         n_more = max(1, n_reasons // 4)
-        head = struct.pack("=QIIIIII", 0x3252474445475053, ledger_rows, n_reasons, n_more, 0, 0, 0).ljust(HEAD, b"\0")
+        head = struct.pack("=QIIIIII", 0x3352474445475053, ledger_rows, n_reasons, n_more, 0, 0, 0).ljust(HEAD, b"\0")
         self.ledger = memfd(head + b"\0" * (ROW * ledger_rows + CELL * n_reasons + LONG * n_more), seal=False)
         self.stats = memfd(struct.pack("=Q", 0x3153544154535053).ljust(64 + N_LANES * LANE, b"\0"), seal=False)
         self.epoch_fd = memfd(struct.pack("=QQ", 0x31504F5048534550, 1).ljust(4096, b"\0"), seal=False)
@@ -185,22 +185,28 @@ class Fwsync:
         for i, (_, theirs) in enumerate(self.pairs if pairs else ()):
             self.send(PINHOLE, a=i, fds=[theirs.fileno()])
 
-    def up(self, policy=None):
-        """Start (again). policy: keyword arguments of guard()."""
+    def up(self, version=None, **policy):
+        """Start (again); with a version as a keeper that has one starts a successor: its guard table
+        is there before the table is made. policy: keyword arguments of guard()."""
         self.spawn()
         self.configure()
+        if version is not None:
+            self.tell_policy(version, **policy)
         self.send(END)
         self.expect(READY)
-        if policy:
-            self.policy(**policy)
+        if version is not None:
+            self.expect(APPLIED)
         return self
 
-    def policy(self, version, seconds=10.0, **kw):
+    def tell_policy(self, version, **kw):
         g = memfd(guard(version, **kw))
         self.send(GUARD, a=version, fds=[g])
         os.close(g)
-        self.expect(APPLIED, seconds)
         self.version = version
+
+    def policy(self, version, seconds=10.0, **kw):
+        self.tell_policy(version, **kw)
+        self.expect(APPLIED, seconds)
 
     def guard_only(self):
         self.spawn("--guard")
@@ -235,7 +241,7 @@ class Fwsync:
         return struct.unpack_from("=Q", self.maps[self.epoch_fd], 8)[0]
 
     def rows(self):
-        """{index: (dst, port, reason's names, seconds left)} of the ledger."""
+        """{index: (dst, port, reason's names, seconds left, opened, policy version)} of the ledger."""
         m, out = self.maps[self.ledger], {}
         now = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
         cells = HEAD + ROW * self.n_rows
@@ -248,7 +254,8 @@ class Fwsync:
             at = cells + CELL * reason
             n, _, more = struct.unpack_from("=HHI", m, at + 32)
             names = at + 104 if n <= NEAR else cells + CELL * max(1, self.n_rows // 4) + LONG * more
-            out[i] = (dst, port, bytes(m[names:names + n]), (expires - now) / 1e9)
+            judged = struct.unpack_from("=I", m, HEAD + ROW * i + 60)[0]
+            out[i] = (dst, port, bytes(m[names:names + n]), (expires - now) / 1e9, opened, judged)
         return out
 
     # a worker
@@ -293,7 +300,10 @@ class Fwsync:
         return got[0][0]
 
     def close(self, version, rows, seconds=5.0):
-        self.send(CLOSE, a=version, b=1, payload=struct.pack(f"={len(rows)}I", *rows))
+        """Close rows: numbers, as they are now, or {number: row} as rows() has told them before."""
+        now = rows if isinstance(rows, dict) else {i: r for i, r in self.rows().items() if i in rows}
+        self.send(CLOSE, a=version, b=1,
+                  payload=b"".join(struct.pack("=QII", r[4], i, r[5]) for i, r in now.items()))
         return self.expect(CLOSED, seconds)
 
 

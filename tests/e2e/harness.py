@@ -463,8 +463,9 @@ class Sallyport:
 
     def __init__(self, ns, config, name="sallyport", build=None, env=None):
         self.ns, self.dir, self.bin = ns, work(name), os.path.join(build or BUILD, "bin")
-        os.makedirs(self.dir, exist_ok=True)
+        os.makedirs(os.path.join(self.dir, "run"), exist_ok=True)
         os.chmod(self.dir, 0o755)
+        subprocess.check_call(["mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", os.path.join(self.dir, "run")])
         self.conf, self.log = os.path.join(self.dir, "sallyport.yaml"), os.path.join(self.dir, "log")
         self.env = dict(os.environ, **(env or {}))
         self.configure(config)

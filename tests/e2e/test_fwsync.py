@@ -561,11 +561,25 @@ def revoking_one_of_two_reasons_leaves_the_other_its_life():
 def a_row_that_the_new_version_has_opened_again_is_not_closed_by_the_old_list():
     f = fresh()
     f.open("44.0.0.1")
-    rows = list(f.rows())
+    rows = f.rows()
     f.policy(2, **POLICY)
     h.same(f.open("44.0.0.1"), k.OPEN, "judged again")
     f.close(2, rows)
     h.same(len(k.element_set("gw", "pinhole4")), 1, "elements")
+
+
+@h.case
+def a_list_made_before_a_row_became_another_pinholes_does_not_close_it():
+    f = fresh()
+    h.same(f.open("44.0.0.1"), k.OPEN, "first")
+    rows = f.rows()
+    f.close(1, list(rows))
+    h.same(f.open("44.0.0.2"), k.OPEN, "in its place")
+    h.same(list(f.rows()), list(rows), "the row's number")
+    f.close(1, rows)
+    h.same(list(k.element_set("gw", "pinhole4")), ["10.1.0.2 . 44.0.0.2 . 6 . 443"], "elements")
+    f.close(1, f.rows())
+    h.same(k.element_set("gw", "pinhole4"), {}, "a list of its own closes it, under the same version")
 
 
 @h.case
@@ -749,9 +763,43 @@ def a_table_lost_between_two_lives_is_built_from_the_ledger():
     f.open(NET4)
     f.kill()
     h.nft("gw", "flush", "ruleset")
-    f.up()
+    f.up(version=1, **POLICY)
     h.same(list(k.element_set("gw", "pinhole4")), ["10.1.0.2 . 198.51.100.7 . 6 . 443"], "the set")
     h.same((tcp(NET4, 443), tcp(NET4B, 443)), ("open", "refused"), "packets")
+
+
+@h.case
+def what_an_older_version_opened_is_put_back_only_when_it_has_been_judged():
+    f = fresh(owner=0)
+    f.open(NET4, names=(b"stays",))
+    f.open(NET4B, names=(b"goes",))
+    f.kill()
+    h.nft("gw", "flush", "ruleset")
+    f.up(version=2, **POLICY)
+    h.same((k.element_set("gw", "pinhole4"), tcp(NET4, 443)), ({}, "refused"), "not judged yet")
+    h.same(f.open("44.0.0.3"), k.OPEN, "what is asked now is judged")
+    f.close(2, [i for i, r in f.rows().items() if b"goes" in r[2]])
+    h.same(sorted(k.element_set("gw", "pinhole4")),
+           ["10.1.0.2 . 198.51.100.7 . 6 . 443", "10.1.0.2 . 44.0.0.3 . 6 . 443"], "judged")
+    h.same((tcp(NET4, 443), tcp(NET4B, 443)), ("open", "refused"), "packets")
+
+
+@h.case
+def rows_that_a_dying_role_left_half_written_are_closed_with_the_next_version():
+    f = fresh()
+    f.open(NET4)
+    t = Tcp("app", "net", NET4, 443)
+    h.same((t.connect(), t.talks()), ("open", True), "before")
+    f.kill()
+    i = next(iter(f.rows()))
+    f.maps[f.ledger][k.HEAD + k.ROW * i] |= 1  # its version counter: odd
+    f.up(version=1, **POLICY)
+    f.close(1, [])
+    h.same((f.rows(), t.talks()), ({}, True), "nobody can explain it; it goes on under its version")
+    f.policy(2, **POLICY)
+    f.close(2, [])
+    h.same((t.talks(), k.element_set("gw", "pinhole4")), (False, {}), "not under another")
+    t.end()
 
 
 @h.case
@@ -809,7 +857,7 @@ def set_size_and_ownership_may_change_across_a_restart():
     f.open(NET4)
     f.kill()
     f.conf_args = dict(CONF, owner=1, set_size=128)
-    f.up()
+    f.up(version=1, **POLICY)
     h.same(len(k.element_set("gw", "pinhole4")), 1, "elements")
     assert "size 128" in h.nft("gw", "list", "set", "inet", "sallyport", "pinhole4")
     h.nft("gw", "flush", "ruleset")

@@ -376,7 +376,7 @@ static void a_successor_finds_what_is_sound_and_drops_the_rest(void **state)
 	assert_int_equal(f.ledger.cells[a].rows, 1);
 	assert_int_equal(book_wanted_until(f.book, &e), T0 + 100 * S);
 	assert_int_equal(book_kernel_until(f.book, &e, 1), 0); /* not verified yet */
-	assert_int_equal(book_row_version(f.book, rows[0]), 0);
+	assert_int_equal(f.ledger.rows[rows[0]].policy_version, 1);
 	assert_int_equal(reason(&f, "app", "a"), a);
 	book_free(f.book);
 	/* Everything has expired in the meantime: it lingers until the connections are known. */
@@ -444,9 +444,58 @@ static void a_random_life_leaves_no_row_and_no_count_behind(void **state)
 	unmake(&f);
 }
 
+static void a_row_names_the_version_that_judged_it_last(void **state)
+{
+	struct fixture f = make(64);
+	struct ledger_row row;
+	struct ledger_reason why;
+	uint32_t i = open_row(&f, 1, reason(&f, "app", "a"), T0 + 100 * S);
+
+	(void)state;
+	assert_int_equal(ledger_read(&f.ledger, i, &row, &why), 1);
+	assert_int_equal(row.policy_version, 1);
+	assert_int_equal(row.opened_ns, T0);
+	book_confirm(f.book, i, T0 + 50 * S, T0 + 50 * S, 1, 2); /* not longer, but judged */
+	book_confirm(f.book, i, 0, T0 + 50 * S, 1, 0);           /* verified: nobody judged */
+	assert_int_equal(ledger_read(&f.ledger, i, &row, &why), 1);
+	assert_int_equal(row.policy_version, 2);
+	assert_int_equal(book_wanted_by(f.book, &row.element, 2), T0 + 100 * S);
+	assert_int_equal(book_wanted_by(f.book, &row.element, 1), 0);
+	/* Another pinhole in its place is another row. */
+	book_remove(f.book, i);
+	assert_int_equal(book_add(f.book, &row.element, reason(&f, "app", "b"), T0 + S, T0 + 9 * S),
+	                 i);
+	assert_int_equal(ledger_read(&f.ledger, i, &row, &why), 1);
+	assert_int_equal(row.policy_version, 0);
+	assert_int_equal(row.opened_ns, T0 + S);
+	unmake(&f);
+}
+
+static void a_ledger_is_complete_until_a_row_is_dropped(void **state)
+{
+	struct fixture f = make(64);
+	uint32_t i = open_row(&f, 1, reason(&f, "app", "a"), T0 + 100 * S), dropped;
+
+	(void)state;
+	assert_false(book_complete(f.book)); /* the table may be older */
+	book_set_complete(f.book);
+	book_free(f.book);
+	assert_int_equal(book_new(&f.book, &f.ledger, T0, &dropped), ERR_OK);
+	assert_int_equal(dropped, 0);
+	assert_true(book_complete(f.book));
+	book_free(f.book);
+	atomic_fetch_or(&f.ledger.rows[i].version, 1);
+	assert_int_equal(book_new(&f.book, &f.ledger, T0, &dropped), ERR_OK);
+	assert_int_equal(dropped, 1);
+	assert_false(book_complete(f.book));
+	unmake(&f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_row_names_the_version_that_judged_it_last),
+		cmocka_unit_test(a_ledger_is_complete_until_a_row_is_dropped),
 		cmocka_unit_test(an_element_is_wanted_as_long_as_its_longest_reason),
 		cmocka_unit_test(renewing_never_shortens_a_row),
 		cmocka_unit_test(a_confirmation_holds_in_its_epoch_only),

@@ -31,6 +31,7 @@ static void an_empty_ledger_has_no_rows(void **state)
 	for (uint32_t i = 0; i < 200; i++)
 		assert_int_equal(ledger_read(&ledger, i, &row, &reason), 0);
 	assert_int_equal(ledger_rows(&ledger), 0);
+	ledger_close(&ledger);
 	close(fd);
 }
 
@@ -68,6 +69,7 @@ static void a_row_is_read_with_its_reason(void **state)
 	assert_int_equal(ledger_read(&ledger, 7, &row, &reason), 1);
 	assert_int_equal(row.expires_ns, 42);
 	assert_string_equal(reason.workload, "app");
+	ledger_close(&ledger);
 	close(fd);
 }
 
@@ -93,6 +95,7 @@ static void long_names_lie_elsewhere(void **state)
 	assert_int_equal(reason.names[LIMIT_PINHOLE_NAMES - 1], 'm');
 	ledger.cells[3].more = ledger.head->n_more;
 	assert_int_equal(ledger_read(&ledger, 7, &row, &reason), 0);
+	ledger_close(&ledger);
 	close(fd);
 }
 
@@ -112,6 +115,7 @@ static void rows_that_were_never_used_are_not_looked_at(void **state)
 	assert_int_equal(ledger_read(&ledger, 7, &row, &reason), 1);
 	atomic_store(&ledger.head->rows_high, UINT32_MAX);
 	assert_int_equal(ledger_rows(&ledger), 100);
+	ledger_close(&ledger);
 	close(fd);
 }
 
@@ -132,6 +136,7 @@ static void what_a_dead_writer_left_open_is_not_read(void **state)
 	assert_int_equal(ledger_read(&ledger, 7, &row, &reason), 0);
 	atomic_store(&ledger.cells[3].version, 2);
 	assert_int_equal(ledger_read(&ledger, 7, &row, &reason), 1);
+	ledger_close(&ledger);
 	close(fd);
 }
 
@@ -159,6 +164,7 @@ static void hostile_rows_are_not_followed(void **state)
 	/* Counts that change after the memory was mapped change nothing for a reader. */
 	ledger.head->n_rows = UINT32_MAX;
 	assert_int_equal(ledger_read(&ledger, 100, &row, &reason), 0);
+	ledger_close(&ledger);
 	close(fd);
 }
 
@@ -180,7 +186,40 @@ static void memory_that_is_no_ledger_is_refused(void **state)
 	assert_int_equal(ledger_open(&ledger, fd, 1), ERR_OK);
 	ledger.head->n_reasons = 24;
 	assert_int_equal(ledger_open(&ledger, fd, 0), ERR_DAMAGED); /* not a quarter */
+	ledger_close(&ledger);
 	close(fd);
+}
+
+static void a_larger_ledger_takes_the_rows_of_a_smaller_one(void **state)
+{
+	struct ledger small, large;
+	struct ledger_row row;
+	struct ledger_reason reason;
+	int a = ledger_create(100), b = ledger_create(1000);
+
+	(void)state;
+	assert_int_equal(ledger_open(&small, a, 1), ERR_OK);
+	assert_int_equal(ledger_open(&large, b, 1), ERR_OK);
+	put(&small, 7, 3);
+	put(&small, 99, 24);
+	small.cells[24].names_len = LIMIT_PINHOLE_NAMES;
+	small.cells[24].more = small.head->n_more - 1;
+	small.more[small.cells[24].more][LIMIT_PINHOLE_NAMES - 1] = 'm';
+	small.rows[50].reason = UINT32_MAX - 1; /* hostile: copied, and not followed */
+	atomic_store(&small.head->complete, 1);
+	assert_int_equal(ledger_copy(&large, &small), ERR_OK);
+	assert_int_equal(large.head->n_rows, 1000);
+	assert_int_equal(atomic_load(&large.head->complete), 1);
+	assert_int_equal(ledger_rows(&large), 100);
+	assert_int_equal(ledger_read(&large, 7, &row, &reason), 1);
+	assert_int_equal(row.expires_ns, 42);
+	assert_int_equal(ledger_read(&large, 99, &row, &reason), 1);
+	assert_int_equal(reason.names[LIMIT_PINHOLE_NAMES - 1], 'm');
+	assert_int_equal(ledger_read(&large, 50, &row, &reason), 0);
+	ledger_close(&small);
+	ledger_close(&large);
+	close(a);
+	close(b);
 }
 
 int main(void)
@@ -193,6 +232,7 @@ int main(void)
 		cmocka_unit_test(a_row_is_read_with_its_reason),
 		cmocka_unit_test(what_a_dead_writer_left_open_is_not_read),
 		cmocka_unit_test(hostile_rows_are_not_followed),
+		cmocka_unit_test(a_larger_ledger_takes_the_rows_of_a_smaller_one),
 		cmocka_unit_test(memory_that_is_no_ledger_is_refused),
 	};
 

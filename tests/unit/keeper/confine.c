@@ -146,6 +146,15 @@ static int try_forbidden(void)
 	return getppid() > 0 && setsid() > 0 ? 0 : 1;
 }
 
+static int try_punch_hole(void)
+{
+	void *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	if (page == MAP_FAILED || madvise(page, 4096, MADV_DONTNEED) < 0)
+		return 1;
+	return madvise(page, 4096, MADV_REMOVE) < 0 ? 2 : 0;
+}
+
 static int try_exec_memory(void)
 {
 	void *p = mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS,
@@ -183,6 +192,7 @@ static void a_call_that_is_not_listed_kills(void **state)
 	} cases[] = {
 		{ "setsid", try_forbidden },
 		{ "executable memory", try_exec_memory },
+		{ "a hole in shared memory", try_punch_hole },
 		{ "fork", try_fork },
 		{ "a socket of a family that is not listed", try_inet },
 	};
