@@ -1,5 +1,6 @@
 #include "changes.h"
 
+#include <assert.h>
 #include <ctype.h>
 #include <string.h>
 
@@ -268,6 +269,7 @@ static void take_change(struct changes *changes, struct entry *old, struct entry
 {
 	struct change *change = &changes->items[changes->n++];
 
+	assert(old || new);
 	change->what = !old ? CHANGE_ADDED : !new ? CHANGE_REMOVED : CHANGE_CHANGED;
 	change->kind = kinds[old ? old->kind : new->kind];
 	change->subject = old ? TAKE(old->subject) : TAKE(new->subject);

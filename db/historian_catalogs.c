@@ -90,6 +90,22 @@ static int write_file(const struct historian *h, uint32_t version, const char *t
 	return r;
 }
 
+/* "catalog-7" is of version 7. */
+static bool version_of(const char *name, uint32_t *ret_version)
+{
+	const char *digits = name + sizeof(PREFIX) - 1;
+	unsigned long long version;
+	char *end;
+
+	if (strncmp(name, PREFIX, sizeof(PREFIX) - 1) != 0 || *digits < '0' || *digits > '9')
+		return false;
+	version = strtoull(digits, &end, 10);
+	if (*end || version > UINT32_MAX)
+		return false;
+	*ret_version = (uint32_t)version;
+	return true;
+}
+
 /* Delete the oldest versions' files beyond HISTORIAN_CATALOG_FILES. */
 static void prune(const struct historian *h)
 {
@@ -102,9 +118,8 @@ static void prune(const struct historian *h)
 		return;
 	while ((found = readdir(folder))) {
 		uint32_t version, drop;
-		char end;
 
-		if (sscanf(found->d_name, PREFIX "%" SCNu32 "%c", &version, &end) != 1)
+		if (!version_of(found->d_name, &version))
 			continue;
 		drop = version;
 		for (size_t i = 0; i < ARRAY_LEN(newest) && drop; i++) {

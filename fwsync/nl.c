@@ -27,7 +27,7 @@ static uint32_t align4(uint32_t len)
 
 static int portid_of(int fd, uint32_t *ret_portid)
 {
-	struct sockaddr_nl addr;
+	struct sockaddr_nl addr = { 0 };
 	socklen_t len = sizeof(addr);
 
 	if (getsockname(fd, (struct sockaddr *)&addr, &len) < 0)

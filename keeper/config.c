@@ -238,34 +238,43 @@ static void spread(struct config *config, const struct config_names *names)
 	memcpy(config->fwsync.dns, config->resolver.listeners, sizeof(config->fwsync.dns));
 }
 
-int config_parse(const char *file, const char *text, size_t len, const struct config_names *names,
-                 struct config **ret_config, struct diag *diag)
+/* What the text says, into reader->config. */
+static int read_all(struct config_reader *reader, const char *file, const char *text, size_t len,
+                    struct diag *diag)
 {
-	CLEANUP(config_free) struct config *config = config_new(file);
-	CLEANUP(yaml_close) struct yaml unused = { 0 };
-	struct config_reader reader = { .config = config, .names = names };
-	struct fy_node *root;
+	struct config *config = reader->config;
 	size_t before = diag->n_errors;
-	int r;
+	struct fy_node *root;
+	int r = yaml_open(&reader->yaml, file, text, len, diag);
 
-	if (!config)
-		return ERR_NOMEM;
-	r = yaml_open(&reader.yaml, file, text, len, diag);
-	unused = reader.yaml; /* closed with the scope */
 	if (r < 0)
 		return r;
-	root = yaml_root(&reader.yaml);
+	root = yaml_root(&reader->yaml);
 	if (!root) {
 		diag_add(diag, DIAG_ERROR, file, 1, 1,
 		         "the configuration is empty; listen and upstreams "
 		         "are needed at least");
 		return ERR_CONFIG;
 	}
-	config_read_mapping(&reader, NULL, root, "", config_keys, config);
+	config_read_mapping(reader, NULL, root, "", config_keys, config);
 	if (yaml_is_mapping(root))
-		check_across(&reader, root);
-	if (diag->n_errors != before)
-		return ERR_CONFIG;
+		check_across(reader, root);
+	return diag->n_errors != before ? ERR_CONFIG : ERR_OK;
+}
+
+int config_parse(const char *file, const char *text, size_t len, const struct config_names *names,
+                 struct config **ret_config, struct diag *diag)
+{
+	CLEANUP(config_free) struct config *config = config_new(file);
+	struct config_reader reader = { .config = config, .names = names };
+	int r;
+
+	if (!config)
+		return ERR_NOMEM;
+	r = read_all(&reader, file, text, len, diag);
+	yaml_close(&reader.yaml);
+	if (r < 0)
+		return r;
 	fill_parts(&config->resolver);
 	spread(config, names);
 	*ret_config = TAKE(config);

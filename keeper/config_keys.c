@@ -431,6 +431,7 @@ static void own_gateway_port(struct config_reader *r, struct fy_node *key, struc
 	(void)key;
 	if (!yaml_scalar(&r->yaml, value, "an entry of firewall.gateway_ports", text))
 		return;
+	/* NOLINTNEXTLINE(cert-err34-c): five digits do not overflow */
 	if (sscanf(text, "%7[a-z]/%5u%c", proto, &port, &rest) != 2 ||
 	    (strcmp(proto, "tcp") != 0 && strcmp(proto, "udp") != 0) || port == 0 || port > 65535) {
 		yaml_fault(&r->yaml, value,

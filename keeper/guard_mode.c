@@ -84,7 +84,7 @@ int keeper_guard(const struct config *config)
 	CLEANUP(fd_close) int theirs = -1;
 	CLEANUP(fd_close) int netlink = -1;
 	pid_t pid;
-	int r, status;
+	int r, status = 0;
 
 	if (config->resolver.firewall == FIREWALL_NONE) {
 		log_info(TAG, "firewall.mode is none: there is no table");

@@ -117,7 +117,7 @@ static int change_combination(struct feed_table *table, uint16_t from, uint32_t 
 		if (to > UINT16_MAX)
 			return ERR_LIMIT;
 		if (to == table->cap_combinations) {
-			size_t cap = table->cap_combinations * 2;
+			size_t cap = MAX(table->cap_combinations * 2, (size_t)16);
 			struct img_combination *more =
 			    realloc(table->combinations, cap * sizeof(*more));
 
@@ -199,6 +199,7 @@ int feed_table_add(struct feed_table *table, uint32_t feed, const uint8_t *name,
 		table->labels_max = MAX(table->labels_max, labels);
 	}
 	memcpy(&combination, entry, 2);
+	/* NOLINTNEXTLINE(clang-analyzer-core.CallAndMessage): what a slot points at was written */
 	r = change_combination(table, combination, feed, act, &next);
 	if (r < 0)
 		return r;

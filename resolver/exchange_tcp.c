@@ -1,5 +1,6 @@
 #include "exchange_tcp.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -327,6 +328,7 @@ int exchange_tcp_start(struct exchange *exchange)
 
 	if (r < 0)
 		return r;
+	assert(conn);
 	exchange->conn = conn;
 	exchange->state = EXCHANGE_TCP;
 	exchange->sent = false;

@@ -12,7 +12,8 @@
 
 #define CLEANUP(func) __attribute__((cleanup(func##_cleanup)))
 #define DEFINE_CLEANUP(type, func)                                                                 \
-	static inline void func##_cleanup(type *p)                                                 \
+	static inline void func##_cleanup(                                                         \
+	    type *p) /* NOLINT(bugprone-macro-parentheses): a type */                              \
 	{                                                                                          \
 		if (*p)                                                                            \
 			func(*p);                                                                  \

@@ -122,8 +122,8 @@ static void octets_behind_the_last_request_are_refused(void **state)
 #define REQ(field)                                                                                 \
 	sizeof(struct pinhole_batch) + offsetof(struct pinhole_request, field),                    \
 	    sizeof(((struct pinhole_request *)0)->field)
-#define AT_PORTS sizeof(struct pinhole_batch) + sizeof(struct pinhole_request) + 4 * ADDR_LEN
-#define AT_NAMES AT_PORTS + sizeof(ports)
+#define AT_PORTS (sizeof(struct pinhole_batch) + sizeof(struct pinhole_request) + 4 * ADDR_LEN)
+#define AT_NAMES (AT_PORTS + sizeof(ports))
 
 static const struct {
 	const char *title;
