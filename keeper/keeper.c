@@ -10,18 +10,18 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/capability.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 
 #include "hand_down.h"
 #include "notify.h"
+#include "privileges.h"
 #include "sallyport/clock.h"
 #include "sallyport/err.h"
 #include "sallyport/log.h"
 #include "spawn.h"
 #include "state.h"
+#include "world.h"
 
 #define TAG "keeper"
 #define PULSE_MS 250
@@ -482,66 +482,6 @@ static void raise_files(void)
 		log_warning(TAG, "the number of open files cannot be raised");
 }
 
-/* Keep what starting roles needs, and nothing else: for us, and for whom we start. */
-static int drop_privileges(struct diag *diag)
-{
-	static const cap_value_t kept[] = {
-		CAP_SETUID,     CAP_SETGID,          CAP_SETPCAP,
-		CAP_SYS_CHROOT, CAP_NET_ADMIN,       CAP_NET_BIND_SERVICE,
-		CAP_KILL,       CAP_DAC_READ_SEARCH, /* the historian's root belongs to its user */
-	};
-	cap_t caps;
-	int r = 0;
-
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
-		return diag_set(diag, -errno, "no_new_privs: %s", strerror(errno));
-	if (geteuid() != 0)
-		return ERR_OK;
-	for (cap_value_t cap = 0; cap <= cap_max_bits(); cap++) {
-		bool keep = false;
-
-		for (size_t i = 0; i < ARRAY_LEN(kept); i++)
-			keep |= kept[i] == cap;
-		if (!keep && cap_get_bound(cap) == 1 && cap_drop_bound(cap) < 0)
-			return diag_set(diag, -errno, "the bounding set cannot be reduced");
-	}
-	caps = cap_init();
-	if (!caps)
-		return ERR_NOMEM;
-	for (size_t i = 0; i < ARRAY_LEN(kept); i++) {
-		if (cap_get_bound(kept[i]) != 1)
-			continue; /* a container may not have it; who needs it will say so */
-		r |= cap_set_flag(caps, CAP_PERMITTED, 1, &kept[i], CAP_SET);
-		r |= cap_set_flag(caps, CAP_EFFECTIVE, 1, &kept[i], CAP_SET);
-	}
-	if (r == 0)
-		r = cap_set_proc(caps);
-	cap_free(caps);
-	return r < 0 ? diag_set(diag, -EPERM, "capabilities cannot be given up") : ERR_OK;
-}
-
-static int check_user(const struct config *config, struct diag *diag)
-{
-	if (geteuid() == 0) {
-		if (config->users[CONFIG_RESOLVER].uid == UINT32_MAX)
-			diag_add(diag, DIAG_WARNING, config->file, 0, 0,
-			         "user is not set: roles run as root without capabilities; name an "
-			         "ordinary user");
-		return ERR_OK;
-	}
-	for (size_t i = 0; i < CONFIG_PROCESS_N; i++) {
-		if (config->users[i].uid != UINT32_MAX && config->users[i].uid != geteuid())
-			return diag_set(diag, -EPERM,
-			                "user: running roles as another user needs root; start "
-			                "sallyportd as root, or leave user out");
-	}
-	if (config->resolver.firewall != FIREWALL_NONE)
-		diag_add(
-		    diag, DIAG_WARNING, config->file, 0, 0,
-		    "not root: the firewall needs CAP_NET_ADMIN; without it nothing is answered");
-	return ERR_OK;
-}
-
 static int open_store(struct keeper *k, struct diag *diag)
 {
 	char path[CONFIG_PATH_MAX + 16];
@@ -568,7 +508,9 @@ static int open_all(struct keeper *k, struct takeover *takeover, struct diag *di
 	struct server_access access = { k->config->admin_gid, k->config->analyst_gid };
 	int r;
 
-	r = check_user(k->config, diag);
+	r = world_check_user(k->config, diag);
+	if (r == 0)
+		r = world_check_files(k->config, diag);
 	if (r == 0)
 		r = takeover ? restart_adopt(k, takeover, diag) : open_fresh(k, diag);
 	if (r == 0 && takeover)
@@ -590,7 +532,7 @@ static int open_all(struct keeper *k, struct takeover *takeover, struct diag *di
 	snprintf(path, sizeof(path), "%s/control.sock", k->config->run_dir);
 	r = server_new(&k->loop, path, &access, takeover ? &takeover->control_fd : NULL,
 	               request_handle, k, &k->server, diag);
-	return r < 0 ? r : drop_privileges(diag);
+	return r < 0 ? r : privileges_drop(diag);
 }
 
 static int start_signals(struct keeper *k)

@@ -131,6 +131,12 @@ static int tell(const struct conf_listener *l, int type, int err, struct diag *d
 		                "listen: %s port %u (%s) needs root or CAP_NET_BIND_SERVICE; start "
 		                "sallyportd as root",
 		                addr, l->port, proto);
+	if (err == -EMFILE || err == -ENFILE)
+		return diag_set(diag, err,
+		                "listen: %s port %u (%s): no free descriptors; raise the limit "
+		                "(LimitNOFILE= of the unit, ulimit -n), or name fewer listeners or "
+		                "workers",
+		                addr, l->port, proto);
 	return diag_set(diag, err, "listen: %s port %u (%s) cannot be opened: %s", addr, l->port,
 	                proto, err_str(err));
 }

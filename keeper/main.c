@@ -10,10 +10,9 @@
 
 #include "config.h"
 #include "keeper.h"
-#include "listeners.h"
 #include "sallyport/log.h"
-#include "state.h"
 #include "takeover.h"
+#include "world.h"
 
 static const char usage[] =
     "usage: sallyportd [-c FILE] [--check | --guard]\n"
@@ -38,30 +37,12 @@ static void fill_standard(void)
 		close(fd);
 }
 
-/* What a start would meet besides the file's own faults: ports that are taken. */
-static void check_world(const struct config *config, struct diag *diag)
-{
-	CLEANUP(listeners_free) struct listeners *listeners = NULL;
-
-	state_check(config, diag);
-	/* Its faults are in the diag. A running Sallyport holds its ports rightly. */
-	if (access(config->run_dir, X_OK) != 0 || geteuid() != 0)
-		return;
-	char path[CONFIG_PATH_MAX + 16];
-
-	snprintf(path, sizeof(path), "%s/control.sock", config->run_dir);
-	if (access(path, F_OK) == 0)
-		return;
-	if (listeners_open(&config->resolver, NULL, &listeners, diag) < 0)
-		return;
-}
-
 static int check(const struct config *config, const char *file, const struct takeover *takeover,
                  struct diag *diag)
 {
 	if (takeover && takeover_fits(takeover, config, diag) < 0)
 		log_debug("check", "the fault is in the list"); /* told below with the others */
-	check_world(config, diag);
+	world_check(config, diag);
 	diag_print(diag, STDERR_FILENO);
 	if (diag->n_errors)
 		return 1;

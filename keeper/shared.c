@@ -13,6 +13,7 @@
 #include "sallyport/pinhole.h"
 #include "sallyport/ring.h"
 #include "sallyport/shm.h"
+#include "world.h"
 
 #include "ledger_file.h"
 
@@ -140,11 +141,7 @@ static int make_all(struct shared *s, const struct config *config, struct diag *
 	if (config->resolver.firewall == FIREWALL_NONE || s->netlink >= 0)
 		return ERR_OK;
 	s->netlink = shared_open_netlink();
-	if (s->netlink < 0)
-		return diag_set(diag, s->netlink,
-		                "firewall: the nftables socket cannot be opened: %s",
-		                err_str(s->netlink));
-	return ERR_OK;
+	return world_check_firewall(s->netlink, diag);
 }
 
 int shared_init(struct shared *s, const struct config *config, struct diag *diag)

@@ -4,12 +4,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/capability.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "sallyport/err.h"
@@ -67,6 +69,30 @@ int spawn_channel(int *ret_ours, int *ret_theirs)
 	return ERR_OK;
 }
 
+/* A role starts with what we have and gives it up by itself (confine.h). Root's programs get it
+ * from execve(); another user's only what is ambient. In the child, so that ours stay as they are.
+ */
+static int pass_capabilities(void)
+{
+	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct sets[_LINUX_CAPABILITY_U32S_3];
+
+	if (geteuid() == 0)
+		return ERR_OK;
+	if (syscall(SYS_capget, &head, sets) < 0)
+		return -errno;
+	for (size_t i = 0; i < ARRAY_LEN(sets); i++)
+		sets[i].inheritable = sets[i].permitted;
+	if (syscall(SYS_capset, &head, sets) < 0)
+		return -errno;
+	for (unsigned int cap = 0; cap < 32 * ARRAY_LEN(sets); cap++) {
+		if ((sets[cap / 32].permitted & 1U << cap % 32) &&
+		    prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, cap, 0, 0) < 0)
+			return -errno;
+	}
+	return ERR_OK;
+}
+
 /* In the child: nothing here may allocate or log through the parent's state. */
 static _Noreturn void become(const struct spawn *s, const char *path, char *const *argv,
                              char *const *envp, pid_t keeper)
@@ -82,6 +108,8 @@ static _Noreturn void become(const struct spawn *s, const char *path, char *cons
 		sigaction(sig, &action, NULL); /* KILL, STOP and libc's own cannot be set: fine */
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
+	if (pass_capabilities() < 0)
+		_exit(126);
 	if (s->death_signal && prctl(PR_SET_PDEATHSIG, s->death_signal, 0, 0, 0) < 0)
 		_exit(126);
 	if (getppid() != keeper) /* it died before the line above */

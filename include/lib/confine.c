@@ -1,7 +1,8 @@
 /* include/lib/confine.c - root, uid, capabilities and system calls given up for good.
  *
- * As root every step is taken. Without root there is no chroot and no other uid: the file system is
- * then shut with Landlock, capabilities are none anyway, and all else is the same.
+ * Whoever has the capabilities for it, root or not, takes every step. Without CAP_SYS_CHROOT the
+ * file system is shut with Landlock; without CAP_SETUID there is no other uid; all else is the
+ * same.
  */
 #include "sallyport/confine.h"
 
@@ -118,10 +119,26 @@ static void on_sigsys(int sig, siginfo_t *info, void *context)
 }
 #endif
 
+static void cap_free_cleanup(cap_t *caps)
+{
+	if (*caps)
+		cap_free(*caps);
+}
+
 static int fail(const struct confine *c, int err, const char *what)
 {
 	log_error(TAG, "%s: %s: %s", c->role, what, err_str(err));
 	return err;
+}
+
+/* Not uid 0 is what counts: under systemd the keeper is an ordinary user with a few capabilities.
+ */
+static bool have(cap_value_t which)
+{
+	CLEANUP(cap_free) cap_t caps = cap_get_proc();
+	cap_flag_value_t value = CAP_CLEAR;
+
+	return caps && cap_get_flag(caps, which, CAP_EFFECTIVE, &value) == 0 && value == CAP_SET;
 }
 
 /* --- root ------------------------------------------------------------------------------------ */
@@ -211,9 +228,9 @@ static int enter_root(const struct confine *c)
 	r = shut_filesystem(given ? fd : -1);
 	if (r < 0)
 		return fail(c, r,
-		            "a root of its own needs root (chroot) or Landlock, and neither "
-		            "is here; start sallyportd as root");
-	log_debug(TAG, "%s: not root: file system shut with Landlock instead of chroot", c->role);
+		            "a root of its own needs CAP_SYS_CHROOT or Landlock, and neither is "
+		            "here; start sallyportd as root, or a kernel with Landlock (5.13)");
+	log_debug(TAG, "%s: file system shut with Landlock instead of chroot", c->role);
 	return ERR_OK;
 }
 
@@ -231,12 +248,12 @@ static int drop_bounding(const struct confine *c)
 
 static int change_user(const struct confine *c)
 {
-	if (geteuid() != 0) {
+	if (!have(CAP_SETUID) || !have(CAP_SETGID)) {
 		if ((c->uid != (uid_t)-1 && c->uid != geteuid()) ||
 		    (c->gid != (gid_t)-1 && c->gid != getegid()))
 			return fail(c, -EPERM,
-			            "another user needs root; start sallyportd as root, "
-			            "or name its own user in `user:`");
+			            "another user needs root, or CAP_SETUID and CAP_SETGID; "
+			            "start sallyportd as root, or leave `user:` out");
 		return ERR_OK;
 	}
 	if (setgroups(0, NULL) < 0)
@@ -252,12 +269,6 @@ static int change_user(const struct confine *c)
 	if (prctl(PR_SET_KEEPCAPS, 0, 0, 0, 0) < 0)
 		return fail(c, -errno, "keepcaps");
 	return ERR_OK;
-}
-
-static void cap_free_cleanup(cap_t *caps)
-{
-	if (*caps)
-		cap_free(*caps);
 }
 
 static int keep_capability(const struct confine *c)
@@ -527,7 +538,7 @@ int confine_self(const struct confine *c)
 	r = enter_root(c);
 	if (r < 0)
 		return r;
-	if (geteuid() == 0) {
+	if (have(CAP_SETPCAP)) {
 		r = drop_bounding(c);
 		if (r < 0)
 			return r;
