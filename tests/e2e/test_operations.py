@@ -216,4 +216,144 @@ def the_audit_trail_is_shown_newest_first_with_who_and_what():
     h.same(sp.cli("audit", "--limit", "x", check=False).returncode, 2)
 
 
+# ---------------------------------------------------------------- a start that cannot be
+
+def without_netfilter():
+    """For a child to come: socket(AF_NETLINK, *, NETLINK_NETFILTER) fails as on a kernel that was built
+    without it. The filter stays for everything that it starts."""
+    import ctypes
+    errno_93, allow = 0x00050000 | 93, 0x7fff0000  # SECCOMP_RET_ERRNO EPROTONOSUPPORT, SECCOMP_RET_ALLOW
+    nr = {"x86_64": 41, "aarch64": 198}[os.uname().machine]
+    ld, jeq, ret = 0x20, 0x15, 0x06
+    code = [(ld, 0, 0, 0), (jeq, 0, 5, nr), (ld, 0, 0, 16), (jeq, 0, 3, 16), (ld, 0, 0, 32), (jeq, 0, 1, 12),
+            (ret, 0, 0, errno_93), (ret, 0, 0, allow)]
+    raw = b"".join(c.to_bytes(2, "little") + bytes([t, f]) + k.to_bytes(4, "little") for c, t, f, k in code)
+    libc, buf = ctypes.CDLL(None, use_errno=True), ctypes.create_string_buffer(raw)
+
+    class Program(ctypes.Structure):
+        _fields_ = [("n", ctypes.c_ushort), ("code", ctypes.c_void_p)]
+    program = Program(len(code), ctypes.addressof(buf))
+    if libc.prctl(38, 1, 0, 0, 0) or libc.prctl(22, 2, ctypes.byref(program), 0, 0):
+        os._exit(99)
+
+
+def attempt(config, *args, before=(), preexec=None, name="attempt", ns="net", seconds=15):
+    """Start sallyportd where nobody else runs; its exit status and what it said."""
+    t = h.Sallyport(ns, config, name=name)
+    cmd = ["ip", "netns", "exec", ns, *before, os.path.join(h.BIN, "sallyportd"), "-c", t.conf, *args]
+    p = subprocess.run(cmd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, text=True,
+                       timeout=seconds, preexec_fn=preexec)
+    return p.returncode, p.stdout
+
+
+LONE = """\
+listen: [{address: 127.0.0.1, port: 5353}]
+upstreams: [{zone: ".", servers: [{address: 192.0.2.53}]}]
+dnssec: {mode: off}
+firewall: {guard: {interfaces: [to-gw]}}
+"""
+
+
+def refused(config, words, check=None, **kw):
+    """Both ways: --check says it (status 1), and a start ends with it (status 2)."""
+    for args in (["--check"], []) if check is None else ([] if not check else ["--check"],):
+        code, said = attempt(config, *args, **kw)
+        h.same(code, 1 if args else 2, f"{args}: {said}")
+        for word in words:
+            assert word in said, f"{args}: no {word!r} in {said}"
+
+
+@h.case
+def a_second_daemon_on_one_state_directory_is_refused_also_after_a_kill_9():
+    code, said = attempt(LONE + f"state_dir: {sp.dir}/state\n", name="second")
+    h.same(code, 2, said)
+    assert f"in use by another sallyportd (pid {status()['pid']})" in said and "state_dir" in said, said
+    first = h.Sallyport("net", LONE, name="first").up()
+    os.kill(first.json("status")[0]["pid"], signal.SIGKILL)
+    first.process.wait(10)
+    assert os.path.exists(f"{first.dir}/state/lock") and os.path.exists(f"{first.dir}/run/control.sock")
+    again = h.Sallyport("net", LONE, name="first").up()  # neither the file nor the socket is in the way
+    code, said = attempt(LONE, name="first")
+    h.same(code, 2, said)
+    assert "in use by another sallyportd" in said, said
+    h.same(again.down(), 0)
+
+
+@h.case
+def a_read_only_state_directory_is_told_with_the_remedy():
+    path = h.work("readonly")
+    os.makedirs(path)
+    h.run(["mount", "-t", "tmpfs", "-o", "ro", "tmpfs", path])
+    try:
+        refused(LONE + f"state_dir: {path}\n", ["state_dir", "read-only file system", "ReadWritePaths="])
+        refused(LONE + f"state_dir: {path}/state\n", ["state_dir", "read-only file system"])
+        refused(LONE + f"run_dir: {path}\n", ["run_dir", "read-only file system"])
+    finally:
+        h.run(["umount", path])
+
+
+@h.case
+def a_state_directory_of_somebody_else_or_of_everybody_is_told_with_the_remedy():
+    path = h.work("foreign")
+    os.makedirs(path)
+    os.chown(path, 12345, 12345)
+    refused(LONE + f"state_dir: {path}\n", ["belongs to uid 12345", "chown"], check=False)
+    code, said = attempt(LONE + f"state_dir: {path}\n", "--check")
+    assert code == 0 and "must run as that user" in said, said
+    os.chown(path, 0, 0)
+    os.chmod(path, 0o777)
+    refused(LONE + f"state_dir: {path}\n", ["everybody may write", "chmod o-w"])
+
+
+@h.case
+def too_few_descriptors_are_told_with_the_remedy():
+    few = ["prlimit", "--nofile=60:60", "setpriv", "--bounding-set=-sys_resource", "--inh-caps=-sys_resource"]
+    refused(LONE, ["open files:", "60 are allowed", "LimitNOFILE=", "ulimit -n"], before=few)
+    some = ["prlimit", "--nofile=1000:1000", "setpriv", "--bounding-set=-sys_resource", "--inh-caps=-sys_resource"]
+    code, said = attempt(LONE, "--check", before=some)
+    assert code == 0 and "warning" in said and "limits.tcp_connections" in said, said
+
+
+@h.case
+def a_port_that_is_taken_is_told_with_the_remedy():
+    with h.inside("net"):
+        taken = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        taken.bind(("127.0.0.1", 5353))
+    with taken:
+        # Also when a daemon that was killed has left its control socket.
+        os.makedirs(h.work("attempt", "run"), exist_ok=True)
+        with socket.socket(socket.AF_UNIX) as s:
+            path = h.work("attempt", "run", "control.sock")
+            if not os.path.exists(path):
+                s.bind(path)
+        refused(LONE, ["127.0.0.1 port 5353 (UDP) is taken", "ss -lnp"])
+
+
+@h.case
+def a_missing_user_or_group_is_told_with_the_remedy():
+    refused(LONE + "user: nosuchuser\n", ['no user "nosuchuser"', "adduser --system"])
+    refused(LONE + "access: {admin_group: nosuchgroup}\n", ["nosuchgroup", "addgroup"])
+
+
+@h.case
+def a_kernel_without_nf_tables_or_a_container_without_the_right_is_told_with_the_remedy():
+    refused(LONE, ["no nf_tables", "modprobe", "firewall.mode: none"], preexec=without_netfilter)
+    refused(LONE, ["CAP_NET_ADMIN", "firewall.mode: none"],
+            before=["setpriv", "--bounding-set=-net_admin", "--inh-caps=-net_admin"])
+    code, said = attempt(LONE.replace("firewall:", "firewall: {mode: none}\n#"), "--check", preexec=without_netfilter)
+    h.same(code, 0, said)
+
+
+@h.case
+def roles_as_root_are_warned_of_by_check_too():
+    t = h.Sallyport("net", LONE, name="attempt")
+    text = open(t.conf).read()
+    for user, want in (("", "user is not set: roles run as root without capabilities"),
+                       ("user: {resolver: nobody}\n", "user.historian is not set")):
+        with open(t.conf, "w") as f:
+            f.write(re.sub(r"^user:.*\n", user, text, flags=re.M))
+        p = h.run([os.path.join(h.BIN, "sallyportd"), "-c", t.conf, "--check"], ns="net")
+        assert want in p.stderr and "fine" in p.stdout, p.stderr
+
+
 h.main()
