@@ -64,6 +64,13 @@ static uint64_t life_ns(const struct req *req)
 	return (uint64_t)req->view->request->life_s * NS_PER_S;
 }
 
+static struct element_ids ids_of(const struct req *req)
+{
+	const struct pinhole_request *r = req->view->request;
+
+	return (struct element_ids){ r->query_id, r->policy_version, r->rule };
+}
+
 static void answer(struct batch *batch, struct pinhole_result *result, enum pinhole_status status,
                    uint32_t detail)
 {
@@ -183,6 +190,7 @@ static size_t gather(struct batch *batch, size_t from, size_t to, uint64_t now_n
 
 				batch->index[slot] = (uint16_t)n;
 				wish->element = row->element;
+				wish->ids = ids_of(req);
 				wish->life_ms =
 				    wanted_ns > now_ns ? (wanted_ns - now_ns) / NS_PER_MS + 1 : 0;
 			}

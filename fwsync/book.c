@@ -312,6 +312,30 @@ uint64_t book_wanted_by(const struct book *book, const struct ledger_element *el
 	return until;
 }
 
+struct element_ids book_ids(const struct book *book, uint32_t row)
+{
+	const struct ledger_cell *cell = &book->ledger.cells[book->ledger.rows[row].reason];
+
+	return (struct element_ids){ cell->query_id, cell->policy_version, cell->rule };
+}
+
+struct element_ids book_element_ids(const struct book *book, const struct ledger_element *element)
+{
+	struct element_ids ids = { .query_id = 0 };
+	uint64_t until = 0;
+
+	for (uint32_t i = chain_of(book, element); i != BOOK_NONE; i = book->links[i].next) {
+		const struct ledger_row *row = &book->ledger.rows[i];
+
+		if (book->links[i].state != BOOK_LIVE || row->expires_ns <= until ||
+		    !same_element(&row->element, element))
+			continue;
+		until = row->expires_ns;
+		ids = book_ids(book, i);
+	}
+	return ids;
+}
+
 bool book_explains(const struct book *book, const struct ledger_element *element)
 {
 	for (uint32_t i = chain_of(book, element); i != BOOK_NONE; i = book->links[i].next)

@@ -22,6 +22,8 @@
 #include "sallyport/cleanup.h"
 #include "sallyport/ledger.h"
 
+#include "element.h"
+
 #define BOOK_NONE UINT32_MAX
 
 struct book;
@@ -68,6 +70,10 @@ uint64_t book_wanted_until(const struct book *book, const struct ledger_element 
 /* The same among rows that @policy_version has judged. */
 uint64_t book_wanted_by(const struct book *book, const struct ledger_element *element,
                         uint32_t policy_version);
+/* Why @row is there, by its newest ids; and why @element is in the kernel, by those of the row that
+ * wants it longest. */
+struct element_ids book_ids(const struct book *book, uint32_t row);
+struct element_ids book_element_ids(const struct book *book, const struct ledger_element *element);
 /* Any row at all, lingering ones included? */
 bool book_explains(const struct book *book, const struct ledger_element *element);
 

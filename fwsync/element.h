@@ -13,6 +13,13 @@
 #include "sallyport/cleanup.h"
 #include "sallyport/ledger.h"
 
+/* Whom an element's comment names: "q<query> v<policy version> r<rule>", ids only. Renewing keeps
+ * the old comment; the ledger has the newest. */
+struct element_ids {
+	uint64_t query_id; /* 0: no comment */
+	uint32_t policy_version, rule;
+};
+
 enum pinhole_set { SET4, SET4_PROTO, SET4_ANY, SET6, SET6_PROTO, SET6_ANY, SET_N };
 
 const char *element_set_name(enum pinhole_set set);

@@ -6,9 +6,12 @@
 #include <arpa/inet.h>
 #include <endian.h>
 #include <errno.h>
+#include <inttypes.h>
+#include <libnftnl/udata.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "sallyport/err.h"
@@ -17,8 +20,9 @@
 #define NFT_MSG_DESTROYSETELEM 30 /* Linux 6.3; Debian 12's headers lack it */
 #endif
 
-#define PER_MESSAGE 512u /* the list is one attribute, and those hold 64 KiB */
-#define ELEMENT_MAX 96u  /* octets of one element in a message */
+#define COMMENT_MAX 48u  /* "q" and 20 digits, " v" and 10, " r" and 10, NUL */
+#define PER_MESSAGE 448u /* the list is one attribute, and those hold 64 KiB */
+#define ELEMENT_MAX 136u /* octets of one element in a message */
 
 const char *renew_way_str(enum renew_way way)
 {
@@ -28,8 +32,22 @@ const char *renew_way_str(enum renew_way way)
 	return way < RENEW_N ? texts[way] : "?";
 }
 
+/* As nft writes and reads it: a list of typed strings. */
+static void put_comment(struct nlmsghdr *msg, const struct element_ids *ids)
+{
+	struct {
+		uint8_t type, len; /* of the text, its NUL included */
+		char text[COMMENT_MAX];
+	} comment = { .type = NFTNL_UDATA_SET_ELEM_COMMENT };
+	int n = snprintf(comment.text, sizeof(comment.text), "q%" PRIu64 " v%" PRIu32 " r%" PRIu32,
+	                 ids->query_id, ids->policy_version, ids->rule);
+
+	comment.len = (uint8_t)(n + 1);
+	mnl_attr_put(msg, NFTA_SET_ELEM_USERDATA, 2 + (size_t)comment.len, &comment);
+}
+
 static void put_element(struct nlmsghdr *msg, const struct ledger_element *element,
-                        uint64_t life_ms, uint64_t expiration_ms)
+                        uint64_t life_ms, uint64_t expiration_ms, const struct element_ids *ids)
 {
 	uint8_t key[ELEMENT_KEY_MAX];
 	size_t len = element_key(element, key);
@@ -42,6 +60,8 @@ static void put_element(struct nlmsghdr *msg, const struct ledger_element *eleme
 		mnl_attr_put_u64(msg, NFTA_SET_ELEM_TIMEOUT, htobe64(life_ms));
 	if (expiration_ms)
 		mnl_attr_put_u64(msg, NFTA_SET_ELEM_EXPIRATION, htobe64(expiration_ms));
+	if (ids && ids->query_id)
+		put_comment(msg, ids);
 	mnl_attr_nest_end(msg, item);
 }
 
@@ -81,7 +101,8 @@ static void put_step(struct nl *nl, const struct elements_place *place, enum ste
 			}
 			put_element(msg, &wish->element,
 			            type == NFT_MSG_NEWSETELEM ? wish->life_ms : 0,
-			            step == STEP_ADD_EXPIRING ? wish->life_ms : 0);
+			            step == STEP_ADD_EXPIRING ? wish->life_ms : 0,
+			            type == NFT_MSG_NEWSETELEM ? &wish->ids : NULL);
 			if (++in_message == PER_MESSAGE) {
 				mnl_attr_nest_end(msg, list);
 				nl_message_end(nl, msg);
@@ -203,7 +224,7 @@ int elements_get_at(struct nl *nl, const struct elements_place *place,
 	mnl_attr_put_strz(msg, NFTA_SET_ELEM_LIST_SET,
 	                  place->set ? place->set : element_set_name(element_set(element)));
 	list = mnl_attr_nest_start(msg, NFTA_SET_ELEM_LIST_ELEMENTS);
-	put_element(msg, element, 0, 0);
+	put_element(msg, element, 0, 0, NULL);
 	mnl_attr_nest_end(msg, list);
 	r = nl_ask(nl, msg, on_element, &answer);
 	if (r < 0)

@@ -22,6 +22,7 @@ const char *renew_way_str(enum renew_way way);
 struct element_wish {
 	struct ledger_element element;
 	uint64_t life_ms;
+	struct element_ids ids;
 };
 
 /* Each is one transaction: 0 or what nl_commit() says. @n <= LIMIT_PINHOLE_BATCH_ELEMENTS. */

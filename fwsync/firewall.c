@@ -326,7 +326,8 @@ static int put_back_all(struct firewall *fw, uint64_t *ret_n)
 		if (until_ns <= now_ns)
 			continue;
 		wishes[n++] =
-		    (struct element_wish){ row->element, (until_ns - now_ns) / NS_PER_MS + 1 };
+		    (struct element_wish){ row->element, (until_ns - now_ns) / NS_PER_MS + 1,
+			                   book_ids(fw->book, i) };
 		if (n < RESTORE_CHUNK)
 			continue;
 		r = elements_upsert(&fw->nl, fw->way, wishes, n);
@@ -497,8 +498,8 @@ static int settle_elements(struct firewall *fw, const struct ledger_element *ele
 
 		if (until_ns > now_ns)
 			kept[n_kept++] =
-			    (struct element_wish){ elements[i],
-				                   (until_ns - now_ns) / NS_PER_MS + 1 };
+			    (struct element_wish){ elements[i], (until_ns - now_ns) / NS_PER_MS + 1,
+				                   book_element_ids(fw->book, &elements[i]) };
 		else
 			gone[n_gone++] = elements[i];
 	}
@@ -638,7 +639,8 @@ static int reconcile(struct firewall *fw, const struct ledger_element *elements,
 
 		if (until_ns > now_ns) {
 			struct element_wish wish = { elements[i],
-				                     (until_ns - now_ns) / NS_PER_MS + 1 };
+				                     (until_ns - now_ns) / NS_PER_MS + 1,
+				                     book_element_ids(fw->book, &elements[i]) };
 
 			r = elements_upsert(&fw->nl, fw->way, &wish, 1);
 		} else {
@@ -704,7 +706,8 @@ static int verify_row(struct firewall *fw, uint32_t i, const struct ledger_row *
 			struct element_wish wish = {
 				row->element,
 				(book_wanted_until(fw->book, &row->element) - now_ns) / NS_PER_MS +
-				    1
+				    1,
+				book_element_ids(fw->book, &row->element)
 			};
 
 			return elements_upsert(&fw->nl, fw->way, &wish, 1);

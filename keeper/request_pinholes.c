@@ -98,6 +98,7 @@ static void put_row(const struct keeper *k, struct server_client *client,
 	json_object_set_new(object, "rule", rule_of(k, reason));
 	json_object_set_new(object, "policy_version",
 	                    json_integer((json_int_t)reason->policy_version));
+	json_object_set_new(object, "rule_id", json_integer((json_int_t)reason->rule));
 	json_object_set_new(object, "query_id", json_integer((json_int_t)reason->query_id));
 	json_object_set_new(object, "opened", request_time(wall - age));
 	json_object_set_new(object, "age_s", json_integer((json_int_t)(age / NS_PER_S)));

@@ -261,12 +261,12 @@ class Fwsync:
     # a worker
 
     def request(self, dst, src=("10.1.0.2",), ports=((PORT, TCP, 443),), life=60, workload=0, version=None,
-                names=(b"q",), flags=0):
+                names=(b"q",), flags=0, query=99, rule=7):
         blob = b"".join(struct.pack("=H", len(n)) + n for n in names)
         body = b"".join(map(addr, src)) + b"".join(map(addr, dst)) + \
             b"".join(struct.pack("=BBH", *p) for p in ports) + blob
         n = (48 + len(body) + 7) // 8 * 8
-        head = struct.pack("=IIIIQIHHHHHHI", n, self.version if version is None else version, workload, 7, 99, life,
+        head = struct.pack("=IIIIQIHHHHHHI", n, self.version if version is None else version, workload, rule, query, life,
                            flags, len(src), len(dst), len(ports), len(blob), 0, 0)
         head = head.ljust(48, b"\0")
         return (head + body).ljust(n, b"\0")

@@ -469,6 +469,42 @@ def timeouts_are_at_least_the_life_asked_for():
         assert timeout >= life and expires >= life - 1, (life, timeout, expires)
 
 
+def comments(name="pinhole4"):
+    """{key: comment} of a set's elements, as nft tells it."""
+    out = {}
+    for item in json.loads(h.nft("gw", "-n", "-j", "list", "set", "inet", "sallyport", name))["nftables"]:
+        for e in item.get("set", {}).get("elem", []):
+            out[" . ".join(map(str, e["elem"]["val"]["concat"]))] = e["elem"].get("comment")
+    return out
+
+
+@h.case
+def an_element_names_its_query_and_rule_and_nothing_else():
+    f = fresh(owner=0)
+    h.same(f.open(NET4, query=2 ** 63 + 5, rule=4000000000), k.OPEN, "the largest ids")
+    h.same(f.open(NET6, src=("fd00:1::2",), ports=((k.PORT, k.UDP, 53), (k.ANY, 0, 0)), query=42), k.OUTSIDE, "any")
+    h.same(f.open(NET6, src=("fd00:1::2",), ports=((k.PORT, k.UDP, 53), (k.PROTO, k.ICMP, 0)), query=42), k.OPEN, "IPv6")
+    key4, want = "10.1.0.2 . 198.51.100.7 . 6 . 443", {f"10.1.0.2 . {NET4} . 6 . 443": f"q{2 ** 63 + 5} v1 r4000000000"}
+    h.same(comments(), want, "pinhole4")
+    h.same((set(comments("pinhole6").values()), set(comments("pinhole6_proto").values())),
+           ({"q42 v1 r7"}, {"q42 v1 r7"}), "IPv6")
+    h.same(f.open(NET4, life=900, query=9), k.OPEN, "renewed")
+    h.same(comments(), want, "renewing keeps the comment")
+    h.nft("gw", "flush", "ruleset")
+    h.until("put back with its newest ids", lambda: comments_or_none() == {key4: "q9 v1 r7"}, 2)
+    # As many as go into one transaction, with the longest ids and keys.
+    h.same(f.open(*[f"2001:db8::{i:x}" for i in range(1, 1500)], src=("fd00:1::2",), query=2 ** 64 - 1,
+                  rule=2 ** 32 - 1), k.OPEN, "many at once")
+    h.same(sum(c == f"q{2 ** 64 - 1} v1 r{2 ** 32 - 1}" for c in comments("pinhole6").values()), 1499, "all have them")
+
+
+def comments_or_none():
+    try:
+        return comments()
+    except AssertionError:
+        return None
+
+
 @h.case
 def renewing_lengthens_and_never_shortens():
     f = fresh()

@@ -59,6 +59,21 @@ def every_elements_timeout_is_at_least_the_TTL_served_plus_grace():
 
 
 @h.case
+def an_elements_comment_and_pinholes_name_the_same_query_version_and_rule():
+    with h.inside("app"):
+        m = h.ask(n.DNS4, "t39000.good.test")
+    told = {(p["destination"], p["proto"], p["port"]): "q{query_id} v{policy_version} r{rule_id}".format(**p)
+            for p in sp.json("pinholes", "--workload", "app")}
+    for proto, port in (("udp", 4000), ("tcp", 4001)):
+        out = h.nft("gw", "get", "element", "inet", "sallyport", "pinhole4",
+                    "{ 10.1.0.2 . %s . %s . %d }" % (m.addresses[0], proto, port))
+        h.same(re.search('comment "(.*?)"', out).group(1), told[m.addresses[0], proto, port], "ids")
+    query = int(re.match("q([0-9]+) ", told[m.addresses[0], "udp", 4000]).group(1))
+    h.until("the history knows the query",
+            lambda: [r["name"] for r in sp.json("history", "--id", str(query))] == ["t39000.good.test."], 3)
+
+
+@h.case
 def a_stale_answer_renews_its_pinhole():
     global up
     h.stop(up)
