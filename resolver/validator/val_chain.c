@@ -70,6 +70,7 @@ static void put(struct val_chain *chain, const uint8_t *name, enum val_trust_kin
 		return;
 	}
 	trust->tag = tag;
+	trust->type = chain->need.type;
 	val_table_put(chain->config->table, trust);
 }
 
@@ -123,18 +124,38 @@ enum val_chain_step val_chain_run(struct val_chain *chain, const struct val_now 
 	return ask(chain, anchor->name, VAL_TYPE_DNSKEY);
 }
 
+/* An anchor may be given as keys, as DS, or as both: any that fits will do. What is unsupported
+ * only decides when there is nothing else (RFC 4035, section 5.2). */
+static enum val_why by_anchor(struct val_chain *chain, const struct val_set *set,
+                              const struct val_now *now, struct val_verified *ret_verified)
+{
+	const struct val_rules *rules = chain->config->rules;
+	const struct val_anchor *anchor = chain->anchor;
+	enum val_why by_key = VAL_WHY_DS_ALGORITHM, by_ds = VAL_WHY_DS_ALGORITHM;
+
+	if (anchor->n_keys > 0)
+		by_key = val_verify_keys(set, anchor->keys, anchor->n_keys, true, rules,
+		                         now->wall_s, chain->budget, ret_verified);
+	if (by_key == VAL_WHY_NONE || anchor->n_ds == 0)
+		return by_key;
+	by_ds = val_verify_keys(set, anchor->ds, anchor->n_ds, false, rules, now->wall_s,
+	                        chain->budget, ret_verified);
+	if (anchor->n_keys == 0 || by_key == VAL_WHY_DS_ALGORITHM)
+		return by_ds;
+	return by_ds == VAL_WHY_DS_ALGORITHM || by_ds == VAL_WHY_DS_DIGEST ? by_key : by_ds;
+}
+
 /* The DNSKEY RRset of an anchor's zone, or of one whose DS is believed. */
 static void take_keys(struct val_chain *chain, const struct val_message *message,
                       const struct val_now *now)
 {
 	const struct val_rules *rules = chain->config->rules;
 	const uint8_t *name = chain->need.name;
-	const struct val_anchor *anchor = chain->anchor;
 	const struct val_set *set =
 	    message ? val_message_find(message, VAL_ANSWER, name, VAL_TYPE_DNSKEY) : NULL;
 	CLEANUP(val_keys_unref) struct val_keys *keys = NULL;
 	struct val_verified verified = { 0 };
-	enum val_why why = VAL_WHY_DNSKEY_MISSING;
+	enum val_why why = message ? VAL_WHY_DNSKEY_MISSING : VAL_WHY_UNREACHABLE;
 	uint32_t ttl_s = VAL_TRUST_TTL_S;
 
 	if (set && chain->n_ds > 0) {
@@ -142,13 +163,7 @@ static void take_keys(struct val_chain *chain, const struct val_message *message
 		                      chain->budget, &verified);
 		ttl_s = chain->ds_ttl_s;
 	} else if (set) {
-		why = VAL_WHY_NO_SEP;
-		if (anchor->n_keys > 0)
-			why = val_verify_keys(set, anchor->keys, anchor->n_keys, true, rules,
-			                      now->wall_s, chain->budget, &verified);
-		if (why != VAL_WHY_NONE && anchor->n_ds > 0)
-			why = val_verify_keys(set, anchor->ds, anchor->n_ds, false, rules,
-			                      now->wall_s, chain->budget, &verified);
+		why = by_anchor(chain, set, now, &verified);
 	}
 	forget_ds(chain);
 	if (why == VAL_WHY_DS_ALGORITHM || why == VAL_WHY_DS_DIGEST) {

@@ -341,7 +341,7 @@ static enum val_step next_signer(struct val_job *job, const struct val_now *now)
 static enum val_step bogus_zone(struct val_job *job, const struct val_trust *zone)
 {
 	memcpy(job->result.name, zone->name, zone->name_len);
-	job->result.type = VAL_TYPE_DNSKEY;
+	job->result.type = zone->type;
 	return end(job, VAL_BOGUS, (enum val_why)zone->why);
 }
 

@@ -28,9 +28,10 @@ enum val_trust_limit {
 
 struct val_trust {
 	_Atomic uint32_t refs;
-	uint8_t kind; /* enum val_trust_kind */
-	uint8_t why;  /* enum val_why: of BOGUS and INSECURE */
-	uint16_t tag; /* of SECURE: the key that the parent names */
+	uint8_t kind;  /* enum val_trust_kind */
+	uint8_t why;   /* enum val_why: of BOGUS and INSECURE */
+	uint16_t tag;  /* of SECURE: the key that the parent names */
+	uint16_t type; /* of BOGUS: DS or DNSKEY, whichever failed */
 	uint64_t expires_ns;
 	struct val_keys *keys; /* of SECURE */
 	uint8_t name_len;

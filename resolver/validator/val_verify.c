@@ -231,6 +231,17 @@ enum val_why val_ds_usable(const struct val_rdata *ds, size_t n_ds, const struct
 	return why;
 }
 
+/* The same of an anchor's DNSKEYs. */
+static enum val_why keys_usable(const struct val_rdata *keys, size_t n,
+                                const struct val_rules *rules)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (keys[i].len >= 4 && val_algorithm_supported(keys[i].data[3], rules->sha1))
+			return VAL_WHY_NONE;
+	}
+	return VAL_WHY_DS_ALGORITHM;
+}
+
 /* RFC 4509, section 3: where a stronger digest stands beside it, SHA-1 is not looked at. */
 static bool weaker_stands_back(const struct val_rdata *ds, size_t n_ds, size_t i,
                                const struct val_rules *rules)
@@ -288,11 +299,11 @@ enum val_why val_verify_keys(const struct val_set *dnskey, const struct val_rdat
 {
 	enum val_why nearest = VAL_WHY_NO_SEP, why;
 
-	if (!ds_are_keys) {
-		why = val_ds_usable(ds, n_ds, rules);
-		if (why != VAL_WHY_NONE)
-			return why;
-	}
+	why = ds_are_keys ? keys_usable(ds, n_ds, rules) : val_ds_usable(ds, n_ds, rules);
+	if (why != VAL_WHY_NONE)
+		return why;
+	if (dnskey->n_sigs == 0)
+		return VAL_WHY_RRSIG_MISSING;
 	for (size_t i = 0, n_tried = 0; i < n_ds && n_tried < VAL_DS; i++) {
 		unsigned int n_same = 0;
 
