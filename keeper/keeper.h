@@ -1,9 +1,8 @@
 /* keeper/keeper.h - sallyportd itself: one loop, three roles, the store, the control socket.
  *
- * The keeper reads no network input. It stays root (or what it was started as) with the few
- * capabilities that starting roles needs: their users (SETUID, SETGID, SETPCAP), their roots
- * (SYS_CHROOT), ports and the firewall's socket (NET_BIND_SERVICE, NET_ADMIN), and to end them
- * (KILL). All others are given up after the start.
+ * The keeper reads no network input. It stays what it was started as (root, or under its unit a user
+ * with ambient capabilities) and keeps the few that starting roles needs (privileges.h). All others
+ * are given up after the start.
  */
 #pragma once
 
