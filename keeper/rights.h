@@ -15,3 +15,6 @@ enum rights { RIGHTS_REFUSED = 0, RIGHTS_TAKEN };
  * at its sender with EPERM (SO_PASSRIGHTS, Linux 6.16). Returns 0, or -ENOPROTOOPT where the kernel
  * is older: then descriptors come, and are closed by whoever reads. */
 int rights_set(int fd, enum rights rights);
+
+/* Close a descriptor that somebody else has sent, without waiting for his socket to be empty. */
+void rights_close(int fd);

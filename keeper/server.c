@@ -13,6 +13,8 @@
 #include <unistd.h>
 
 #include "frame.h"
+#include "rights.h"
+#include "sallyport/clock.h"
 #include "sallyport/err.h"
 #include "sallyport/log.h"
 
@@ -31,6 +33,7 @@ struct server_client {
 	int open_handles;
 	int fd;
 	enum client_state state;
+	bool deaf;       /* its answer could not be kept: it gets no more of it */
 	bool in_request; /* a call into the handler or the stream is on the stack */
 	struct server *server;
 	struct server_client *next;
@@ -56,10 +59,36 @@ struct server {
 	void *arg;
 	struct server_client *clients;
 	size_t n_clients;
+	size_t unread_bytes;   /* room that answers take, of all clients */
+	uint64_t complained_s; /* the last line's second, and what was left unsaid since */
+	size_t n_silent;
 	bool closing;
 };
 
 /* --- one caller ------------------------------------------------------------------------------ */
+
+/* What any local user can make us say: a line a second, so that it hides nothing else in the log.
+ */
+PRINTF_LIKE(2, 3)
+static void complain(struct server *s, const char *fmt, ...)
+{
+	uint64_t second = clock_mono_ns() / NS_PER_S;
+	char text[200], more[40] = "";
+	va_list args;
+
+	if (second == s->complained_s) {
+		s->n_silent++;
+		return;
+	}
+	va_start(args, fmt);
+	vsnprintf(text, sizeof(text), fmt, args);
+	va_end(args);
+	if (s->n_silent)
+		snprintf(more, sizeof(more), "; %zu more such lines", s->n_silent);
+	log_warning(TAG, "%s%s", text, more);
+	s->complained_s = second;
+	s->n_silent = 0;
+}
 
 static void on_client_handle_closed(uv_handle_t *handle)
 {
@@ -68,7 +97,7 @@ static void on_client_handle_closed(uv_handle_t *handle)
 	if (--c->open_handles > 0)
 		return;
 	for (size_t i = 0; i < c->n_fds; i++)
-		close(c->fds[i]);
+		rights_close(c->fds[i]);
 	frame_fini(&c->frame);
 	free(c->out);
 	close(c->fd);
@@ -89,6 +118,7 @@ static void drop(struct server_client *c)
 		}
 	}
 	s->n_clients--;
+	s->unread_bytes -= c->out_cap;
 	if (c->stream.done)
 		c->stream.done(c->stream.state);
 	c->stream = (struct server_stream){ 0 };
@@ -105,7 +135,7 @@ static void on_stall(uv_timer_t *timer)
 
 	if (c->state == CLIENT_ANSWERING && c->out_len == c->out_sent)
 		return; /* it is we who take long */
-	log_warning(TAG, "a caller of uid %u stalls and is dropped", c->uid);
+	complain(c->server, "a caller of uid %u stalls and is dropped", c->uid);
 	drop(c);
 }
 
@@ -127,31 +157,48 @@ static void progress(struct server_client *c)
 	uv_timer_start(&c->stall, on_stall, SERVER_STALL_MS, SERVER_STALL_MS);
 }
 
+/* Answers that nobody reads lie here until their callers are dropped: so much of them, and no more.
+ * What readers leave is no administrator's loss. */
+static bool make_room(struct server_client *c, size_t cap)
+{
+	struct server *s = c->server;
+	const size_t max =
+	    c->may_change ? LIMIT_CONTROL_UNREAD + SERVER_OUT_MAX : (size_t)LIMIT_CONTROL_UNREAD;
+	uint8_t *out;
+
+	if (s->unread_bytes - c->out_cap + cap > max) {
+		complain(s, "too many answers are unread (%zu MiB): uid %u is dropped",
+		         s->unread_bytes >> 20, c->uid);
+		return false;
+	}
+	out = realloc(c->out, cap);
+	if (!out)
+		return false;
+	s->unread_bytes += cap - c->out_cap;
+	c->out = out;
+	c->out_cap = cap;
+	return true;
+}
+
 static void put(struct server_client *c, enum control_kind kind, const void *data, size_t len)
 {
 	struct control_head head = { (uint32_t)len, kind };
 	size_t need;
 
-	if (c->state == CLIENT_GONE || c->state == CLIENT_ENDING)
+	if (c->state == CLIENT_GONE || c->state == CLIENT_ENDING || c->deaf)
 		return;
 	if (c->out_sent == c->out_len)
 		c->out_sent = c->out_len = 0;
 	need = c->out_len + sizeof(head) + len;
 	if (len > LIMIT_CONTROL_FRAME || need > SERVER_OUT_MAX) {
-		log_warning(TAG, "an answer to uid %u is larger than its limit", c->uid);
+		complain(c->server, "an answer to uid %u is larger than its limit", c->uid);
 		shutdown(c->fd, SHUT_RDWR); /* dropped by its next event */
 		return;
 	}
-	if (need > c->out_cap) {
-		size_t cap = MAX(need, c->out_cap * 2);
-		uint8_t *out = realloc(c->out, cap);
-
-		if (!out) {
-			shutdown(c->fd, SHUT_RDWR);
-			return;
-		}
-		c->out = out;
-		c->out_cap = cap;
+	if (need > c->out_cap && !make_room(c, MAX(need, c->out_cap * 2))) {
+		c->deaf = true;
+		shutdown(c->fd, SHUT_RDWR);
+		return;
 	}
 	memcpy(c->out + c->out_len, &head, sizeof(head));
 	if (len)
@@ -237,10 +284,10 @@ static void take_fds(struct server_client *c, struct msghdr *msg)
 			int fd;
 
 			memcpy(&fd, CMSG_DATA(cmsg) + i * sizeof(int), sizeof(fd));
-			if (c->n_fds < CONTROL_FDS_MAX)
+			if (c->n_fds < CONTROL_FDS_MAX && c->may_change)
 				c->fds[c->n_fds++] = fd;
 			else
-				close(fd);
+				rights_close(fd);
 		}
 	}
 }
@@ -417,7 +464,7 @@ static void on_caller(uv_poll_t *poll, int status, int events)
 		         in_group(fd, &cred, s->access.admin_gid);
 		look = change || in_group(fd, &cred, s->access.analyst_gid);
 		if (!look) {
-			log_warning(TAG, "uid %u is in neither group and is turned away", cred.uid);
+			complain(s, "uid %u is in neither group and is turned away", cred.uid);
 			turn_away(fd, "error: not permitted; become root or a member of "
 			              "access.admin_group or access.analyst_group");
 			continue;
@@ -427,6 +474,9 @@ static void on_caller(uv_poll_t *poll, int status, int events)
 			turn_away(fd, "error: too many callers at once; try again");
 			continue;
 		}
+		/* A policy's texts come as descriptors; who may only read has none to send. */
+		if (change)
+			(void)rights_set(fd, RIGHTS_TAKEN);
 		if (add_client(s, fd, cred.uid, change) == 0)
 			(void)fd_take(&fd); /* the client's now */
 	}
@@ -449,6 +499,7 @@ static int listen_at(const struct sockaddr_un *sa, int *ret_fd, struct diag *dia
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return diag_set(diag, -errno, "%s: %s", path, strerror(errno));
+	(void)rights_set(fd, RIGHTS_REFUSED); /* its connections begin as it is */
 	if (is_served(sa))
 		return diag_set(diag, ERR_EXIST,
 		                "run_dir: another sallyportd answers on %s; stop it, or name "
@@ -479,6 +530,7 @@ int server_new(uv_loop_t *loop, const char *path, const struct server_access *ac
 	memcpy(sa.sun_path, path, strlen(path) + 1);
 	if (inherited && *inherited >= 0) {
 		fd = fd_take(inherited);
+		(void)rights_set(fd, RIGHTS_REFUSED);
 	} else {
 		r = listen_at(&sa, &fd, diag);
 		if (r < 0)

@@ -4,8 +4,11 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
+#include <time.h>
 
 #include "sallyport/err.h"
+
+#define RIGHTS_TRIES 2500 /* two milliseconds apart */
 
 static int send_all(int fd, const void *data, size_t len)
 {
@@ -31,6 +34,7 @@ int control_send(int fd, enum control_kind kind, const void *payload, size_t len
 	struct iovec iov = { &head, sizeof(head) };
 	_Alignas(struct cmsghdr) uint8_t control[CMSG_SPACE(CONTROL_FDS_MAX * sizeof(int))] = { 0 };
 	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
+	const struct timespec rights_step = { .tv_nsec = 2000000 };
 	ssize_t n;
 	int r;
 
@@ -47,9 +51,14 @@ int control_send(int fd, enum control_kind kind, const void *payload, size_t len
 		cmsg->cmsg_len = CMSG_LEN(n_fds * sizeof(int));
 		memcpy(CMSG_DATA(cmsg), fds, n_fds * sizeof(int));
 	}
-	do {
+	/* Descriptors are let in once the other side has seen who calls. */
+	for (int tries = 0;; tries++) {
 		n = sendmsg(fd, &msg, MSG_NOSIGNAL);
-	} while (n < 0 && errno == EINTR);
+		if (n < 0 && errno == EPERM && n_fds && tries < RIGHTS_TRIES)
+			nanosleep(&rights_step, NULL);
+		else if (n >= 0 || errno != EINTR)
+			break;
+	}
 	if (n < 0)
 		return errno == EPIPE || errno == ECONNRESET ? ERR_CLOSED : -errno;
 	r = send_all(fd, (uint8_t *)&head + n, sizeof(head) - (size_t)n);

@@ -87,4 +87,6 @@ enum limit {
 	LIMIT_CONTROL_CLIENTS = 64, /* connections to control.sock at once */
 	LIMIT_CONTROL_READERS = 56, /* the same, when one more may only read */
 	LIMIT_CONTROL_FRAME = 1 << 20,
+	LIMIT_CONTROL_UNREAD = 64 << 20, /* octets of answers that callers who may only read leave
+	                                    unread, all together; over it they are dropped */
 };

@@ -1,7 +1,7 @@
 """Promises P1, P6 and P7 among processes that have been taken over: the resolver under a firewall role
 that confirms what it was not asked, the keeper under roles that say anything, and the control socket
 under an analyst who would like to be an administrator. tests/e2e/tools/rogue.py is the intruder."""
-import os, re, shutil, socket, struct, sys, time
+import json, os, re, shutil, struct, subprocess, sys, time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import harness as h
@@ -171,6 +171,211 @@ def the_keeper_outlives_a_hostile_firewall_role():
     order(sp, "ever-after")
     h.until("replaced", lambda: role_of(sp, "fwsync")["pid"] not in (0, was), 9, 0.2)
     unharmed(sp, "fwsync", others, before, "a heartbeat of the far future")
+
+
+# ---- a hostile analyst and the control socket
+
+ANALYST = r"""
+import array, json, os, socket, struct, sys, time
+path, what = sys.argv[1:3]
+
+def connect():
+    s = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    s.settimeout(20)
+    s.connect(path)
+    return s
+
+def frame(words, kind=1):
+    payload = b"".join(w.encode() + b"\0" for w in words)
+    return struct.pack("=II", len(payload), kind) + payload
+
+def answer(s):
+    out = b""
+    try:
+        while True:
+            more = s.recv(1 << 16)
+            if not more:
+                return out
+            out += more
+    except OSError:
+        return out
+
+def send(s, data, fds=()):
+    try:
+        s.sendmsg([data], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else [])
+        return True
+    except OSError:
+        return False
+
+if what == "words":
+    for words in json.load(sys.stdin):
+        s = connect()
+        send(s, frame(words))
+        print(json.dumps(answer(s).decode("latin-1")))
+elif what == "frames":
+    heads = [(n, 1) for n in (0, 1, 2, 7, 1 << 20, (1 << 20) + 1, 1 << 31, (1 << 32) - 1)] + \
+            [(4, kind) for kind in (0, 2, 3, 4, 5, 255, (1 << 32) - 1)]
+    for n, kind in heads:
+        for body in (b"", b"\0", b"status\0", b"\0" * n if n <= 1 << 20 else b"", b"x" * min(n, 1 << 20)):
+            s = connect()
+            send(s, struct.pack("=II", n, kind) + body)
+            s.shutdown(socket.SHUT_WR)
+            answer(s)
+    for cut in range(1, 15):
+        s = connect()
+        send(s, frame(["status"])[:cut])
+        s.shutdown(socket.SHUT_WR)
+        answer(s)
+    s = connect()
+    send(s, frame(["explain"] + ["x"] * 5000))
+    answer(s)
+elif what == "descriptors":
+    # As many as a message takes, of every kind, on as many connections as there are; kept.
+    kinds = [os.pipe()[0], os.open("/", os.O_RDONLY), os.open("/dev/zero", os.O_RDONLY), socket.socket().fileno()]
+    sparse = os.open("/tmp/sparse.%d" % os.getpid(), os.O_RDWR | os.O_CREAT)
+    os.unlink("/tmp/sparse.%d" % os.getpid())
+    os.ftruncate(sparse, 1 << 42)
+    held, n = [], 0
+    for _ in range(50):
+        s = connect()
+        n += send(s, frame(["status"])[:9], (kinds + [sparse]) * 13)
+        held.append(s)
+    print(json.dumps(n), flush=True)
+    sys.stdin.read()
+elif what == "linger":
+    # A connection to somebody who does not read, with octets unsent; its last descriptor is in the
+    # message. Who throws it away waits for it.
+    server = socket.socket()
+    server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+    server.bind(("127.0.0.1", 0))
+    server.listen(1)
+    c = socket.socket()
+    c.connect(server.getsockname())
+    c.setblocking(False)
+    try:
+        while True:
+            c.send(b"x" * 65536)
+    except BlockingIOError:
+        pass
+    c.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 8))
+    s = connect()
+    sent = send(s, frame(["status"])[:9], [c.fileno()])
+    os.close(c.detach())
+    send(s, frame(["status"])[9:])
+    print(json.dumps(sent), flush=True)
+    sys.stdin.read()
+elif what == "unread":
+    held = []
+    for _ in range(50):
+        s = connect()
+        send(s, frame(["policy-show", "current"]))
+        held.append(s)
+    began = 0
+    for s in held:
+        try:
+            began += len(s.recv(1))
+        except OSError:
+            pass  # dropped
+    print(json.dumps(began), flush=True)
+    sys.stdin.read()
+"""
+
+
+def analyst(sp, what, input=None):
+    """Another user, who may only read, does one of the above. With input: to its end, what it printed;
+    else it goes on until its .stdin is closed, and has printed .said."""
+    p = subprocess.Popen(["ip", "netns", "exec", "gw", "setpriv", "--reuid", "daemon", "--regid", "daemon", "--groups",
+                          "nogroup", "/usr/bin/python3", "-c", ANALYST, sp.dir + "/run/control.sock", what],
+                         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    h._started.append(p)
+    if input is not None:
+        out, _ = p.communicate(input, timeout=60)
+        h._started.remove(p)
+        h.same(p.returncode, 0, f"the analyst's {what}")
+        return out
+    p.said = json.loads(p.stdout.readline())
+    return p
+
+
+def leave(p):
+    p.stdin.close()
+    p.wait(30)
+    h._started.remove(p)
+
+
+def open_fds(pid):
+    return len(os.listdir(f"/proc/{pid}/fd"))
+
+
+def plain():
+    while _running:
+        _running.pop().down()
+    h.nft("gw", "flush", "ruleset", check=False)
+    sp = h.Sallyport("gw", n.CONFIG + "workers: 1\n", name="plain").up()
+    _running.append(sp)
+    sp.apply(n.POLICY)
+    return sp
+
+
+@h.case
+def an_analyst_changes_nothing_and_no_frame_harms_the_keeper():
+    sp = plain()
+    source = open(os.path.join(h.ROOT, "keeper/request.c")).read()
+    changing = re.findall(r'\[VERB_\w+\] = \{ "([a-z-]+)", true \}', source)
+    reading = re.findall(r'\[VERB_\w+\] = \{ "([a-z-]+)", false \}', source)
+    assert len(changing) >= 5 and len(reading) >= 5, (changing, reading)
+    asked = [[verb, *args] for verb in changing for args in ([], ["1"], ["--all"], ["a", "b", "c"], ["x"] * 60)]
+    said = [json.loads(line) for line in analyst(sp, "words", json.dumps(asked)).splitlines()]
+    h.same(len(said), len(asked))
+    for words, text in zip(asked, said):
+        assert f"{words[0]} is for root and the admin group" in text, f"{words}: {text!r}"
+    said = analyst(sp, "words", json.dumps([[verb, *args] for verb in reading for args in ([], ["x"] * 60)]))
+    h.same(len(said.splitlines()), 2 * len(reading))
+    before = rss_kb(sp.process.pid)
+    analyst(sp, "frames", "")
+    h.same(status(sp)["policy_applied"], 1)
+    assert rss_kb(sp.process.pid) - before < 16 << 10, f"{rss_kb(sp.process.pid) - before} KiB more"
+
+
+@h.case
+def an_analysts_descriptors_are_not_let_in():
+    sp = _running[0]
+    before = open_fds(sp.process.pid)
+    p = analyst(sp, "descriptors")
+    h.until("its messages were looked at", lambda: status(sp) and True, 2)
+    grown = open_fds(sp.process.pid) - before
+    print(f"  {p.said} messages with 65 descriptors went out; the keeper has {grown} more")
+    assert grown <= 60, f"{grown} descriptors more: connections are 50"
+    leave(p)
+    h.until("given back", lambda: open_fds(sp.process.pid) <= before + 2, 5)
+
+
+@h.case
+def an_analysts_socket_that_lingers_does_not_hold_the_keeper_up():
+    sp = _running[0]
+    p = analyst(sp, "linger")
+    began = time.monotonic()
+    status(sp, limit=20)
+    took = time.monotonic() - began
+    print(f"  the message {'went out' if p.said else 'was refused'}; status took {took:.2f} s")
+    assert took < 2, f"the keeper stood still for {took:.1f} s"
+    leave(p)
+
+
+@h.case
+def answers_that_analysts_do_not_read_take_a_bounded_room():
+    sp = _running[0]
+    rules = "".join(f"      - {{name: name-{i}.example.test, reason: \"{'long ' * 20}\"}}\n" for i in range(18000))
+    sp.apply(n.POLICY.replace("    allow:\n", "    allow:\n" + rules))
+    status(sp)
+    before = rss_kb(sp.process.pid)
+    p = analyst(sp, "unread")
+    grown = rss_kb(sp.process.pid) - before
+    print(f"  {p.said} of 50 unread answers of {len(rules) >> 10} KiB began: the keeper has {grown} KiB more")
+    assert grown < 96 << 10, f"{grown} KiB more"
+    assert "too many answers are unread" in sp.logs(), "no word of it"
+    h.same(sp.cli("policy", "show", "current").returncode, 0, "an administrator gets his")
+    leave(p)
 
 
 @h.after
