@@ -67,7 +67,7 @@ static int tear_down(void **state)
 /* Put in for @ms by @way; it must be there for that long, less what the test took. */
 static void lasts(enum renew_way way, const struct ledger_element *e, uint64_t ms)
 {
-	struct element_wish wish = { *e, ms };
+	struct element_wish wish = { .element = *e, .life_ms = ms };
 	uint64_t left;
 
 	assert_int_equal(elements_upsert(&nl, way, &wish, 1), 0);
@@ -115,7 +115,7 @@ static void removing_what_is_not_there_is_no_error(void **state)
 		skip();
 	for (unsigned int way = 0; way < RENEW_N; way++) {
 		struct ledger_element e[2] = { element(200, false), element(201, true) };
-		struct element_wish wish = { e[1], 60000 };
+		struct element_wish wish = { .element = e[1], .life_ms = 60000 };
 		uint64_t left;
 
 		assert_int_equal(elements_upsert(&nl, RENEW_ADD_DELETE, &wish, 1), 0);
@@ -132,7 +132,8 @@ static void the_largest_transaction_fits_every_way(void **state)
 	(void)state;
 	assert_non_null(wishes);
 	for (unsigned int i = 0; i < LIMIT_PINHOLE_BATCH_ELEMENTS; i++)
-		wishes[i] = (struct element_wish){ element(1000 + i, true), 60000 };
+		wishes[i] =
+		    (struct element_wish){ .element = element(1000 + i, true), .life_ms = 60000 };
 	for (unsigned int way = RENEW_DESTROY_ADD; here && way < RENEW_N; way++)
 		assert_int_equal(
 		    elements_upsert(&nl, (enum renew_way)way, wishes, LIMIT_PINHOLE_BATCH_ELEMENTS),
@@ -147,9 +148,9 @@ static void a_full_set_and_a_missing_table_have_their_names(void **state)
 {
 	const struct table_guarded nobody = { 0 };
 	struct fwsync_conf small = conf;
-	struct element_wish wishes[3] = { { element(1, false), 60000 },
-		                          { element(2, false), 60000 },
-		                          { element(3, false), 60000 } };
+	struct element_wish wishes[3] = { { .element = element(1, false), .life_ms = 60000 },
+		                          { .element = element(2, false), .life_ms = 60000 },
+		                          { .element = element(3, false), .life_ms = 60000 } };
 	uint64_t left;
 	uint32_t flags;
 
