@@ -81,7 +81,8 @@
 	X(HISTORY_MALFORMED, "history_malformed", "records that failed their checks")              \
 	X(HISTORY_TRANSACTIONS, "history_transactions", "transactions committed")                  \
 	X(HISTORY_ERRORS, "history_errors", "transactions that failed")                            \
-	X(HISTORY_DAMAGED, "history_damaged", "files moved aside as damaged")
+	X(HISTORY_DAMAGED, "history_damaged", "files moved aside as damaged")                      \
+	X(HISTORY_LEFT_BEHIND, "history_left_behind", "files left to readers that held their log")
 
 #define COUNTER_ENUM_(sym, text, what) COUNT_##sym,
 enum counter { COUNTERS(COUNTER_ENUM_) COUNT_N };

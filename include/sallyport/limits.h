@@ -77,6 +77,9 @@ enum limit {
 	/* History. */
 	LIMIT_RECORD_BYTES = 65536, /* one record; longer ones are cut and marked */
 	LIMIT_ANSWER_RRS = 256,     /* resource records kept of one answer */
+	/* A file's write-ahead log, which grows while a reader's transaction is open; beyond it the
+	 * history goes on in a copy of the file (history_left_behind). */
+	LIMIT_HISTORY_LOG_BYTES = 256 << 20,
 
 	/* Roles. */
 	LIMIT_ROLE_MESSAGE = 65536,
