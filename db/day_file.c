@@ -2,6 +2,7 @@
 #include "day_file.h"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -12,6 +13,8 @@
 #include "sallyport/log.h"
 
 #define PATH_LEN 4096
+#define CHECKPOINT_PAGES 1000 /* of 4 KiB */
+#define PAGE_BYTES 4096
 
 /* Sizes of the caches in front of the file's tables; a full one is emptied. */
 enum {
@@ -147,6 +150,19 @@ static int to_wal(sqlite3 *db)
 	return ERR_OK;
 }
 
+/* Called after each commit, instead of SQLite's own checkpointing. */
+static int on_log(void *arg, sqlite3 *db, const char *name, int n_pages)
+{
+	struct day_file *file = arg;
+	int rc = SQLITE_OK;
+
+	file->log_pages = n_pages;
+	/* Busy: some reader needs the rest of the log. It is tried again after the next commit. */
+	if (n_pages >= CHECKPOINT_PAGES)
+		rc = sqlite3_wal_checkpoint_v2(db, name, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+	return rc == SQLITE_BUSY ? SQLITE_OK : rc;
+}
+
 static int prepare(struct day_file *file)
 {
 	int64_t id_base = 0;
@@ -197,6 +213,8 @@ int day_file_open(const struct day_file_where *where, uint32_t day, enum day_kin
 		r = prepare(file);
 	if (r < 0)
 		return r;
+	file->log_pages_max = (int)MIN(where->log_max / PAGE_BYTES, (uint64_t)INT_MAX / 2);
+	sqlite3_wal_hook(file->db, on_log, file);
 	*ret_file = TAKE(file);
 	return ERR_OK;
 }
@@ -281,6 +299,42 @@ int day_file_aside(const char *dir, uint32_t day, enum day_kind kind, int err, u
 		if (rename(from, to) != 0 && errno != ENOENT)
 			return -errno;
 	}
+	return ERR_OK;
+}
+
+bool day_file_is_held(const struct day_file *file)
+{
+	return file->log_pages > file->log_pages_max;
+}
+
+int day_file_leave_behind(struct day_file *file, const struct day_file_where *where)
+{
+	char path[PATH_LEN], part[PATH_LEN + 16], companion[PATH_LEN + 8];
+	int r;
+
+	r = path_of(where->dir, file->day, file->kind, path);
+	if (r < 0)
+		return r;
+	/* A name that retention knows, should we die before it has its own. */
+	snprintf(part, sizeof(part), "%s.schema-%d.part", path, SCHEMA_VERSION);
+	/* In WAL mode from its first moment: a reader who came in between would keep it from there.
+	 */
+	r = sql_copy(file->db, path, part, SQL_COPY_JOURNAL, where->alive, where->alive_arg);
+	if (r < 0) {
+		file->log_pages_max = MIN(file->log_pages, INT_MAX / 2) * 2;
+		return r;
+	}
+	if (rename(part, path) != 0) {
+		r = -errno;
+		unlink(part);
+		return r;
+	}
+	(void)day_file_close(file, DAY_FILE_KEEP); /* always 0 with DAY_FILE_KEEP */
+	/* The log holds nothing that the copy lacks, so dying here only leaves work to SQLite. */
+	snprintf(companion, sizeof(companion), "%s-wal", path);
+	unlink(companion);
+	snprintf(companion, sizeof(companion), "%s-shm", path);
+	unlink(companion);
 	return ERR_OK;
 }
 

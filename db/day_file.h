@@ -34,6 +34,7 @@ struct day_file_where {
 	gid_t gid;
 	sql_alive_cb *alive;
 	void *alive_arg;
+	uint64_t log_max; /* octets, see day_file_is_held() */
 };
 int day_file_open(const struct day_file_where *where, uint32_t day, enum day_kind kind,
                   uint64_t id_base, struct day_file **ret_file) MUST_CHECK;
@@ -52,6 +53,15 @@ bool day_file_is_open_on_disk(const char *dir, uint32_t day, enum day_kind kind)
  * NAME.newer-@now_s after ERR_VERSION; @ret_name: the new name. */
 int day_file_aside(const char *dir, uint32_t day, enum day_kind kind, int err, uint64_t now_s,
                    char ret_name[static 80]);
+
+/* A reader's open transaction keeps SQLite from beginning its log anew, so that the log grows by
+ * every page that is written. Has it grown beyond log_max? */
+bool day_file_is_held(const struct day_file *file);
+/* Go on in a copy of the file under its name and close this one: who reads it keeps what it has,
+ * file and log, until it lets go. The caller opens the file again. Returns 0 or why there is no
+ * copy; then
+ * @file is as it was, and is held again when the log has doubled. */
+int day_file_leave_behind(struct day_file *file, const struct day_file_where *where) MUST_CHECK;
 
 uint32_t day_file_day(const struct day_file *file);
 enum day_kind day_file_kind(const struct day_file *file);

@@ -33,6 +33,7 @@ struct historian_options {
 	void *area; /* historian_area_bytes() of shared memory, zero when new */
 	size_t area_len;
 	struct stats_lane *lane; /* NULL: nobody counts */
+	uint64_t log_max; /* octets of a file's write-ahead log; 0: LIMIT_HISTORY_LOG_BYTES */
 	/* Called after each step that changed something durable; tests die here. May be NULL. */
 	void (*on_step)(void *arg);
 	void *on_step_arg;

@@ -84,6 +84,8 @@ int historian_file(struct historian *h, uint32_t day, enum day_kind kind, enum h
 struct day_file *historian_open_file(struct historian *h, uint32_t day, enum day_kind kind);
 /* It failed with @err: close it, and move it aside if it is damaged. */
 void historian_file_failed(struct historian *h, uint32_t day, enum day_kind kind, int err);
+/* Go on without the readers that keep a file's log from being emptied. */
+void historian_leave_readers(struct historian *h);
 void historian_close_files(struct historian *h, enum day_file_close how);
 /* Finish the files of days before @day that nobody writes any more. */
 void historian_finish_old(struct historian *h, uint32_t day);

@@ -90,11 +90,21 @@ static void aside(struct historian *h, uint32_t day, enum day_kind kind, int err
 	        MIN((day + 1) * DAY_US, MAX(now_us, day * DAY_US)), none, 0, name);
 }
 
+static struct day_file_where where_of(const struct historian *h)
+{
+	return (struct day_file_where){
+		.dir = h->dir,
+		.gid = h->options.gid,
+		.alive = h->options.alive,
+		.alive_arg = h->options.alive_arg,
+		.log_max = h->options.log_max ? h->options.log_max : LIMIT_HISTORY_LOG_BYTES,
+	};
+}
+
 int historian_file(struct historian *h, uint32_t day, enum day_kind kind, enum historian_make make,
                    uint64_t id_base, struct day_file **ret_file)
 {
-	const struct day_file_where where = { h->dir, h->options.gid, h->options.alive,
-		                              h->options.alive_arg };
+	const struct day_file_where where = where_of(h);
 	struct historian_file *slot = find(h, day, kind);
 	struct day_file *file;
 	int r;
@@ -127,6 +137,41 @@ void historian_file_failed(struct historian *h, uint32_t day, enum day_kind kind
 		close_slot(slot, DAY_FILE_KEEP);
 	if (err == ERR_DAMAGED)
 		aside(h, day, kind, err);
+}
+
+void historian_leave_readers(struct historian *h)
+{
+	const struct day_file_where where = where_of(h);
+
+	for (size_t i = 0; i < HISTORIAN_FILES_MAX; i++) {
+		struct historian_file *slot = &h->files[i];
+		char name[DAY_NAME_LEN];
+		enum day_kind kind;
+		uint32_t day;
+		int r;
+
+		if (!slot->file || !day_file_is_held(slot->file))
+			continue;
+		day = day_file_day(slot->file);
+		kind = day_file_kind(slot->file);
+		day_name(day, kind, name);
+		r = day_file_leave_behind(slot->file, &where);
+		if (r < 0) {
+			log_kv(LOG_LEVEL_WARNING, HISTORY_TAG, "file", name,
+			       "a reader's transaction keeps its log growing, and no copy can be "
+			       "made: %s",
+			       err_str(r));
+			continue;
+		}
+		slot->file = NULL;
+		historian_count(h, COUNT_HISTORY_LEFT_BEHIND, 1);
+		log_kv(LOG_LEVEL_WARNING, HISTORY_TAG, "file", name,
+		       "a reader's transaction kept its log growing: the history goes on in a "
+		       "copy, the reader keeps the old one");
+		/* At once, for readers need its log; if it cannot be, the next write tells. */
+		if (day_file_open(&where, day, kind, 0, &slot->file) < 0)
+			slot->file = NULL;
+	}
 }
 
 void historian_close_files(struct historian *h, enum day_file_close how)

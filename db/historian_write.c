@@ -240,5 +240,6 @@ int historian_write(struct historian *h, uint64_t wall_us)
 	historian_count(h, COUNT_HISTORY_FOLDED, h->agg.folded);
 	h->agg.folded = 0;
 	historian_save(h);
+	historian_leave_readers(h);
 	return first;
 }

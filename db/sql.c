@@ -124,7 +124,7 @@ static int make_like(const char *path, const char *part)
 	return ERR_OK;
 }
 
-static int copy_pages(sqlite3 *copy, sqlite3 *db, const struct sql_schema *schema)
+static int copy_pages(sqlite3 *copy, sqlite3 *db, sql_alive_cb *alive, void *alive_arg)
 {
 	sqlite3_backup *backup = sqlite3_backup_init(copy, "main", db, "main");
 	int rc;
@@ -133,36 +133,43 @@ static int copy_pages(sqlite3 *copy, sqlite3 *db, const struct sql_schema *schem
 		return sql_err(sqlite3_errcode(copy));
 	do {
 		rc = sqlite3_backup_step(backup, COPY_PAGES);
-		if (schema->alive)
-			schema->alive(schema->alive_arg);
+		if (alive)
+			alive(alive_arg);
 	} while (rc == SQLITE_OK);
 	return sql_err(sqlite3_backup_finish(backup));
 }
 
-/* Copy the whole database; the copy appears under its name only when it is whole. */
+int sql_copy(sqlite3 *db, const char *path, const char *to, enum sql_copy_as as,
+             sql_alive_cb *alive, void *alive_arg)
+{
+	CLEANUP(sqlite3_close) sqlite3 *copy = NULL;
+	int r;
+
+	r = make_like(path, to);
+	if (r == 0)
+		r = sql_err(sqlite3_open_v2(to, &copy, SQLITE_OPEN_READWRITE, NULL));
+	if (r == 0)
+		r = copy_pages(copy, db, alive, alive_arg);
+	if (r == 0 && as == SQL_COPY_CLOSED)
+		r = sql_exec(copy, "PRAGMA journal_mode=DELETE");
+	if (r < 0)
+		unlink(to);
+	return r;
+}
+
+/* The copy appears under its name only when it is whole. */
 static int copy_aside(sqlite3 *db, const struct sql_schema *schema, const char *path,
                       int64_t version)
 {
-	CLEANUP(sqlite3_close) sqlite3 *copy = NULL;
 	char name[4096], part[4096 + 8];
 	int r;
 
 	if (snprintf(name, sizeof(name), "%s.schema-%d", path, (int)version) >= (int)sizeof(name))
 		return ERR_LIMIT;
 	snprintf(part, sizeof(part), "%s.part", name);
-	r = make_like(path, part);
-	if (r == 0)
-		r = sql_err(sqlite3_open_v2(part, &copy, SQLITE_OPEN_READWRITE, NULL));
-	if (r == 0)
-		r = copy_pages(copy, db, schema);
-	/* The copy is one file, whatever the journal of the original. */
-	if (r == 0)
-		r = sql_exec(copy, "PRAGMA journal_mode=DELETE");
-	sqlite3_close(TAKE(copy));
+	r = sql_copy(db, path, part, SQL_COPY_CLOSED, schema->alive, schema->alive_arg);
 	if (r == 0 && rename(part, name) != 0)
 		r = -errno;
-	if (r < 0)
-		unlink(part);
 	return r;
 }
 

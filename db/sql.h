@@ -45,6 +45,14 @@ const char *sql_why(sqlite3 *db);
 /* Called now and then by what may take minutes; NULL: nobody waits. */
 typedef void sql_alive_cb(void *arg);
 
+/* SQL_COPY_CLOSED: one file in journal_mode=DELETE; SQL_COPY_JOURNAL: in the mode of the original.
+ */
+enum sql_copy_as { SQL_COPY_CLOSED, SQL_COPY_JOURNAL };
+/* Copy the whole database, which lies at @path, into a new file @to with the same mode and group;
+ * nothing is left of it after an error. */
+int sql_copy(sqlite3 *db, const char *path, const char *to, enum sql_copy_as as,
+             sql_alive_cb *alive, void *alive_arg) MUST_CHECK;
+
 /* Steps of a schema: steps[i] leads from version i to version i + 1. */
 struct sql_schema {
 	int application_id;       /* PRAGMA application_id: whose file it is */

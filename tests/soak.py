@@ -1,10 +1,12 @@
 """The long forms, which do not fit into ./dev test.
 
-usage: soak.py [fuzz [SECONDS]] | [chaos [SECONDS]] | [kills [COUNT]] | [load [SECONDS]] | [switch [COUNT]]    default: all
+usage: soak.py [fuzz [SECONDS]] | [chaos [SECONDS]] | [kills [COUNT]] | [load [SECONDS]] | [switch [COUNT]] | [history]    default: all
     fuzz     every target for SECONDS each (600)
     chaos    random deaths, stops, switches and flushes under load for SECONDS (1,800)
     kills    every role killed COUNT times (20), three seconds apart, under load
     load     two workloads at full speed for SECONDS (300); the history's counts must be exact
+    history  200,000 queries exactly; 20 deaths of each role; a historian that stands still for a minute;
+             more onto a full disk than the backlog holds
     switch   COUNT policy switches under load (10,000)
 """
 import os, subprocess, sys
@@ -37,7 +39,13 @@ def kills(count="20"):
     return run("./dev", "build") or run("/usr/bin/python3", "tests/e2e/test_crash.py", KILLS=count, KILLS_GAP="3")
 
 
-forms = {"fuzz": fuzz, "chaos": chaos, "kills": kills, "load": load, "switch": switch}
+def history():
+    return run("./dev", "build") or run(
+        "/usr/bin/python3", "tests/e2e/test_history_attack.py", HISTORY_KILLS="20", HISTORY_KILL_GAP="1",
+        HISTORY_STILL="60", HISTORY_FULL="400000", HISTORY_READ="200000")
+
+
+forms = {"fuzz": fuzz, "chaos": chaos, "kills": kills, "load": load, "switch": switch, "history": history}
 args = sys.argv[1:]
 if args and args[0] not in forms:
     sys.exit(f"no such form: {args[0]}; there are: {', '.join(forms)}")

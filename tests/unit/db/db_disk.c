@@ -1,9 +1,12 @@
 /* tests/unit/db/db_disk.c - a disk that is full or broken, and files that are damaged. */
 #include <setjmp.h>
+#include <sqlite3.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -89,6 +92,99 @@ static void the_stop_says_what_could_not_be_written_and_a_successor_writes_it(vo
 	kit_vfs.disk = KIT_DISK_FINE;
 	kit_stop(kit, kit_historian(kit));
 	assert_int_equal(kit_sum(kit).denied, 1);
+}
+
+static uint64_t size_of(const struct kit *kit, const char *name)
+{
+	char path[256];
+	struct stat st;
+
+	snprintf(path, sizeof(path), "%s/%s", kit->dir, name);
+	return stat(path, &st) == 0 ? (uint64_t)st.st_size : 0;
+}
+
+static int64_t count_rows(sqlite3 *db)
+{
+	sqlite3_stmt *stmt;
+	int64_t n;
+
+	assert_int_equal(sqlite3_prepare_v2(db, "SELECT count(*) FROM query", -1, &stmt, NULL),
+	                 SQLITE_OK);
+	assert_int_equal(sqlite3_step(stmt), SQLITE_ROW);
+	n = sqlite3_column_int64(stmt, 0);
+	sqlite3_finalize(stmt);
+	return n;
+}
+
+/* An analyst's transaction that stays open keeps the log from being emptied. */
+static void a_reader_that_never_ends_is_left_behind(void **state)
+{
+	const uint64_t log_max = 5 << 20;
+	struct kit *kit = *state;
+	struct historian *h;
+	unsigned int n = 0;
+	char path[256];
+	sqlite3 *reader;
+
+	kit->options.log_max = log_max;
+	h = kit_historian(kit);
+	ask(kit, "n", n++, VERDICT_DENY);
+	kit_tick(kit, h);
+	snprintf(path, sizeof(path), "%s/2026-11-23.deny.db", kit->dir);
+	assert_int_equal(sqlite3_open_v2(path, &reader, SQLITE_OPEN_READONLY, NULL), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(reader, "BEGIN", NULL, NULL, NULL), SQLITE_OK);
+	assert_int_equal(count_rows(reader), 1);
+	for (int second = 0; second < 40; second++) {
+		for (int i = 0; i < 1000; i++, n++)
+			ask(kit, "n", n, VERDICT_DENY);
+		kit_pass(kit, 1000);
+		kit_tick(kit, h);
+		if (size_of(kit, "2026-11-23.deny.db-wal") > log_max + (2 << 20))
+			fail_msg("the log has grown to %llu octets",
+			         (unsigned long long)size_of(kit, "2026-11-23.deny.db-wal"));
+	}
+	assert_int_equal(kit_count(kit, COUNT_HISTORY_LEFT_BEHIND), 1); /* there was one reader */
+	assert_int_equal(kit_sql(kit, "2026-11-23.deny.db", "SELECT count(*) FROM query"), n);
+	assert_int_equal(count_rows(reader), 1); /* who sees what was there when he began */
+	assert_int_equal(sqlite3_exec(reader, "COMMIT", NULL, NULL, NULL), SQLITE_OK);
+	sqlite3_close(reader);
+	kit_stop(kit, h);
+	assert_int_equal(kit_sum(kit).queries, n);
+	assert_int_equal(kit_sum(kit).gaps, 0);
+}
+
+/* The same with a disk that has no room for the copy. */
+static void a_reader_cannot_be_left_behind_on_a_full_disk(void **state)
+{
+	struct kit *kit = *state;
+	struct historian *h;
+	char path[256];
+	sqlite3 *reader;
+	unsigned int n = 0;
+
+	kit->options.log_max = 1 << 20;
+	h = kit_historian(kit);
+	ask(kit, "n", n++, VERDICT_DENY);
+	kit_tick(kit, h);
+	snprintf(path, sizeof(path), "%s/2026-11-23.deny.db.schema-2.part", kit->dir);
+	assert_int_equal(mkdir(path, 0700), 0); /* in the copy's way */
+	snprintf(path, sizeof(path), "%s/2026-11-23.deny.db", kit->dir);
+	assert_int_equal(sqlite3_open_v2(path, &reader, SQLITE_OPEN_READONLY, NULL), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(reader, "BEGIN", NULL, NULL, NULL), SQLITE_OK);
+	assert_int_equal(count_rows(reader), 1);
+	for (int second = 0; second < 5; second++) {
+		for (int i = 0; i < 1000; i++, n++)
+			ask(kit, "n", n, VERDICT_DENY);
+		kit_pass(kit, 1000);
+		kit_tick(kit, h);
+	}
+	assert_int_equal(kit_count(kit, COUNT_HISTORY_LEFT_BEHIND), 0);
+	assert_int_equal(kit_count(kit, COUNT_HISTORY_ERRORS), 0);
+	sqlite3_close(reader);
+	kit_stop(kit, h);
+	assert_int_equal(kit_sum(kit).queries, n);
+	snprintf(path, sizeof(path), "%s/2026-11-23.deny.db.schema-2.part", kit->dir);
+	rmdir(path);
 }
 
 /* --- beyond the backlog --------------------------------------------------------------------------
@@ -225,6 +321,8 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 		TEST(a_full_disk_is_outlasted_in_memory),
 		TEST(a_broken_disk_is_outlasted_in_memory),
+		TEST(a_reader_that_never_ends_is_left_behind),
+		TEST(a_reader_cannot_be_left_behind_on_a_full_disk),
 		TEST(the_stop_says_what_could_not_be_written_and_a_successor_writes_it),
 		TEST(allowed_ones_give_way_first_and_nothing_is_uncounted),
 		TEST(a_damaged_file_is_moved_aside_and_told),
