@@ -22,6 +22,8 @@ struct listeners *listeners_new(struct worker *worker)
 		return NULL;
 	}
 	listeners->worker = worker;
+	uv_idle_init(&worker->loop, &listeners->serving); /* cannot fail */
+	listeners->serving.data = listeners;
 	listeners->conns.next = listeners->conns.prev = &listeners->conns;
 	return listeners;
 }
@@ -50,17 +52,25 @@ static void listener_close(struct listener *listener)
 	listener_unref(listener);
 }
 
+static void on_closed(uv_handle_t *handle)
+{
+	struct listeners *listeners = handle->data;
+
+	free(listeners->in);
+	free(listeners);
+}
+
 void listeners_free(struct listeners *listeners)
 {
 	if (!listeners)
 		return;
 	listen_tcp_close_all(listeners);
+	listen_udp_forget(listeners);
 	for (struct listener *l = listeners->first, *next; l; l = next) {
 		next = l->next;
 		listener_close(l);
 	}
-	free(listeners->in);
-	free(listeners);
+	uv_close((uv_handle_t *)&listeners->serving, on_closed);
 }
 
 static struct listener *find(struct listeners *listeners, ino_t ino)
@@ -204,6 +214,8 @@ void listeners_drain(struct worker *worker)
 		else
 			listen_tcp_close(l);
 	}
+	listen_udp_serve_all(listeners); /* it has been read: it is answered */
+	uv_idle_stop(&listeners->serving);
 	listen_tcp_drain(listeners);
 }
 

@@ -1,7 +1,8 @@
 /* resolver/listen_udp.c - UDP: per batch one recvmmsg and one sendmmsg, and no allocation.
  *
- * The poll stays armed and a batch is read once a loop turn, full or not: the kernel tells again
- * when something is left, and other sockets get their turn in between.
+ * The poll stays armed. What comes is served as it comes while it fits one batch. When it does not,
+ * all that the kernel has is read into the backlog, and a batch of that is served once a loop turn,
+ * one message of each workload after the other's: other sockets get their turn in between.
  */
 #include "listener.h"
 
@@ -13,9 +14,15 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "policy/judge.h"
 #include "query.h"
 #include "sallyport/err.h"
 #include "sallyport/log.h"
+
+#define READS_PER_TURN 4 /* batches that one turn takes from one socket */
+#define TURN_COST 32     /* what one turn of the loop spends on queries: one each ... */
+#define WAIT_COST 16     /* ... and so many for one that has to wait for somebody */
+#define DROPS_AT_ONCE 32
 
 static void on_ready(uv_poll_t *handle, int status, int events);
 
@@ -30,22 +37,47 @@ static void arm(struct listener *listener)
 		uv_poll_stop(&listener->udp_poll);
 }
 
+/* Where the next datagram of the batch goes. */
+static void read_into(struct udp_in *in, unsigned int i, struct udp_message *message)
+{
+	in->at[i] = message;
+	in->msgs[i].msg_hdr = (struct msghdr){
+		.msg_name = &message->addr,
+		.msg_namelen = sizeof(message->addr),
+		.msg_iov = &message->iov,
+		.msg_iovlen = 1,
+		.msg_control = &message->control,
+		.msg_controllen = sizeof(message->control),
+	};
+}
+
+static void make_free(struct udp_in *in, struct udp_message *message)
+{
+	message->turn.next = in->free;
+	in->free = &message->turn;
+}
+
+static struct udp_message *message_of(struct fair_item *turn)
+{
+	return (struct udp_message *)(void *)((char *)turn - offsetof(struct udp_message, turn));
+}
+
 struct udp_in *listen_udp_in_new(void)
 {
+	/* Its pages come when they are written to: most of them when there is a flood. */
 	struct udp_in *in = calloc(1, sizeof(*in));
 
 	if (!in)
 		return NULL;
-	for (size_t i = 0; i < LISTEN_BATCH; i++) {
-		in->iov[i] = (struct iovec){ in->bufs[i], LISTEN_QUERY_BYTES };
-		in->msgs[i].msg_hdr = (struct msghdr){
-			.msg_name = &in->addrs[i],
-			.msg_namelen = sizeof(in->addrs[i]),
-			.msg_iov = &in->iov[i],
-			.msg_iovlen = 1,
-			.msg_control = &in->control[i],
-			.msg_controllen = sizeof(in->control[i]),
-		};
+	fair_queue_init(&in->backlog);
+	for (unsigned int i = LISTEN_BATCH + LIMIT_UDP_BACKLOG; i-- > 0;) {
+		struct udp_message *message = &in->messages[i];
+
+		message->iov = (struct iovec){ message->buf, LISTEN_QUERY_BYTES };
+		if (i < LISTEN_BATCH)
+			read_into(in, i, message);
+		else
+			make_free(in, message);
 	}
 	return in;
 }
@@ -97,10 +129,22 @@ static bool read_sender(const union listen_addr *from, struct client *client)
 	return true;
 }
 
-static void deliver(struct listener *listener, struct udp_in *in, unsigned int i, uint64_t *n_old)
+/* Not judged, hence without a record of its own: part of the next gap row. */
+static void tell_dropped(struct worker *worker, enum counter counter, uint64_t n)
+{
+	if (n == 0)
+		return;
+	count_add(worker->lane, counter, n);
+	if (worker->ring.head)
+		atomic_fetch_add_explicit(&worker->ring.head->kernel_drops, n,
+		                          memory_order_relaxed);
+}
+
+static void deliver(struct listener *listener, struct udp_message *message, uint64_t *n_old)
 {
 	struct worker *worker = listener->worker;
-	struct msghdr *msg = &in->msgs[i].msg_hdr;
+	const struct msghdr msg = { .msg_control = &message->control,
+		                    .msg_controllen = message->control_len };
 	struct client client;
 	uint64_t arrived_ns = 0;
 
@@ -108,47 +152,190 @@ static void deliver(struct listener *listener, struct udp_in *in, unsigned int i
 	client.listener = listener;
 	client.wildcard = listener->wildcard;
 	memcpy(client.local, listener->addr, ADDR_LEN);
-	read_control(msg, listener, &client, &arrived_ns);
+	read_control(&msg, listener, &client, &arrived_ns);
 	/* Nobody waits for it any more; under overload the time is better spent on the next. */
 	if (arrived_ns && arrived_ns + LIMIT_QUEUE_AGE_MS * NS_PER_MS < worker->wall_ns) {
 		++*n_old;
 		return;
 	}
 	/* Port 0 cannot be answered. */
-	if (!read_sender(&in->addrs[i], &client) || client.port == 0) {
+	if (!read_sender(&message->addr, &client) || client.port == 0) {
 		count(worker->lane, COUNT_DROPPED_MALFORMED);
 		return;
 	}
-	query_received(worker, &client, in->bufs[i], in->msgs[i].msg_len);
+	query_received(worker, &client, message->buf, message->len);
 }
 
-static void read_batch(struct listener *listener)
+/* One recvmmsg; the messages lie in @in->at. */
+static unsigned int read_some(struct listener *listener, struct udp_in *in)
 {
-	struct worker *worker = listener->worker;
-	struct udp_in *in = worker->listeners->in;
-	uint64_t n_old = 0;
-	int n;
+	int n = recvmmsg(listener->fd, in->msgs, LISTEN_BATCH, MSG_DONTWAIT, NULL);
 
-	n = recvmmsg(listener->fd, in->msgs, LISTEN_BATCH, MSG_DONTWAIT, NULL);
 	if (n <= 0)
-		return;
-	worker_touch_clock(worker);
-	count_add(worker->lane, COUNT_QUERIES_UDP, (uint64_t)n);
+		return 0;
+	count_add(listener->worker->lane, COUNT_QUERIES_UDP, (uint64_t)n);
 	for (unsigned int i = 0; i < (unsigned int)n; i++) {
 		struct msghdr *msg = &in->msgs[i].msg_hdr;
 
-		deliver(listener, in, i, &n_old);
-		msg->msg_namelen = sizeof(in->addrs[i]);
-		msg->msg_controllen = sizeof(in->control[i]);
+		in->at[i]->len = in->msgs[i].msg_len;
+		in->at[i]->control_len = msg->msg_controllen;
+		msg->msg_namelen = sizeof(in->at[i]->addr);
+		msg->msg_controllen = sizeof(in->at[i]->control);
 	}
-	if (n_old > 0) {
-		count_add(worker->lane, COUNT_DROPPED_OLD, n_old);
-		/* Not judged, hence no record of its own: they are part of the next gap row. */
-		if (worker->ring.head)
-			atomic_fetch_add_explicit(&worker->ring.head->kernel_drops, n_old,
-			                          memory_order_relaxed);
+	return (unsigned int)n;
+}
+
+/* ---- the backlog ---- */
+
+static void let_go(struct udp_in *in, struct udp_message *message)
+{
+	listener_unref(TAKE(message->listener));
+	make_free(in, message);
+}
+
+/* The longest queue's oldest are worth the least. Several at a time, for it takes a look at all the
+ * queues to find it. */
+static uint64_t make_room(struct udp_in *in)
+{
+	uint64_t n = 0;
+
+	while (n < DROPS_AT_ONCE) {
+		struct fair_item *turn = fair_queue_drop(&in->backlog);
+
+		if (!turn)
+			break;
+		let_go(in, message_of(turn));
+		n++;
 	}
+	return n;
+}
+
+static uint32_t class_of(const struct worker *worker, const struct udp_message *message)
+{
+	struct client client;
+
+	if (!worker->policy || !read_sender(&message->addr, &client))
+		return POLICY_NONE;
+	return policy_workload(&worker->policy->image, client.addr);
+}
+
+/* The message at @i waits; another one takes its place in the batch. */
+static uint64_t queue_up(struct listener *listener, struct udp_in *in, unsigned int i)
+{
+	struct udp_message *message = in->at[i];
+	uint64_t n_dropped = in->free ? 0 : make_room(in);
+	struct udp_message *next = message_of(in->free);
+
+	in->free = in->free->next;
+	read_into(in, i, next);
+	message->listener = listener;
+	listener->refs++;
+	fair_queue_put(&in->backlog, class_of(listener->worker, message), &message->turn);
+	return n_dropped;
+}
+
+static void on_serving(uv_idle_t *serving)
+{
+	struct listeners *listeners = serving->data;
+
+	listen_udp_serve(listeners);
+	if (listeners->in->backlog.n == 0)
+		uv_idle_stop(serving);
+}
+
+/* What the query cost that has just been delivered. @waited is n_waited from before. While answers
+ * from upstreams are behind, one turn begins one that waits: what has been begun is ended first, or
+ * the newcomers of one workload would keep everybody's answers waiting. */
+static unsigned int cost_of(const struct worker *worker, uint64_t waited)
+{
+	if (worker->n_waited == waited)
+		return 1;
+	return worker->poller->full ? TURN_COST : WAIT_COST;
+}
+
+static void serve(struct listeners *listeners, unsigned int most)
+{
+	struct worker *worker = listeners->worker;
+	struct udp_in *in = listeners->in;
+	uint64_t n_old = 0;
+
+	worker_touch_clock(worker);
+	for (unsigned int cost = 0; cost < most;) {
+		struct fair_item *turn = fair_queue_take(&in->backlog);
+		uint64_t waited = worker->n_waited;
+		struct udp_message *message;
+
+		if (!turn)
+			break;
+		message = message_of(turn);
+		deliver(message->listener, message, &n_old);
+		let_go(in, message);
+		cost += cost_of(worker, waited);
+	}
+	tell_dropped(worker, COUNT_DROPPED_OLD, n_old);
 	listeners_flush(worker);
+}
+
+void listen_udp_serve(struct listeners *listeners)
+{
+	serve(listeners, TURN_COST);
+}
+
+void listen_udp_serve_all(struct listeners *listeners)
+{
+	while (listeners->in->backlog.n > 0)
+		serve(listeners, TURN_COST);
+}
+
+void listen_udp_forget(struct listeners *listeners)
+{
+	struct fair_item *turn;
+	uint64_t n = 0;
+
+	while ((turn = fair_queue_take(&listeners->in->backlog))) {
+		let_go(listeners->in, message_of(turn));
+		n++;
+	}
+	tell_dropped(listeners->worker, COUNT_LIMIT_BACKLOG, n);
+}
+
+/* With nobody waiting, what has come is served as it came as far as one turn goes. What is left
+ * then may be one workload's and keep the others waiting, so it is taken in turns; and so that the
+ * kernel need not choose whose to drop, all that it has is read. */
+static void read_batch(struct listener *listener)
+{
+	struct worker *worker = listener->worker;
+	struct listeners *listeners = worker->listeners;
+	struct udp_in *in = listeners->in;
+	uint64_t n_old = 0, n_dropped = 0;
+	unsigned int n = read_some(listener, in), i = 0;
+
+	if (n == 0)
+		return;
+	worker_touch_clock(worker);
+	for (unsigned int cost = 0; in->backlog.n == 0 && i < n && cost < TURN_COST; i++) {
+		uint64_t waited = worker->n_waited;
+
+		deliver(listener, in->at[i], &n_old);
+		cost += cost_of(worker, waited);
+	}
+	tell_dropped(worker, COUNT_DROPPED_OLD, n_old);
+	if (i > 0)
+		listeners_flush(worker);
+	if (i == n && n < LISTEN_BATCH)
+		return;
+	for (unsigned int reads = 1;; reads++) {
+		for (; i < n; i++)
+			n_dropped += queue_up(listener, in, i);
+		if (n < LISTEN_BATCH || reads == READS_PER_TURN)
+			break;
+		n = read_some(listener, in);
+		i = 0;
+	}
+	tell_dropped(worker, COUNT_LIMIT_BACKLOG, n_dropped);
+	/* The loop does not sleep while somebody waits for his turn. */
+	if (in->backlog.n > 0)
+		uv_idle_start(&listeners->serving, on_serving);
 }
 
 static void on_ready(uv_poll_t *handle, int status, int events)

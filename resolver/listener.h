@@ -11,6 +11,7 @@
 #include <uv.h>
 
 #include "client.h"
+#include "fair_queue.h"
 #include "listen.h"
 #include "poller.h"
 #include "sallyport/limits.h"
@@ -44,13 +45,27 @@ struct udp_out {
 	uint8_t bufs[LISTEN_BATCH][LISTEN_OUT_STRIDE];
 };
 
-#define LISTEN_IN_STRIDE (LISTEN_QUERY_BYTES + 64)
+/* One datagram that was read. It is answered where it lies, or waits there for its turn. */
+struct udp_message {
+	struct fair_item turn;     /* in the backlog, or in the list of those that are free */
+	struct listener *listener; /* referenced while it waits */
+	struct iovec iov;
+	union listen_addr addr;
+	struct listen_control control;
+	socklen_t addr_len;
+	size_t control_len, len;
+	uint8_t buf[LISTEN_QUERY_BYTES + 64];
+};
+
+/* What the kernel has for us is read at once; what is more than a batch waits here, not there, for
+ * the kernel knows one queue a socket and drops whatever comes last: a workload that floods would
+ * have the others' queries dropped. */
 struct udp_in {
-	struct mmsghdr msgs[LISTEN_BATCH];
-	struct iovec iov[LISTEN_BATCH];
-	union listen_addr addrs[LISTEN_BATCH];
-	struct listen_control control[LISTEN_BATCH];
-	uint8_t bufs[LISTEN_BATCH][LISTEN_IN_STRIDE];
+	struct mmsghdr msgs[LISTEN_BATCH]; /* each reads into the message at the same index */
+	struct udp_message *at[LISTEN_BATCH];
+	struct fair_queue backlog;
+	struct fair_item *free;
+	struct udp_message messages[LISTEN_BATCH + LIMIT_UDP_BACKLOG];
 };
 
 struct listener {
@@ -99,6 +114,7 @@ struct listeners {
 	struct worker *worker;
 	struct listener *first;
 	struct udp_in *in;
+	uv_idle_t serving; /* while something waits in the backlog */
 	bool draining;
 	bool settled;                /* the first set is complete */
 	uint64_t drops_inherited;    /* what its sockets had dropped before */
@@ -123,6 +139,9 @@ uint8_t *listen_udp_buffer(struct listener *listener);
 void listen_udp_answer(const struct client *client, size_t len);
 uint32_t listen_udp_drops(const struct listener *listener);
 struct udp_in *listen_udp_in_new(void);
+void listen_udp_serve(struct listeners *listeners); /* the next batch of the backlog */
+void listen_udp_serve_all(struct listeners *listeners);
+void listen_udp_forget(struct listeners *listeners); /* what waits is part of the next gap row */
 
 int listen_tcp_open(struct listener *listener) MUST_CHECK;
 void listen_tcp_close(struct listener *listener);

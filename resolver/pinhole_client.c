@@ -33,11 +33,10 @@ struct pinhole_client {
 	unsigned int handles; /* still to be closed before this memory may go */
 	bool full, broken;
 
-	struct pinhole_ask *first, **last; /* queued, oldest (earliest deadline) first */
-	unsigned int n_queued;
+	struct fair_queue queued; /* each class in the order of its deadlines */
 
 	/* The batch in flight, in the order of its requests; NULL: expired or cancelled. */
-	struct pinhole_ask *slots[LIMIT_PINHOLE_REQUESTS];
+	struct pinhole_ask *slots[PINHOLE_CLIENT_BATCH];
 	unsigned int n_slots; /* 0: none in flight */
 	uint64_t seq, deadline_ns;
 
@@ -73,19 +72,31 @@ static void end(struct pinhole_client *client, struct pinhole_ask *ask, enum pin
 	ask->done(ask, status, detail, epoch);
 }
 
-static struct pinhole_ask *unqueue_first(struct pinhole_client *client)
+static struct pinhole_ask *ask_of(struct fair_item *turn)
 {
-	struct pinhole_ask *ask = client->first;
-
-	client->first = ask->next;
-	if (!client->first)
-		client->last = &client->first;
-	client->n_queued--;
-	ask->next = NULL;
-	return ask;
+	return (struct pinhole_ask *)(void *)((char *)turn - offsetof(struct pinhole_ask, turn));
 }
 
-/* Deadlines: earliest in the batch in flight, else at the head of the queue. */
+/* The queued one that ends first; NULL: none. */
+static struct pinhole_ask *earliest(const struct pinhole_client *client)
+{
+	struct pinhole_ask *found = NULL;
+
+	for (const struct fair_class *c = client->queued.first; c; c = c->next) {
+		struct pinhole_ask *ask = ask_of(c->first);
+
+		if (!found || ask->deadline_ns < found->deadline_ns)
+			found = ask;
+	}
+	return found;
+}
+
+static void unqueue(struct pinhole_client *client, struct pinhole_ask *ask)
+{
+	fair_queue_remove(&client->queued, ask->request.workload, &ask->turn);
+}
+
+/* Deadlines: earliest in the batch in flight, else of what is queued. */
 
 static void on_timer(uv_timer_t *timer)
 {
@@ -98,6 +109,7 @@ static void on_timer(uv_timer_t *timer)
 static void arm(struct pinhole_client *client)
 {
 	uint64_t now_ns = client->worker->now_ns, due_ns = UINT64_MAX;
+	const struct pinhole_ask *queued = earliest(client);
 
 	if (client->n_slots)
 		due_ns = client->deadline_ns;
@@ -105,8 +117,8 @@ static void arm(struct pinhole_client *client)
 		if (client->slots[i])
 			due_ns = MIN(due_ns, client->slots[i]->deadline_ns);
 	}
-	if (client->first)
-		due_ns = MIN(due_ns, client->first->deadline_ns);
+	if (queued)
+		due_ns = MIN(due_ns, queued->deadline_ns);
 	if (due_ns == UINT64_MAX)
 		uv_timer_stop(&client->timer);
 	else
@@ -117,6 +129,7 @@ static void arm(struct pinhole_client *client)
 void pinhole_client_tick(struct worker *worker)
 {
 	struct pinhole_client *client = worker->pinholes;
+	struct pinhole_ask *queued;
 
 	for (unsigned int i = 0; i < client->n_slots; i++) {
 		struct pinhole_ask *ask = client->slots[i];
@@ -129,37 +142,51 @@ void pinhole_client_tick(struct worker *worker)
 	/* fwsync opens nothing past the batch's deadline; whatever it says of it now is late. */
 	if (client->n_slots && client->deadline_ns <= worker->now_ns)
 		client->n_slots = 0;
-	while (client->first && client->first->deadline_ns <= worker->now_ns)
-		end(client, unqueue_first(client), PINHOLE_LATE, 0, 0);
+	while ((queued = earliest(client)) && queued->deadline_ns <= worker->now_ns) {
+		unqueue(client, queued);
+		end(client, queued, PINHOLE_LATE, 0, 0);
+	}
 	pinhole_client_send(worker);
 	arm(client);
 }
 
-/* Lay out what is queued, as far as one message holds it. Returns its length, 0 for nothing. */
+/* Lay out what is queued, in turns, as far as one message holds it. It is taken into the slots.
+ * Returns the message's length, 0 for nothing. */
 static size_t compose(struct pinhole_client *client, unsigned int *ret_n)
 {
 	struct pinhole_batch *head = (struct pinhole_batch *)(void *)client->out;
+	struct fair_item *turn;
 	unsigned int n = 0;
 	int len = sizeof(*head);
 
 	*head = (struct pinhole_batch){ .magic = PINHOLE_MAGIC,
 		                        .version = PINHOLE_VERSION,
 		                        .seq = client->seq + 1 };
-	for (struct pinhole_ask *ask = client->first; ask && n < LIMIT_PINHOLE_REQUESTS;
-	     ask = ask->next) {
+	while (n < PINHOLE_CLIENT_BATCH && (turn = fair_queue_peek(&client->queued))) {
+		struct pinhole_ask *ask = ask_of(turn);
 		int longer =
 		    pinhole_batch_append(client->out, (size_t)len, sizeof(client->out), &ask->view);
 
 		if (longer < 0)
 			break;
 		len = longer;
-		n++;
-		head->deadline_ns = ask->deadline_ns; /* the latest: the queue is in order */
+		client->slots[n++] = ask_of(fair_queue_take(&client->queued));
+		head->deadline_ns = MAX(head->deadline_ns, ask->deadline_ns);
 	}
 	head->n_requests = (uint16_t)n;
 	head->len = (uint32_t)len;
 	*ret_n = n;
 	return n ? (size_t)len : 0;
+}
+
+/* It could not be sent: back to where it was. */
+static void decompose(struct pinhole_client *client, unsigned int n)
+{
+	while (n-- > 0) {
+		struct pinhole_ask *ask = TAKE(client->slots[n]);
+
+		fair_queue_put_back(&client->queued, ask->request.workload, &ask->turn);
+	}
 }
 
 static void on_poll(uv_poll_t *poll, int status, int events);
@@ -188,21 +215,24 @@ void pinhole_client_send(struct worker *worker)
 	size_t len;
 
 	uv_idle_stop(&client->awake);
-	if (client->n_slots || !client->first || worker->pinhole_fd < 0)
+	if (client->n_slots || client->queued.n == 0 || worker->pinhole_fd < 0)
 		return;
 	len = compose(client, &n);
 	if (len == 0) { /* cannot happen: pinhole_ask() let in only what fits a message */
-		end(client, unqueue_first(client), PINHOLE_MALFORMED, 0, 0);
+		end(client, ask_of(fair_queue_take(&client->queued)), PINHOLE_MALFORMED, 0, 0);
 		return;
 	}
 	if (send(worker->pinhole_fd, client->out, len, MSG_DONTWAIT | MSG_NOSIGNAL) < 0) {
+		int err = errno;
+
 		/* Full, or fwsync is gone: keep gathering; each request ends at its deadline. */
-		if (errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS) {
+		decompose(client, n);
+		if (err == EAGAIN || err == EWOULDBLOCK || err == ENOBUFS) {
 			if (!client->full)
 				watch(client, true);
 		} else if (!client->broken) {
 			client->broken = true;
-			log_warning("pinhole", "requests cannot be sent: %s", strerror(errno));
+			log_warning("pinhole", "requests cannot be sent: %s", strerror(err));
 		}
 		return;
 	}
@@ -212,12 +242,11 @@ void pinhole_client_send(struct worker *worker)
 	client->seq++;
 	client->deadline_ns = ((const struct pinhole_batch *)(void *)client->out)->deadline_ns;
 	for (unsigned int i = 0; i < n; i++) {
-		struct pinhole_ask *ask = unqueue_first(client);
+		struct pinhole_ask *ask = client->slots[i];
 
 		ask->state = ASK_SENT;
 		ask->seq = client->seq;
 		ask->slot = (uint16_t)i;
-		client->slots[i] = ask;
 	}
 	client->n_slots = n;
 	count_add(worker->lane, COUNT_PINHOLE_REQUESTS, n);
@@ -342,14 +371,11 @@ int pinhole_ask(struct worker *worker, struct pinhole_ask *ask)
 	ask->view.request = &ask->request;
 	elements = elements_of(&ask->view);
 	if (elements == 0 || elements > LIMIT_PINHOLE_OPS || bytes > LIMIT_PINHOLE_MESSAGE ||
-	    request->names_len > LIMIT_PINHOLE_NAMES || client->n_queued >= QUEUED_MAX)
+	    request->names_len > LIMIT_PINHOLE_NAMES || client->queued.n >= QUEUED_MAX)
 		return ERR_LIMIT;
 	ask->deadline_ns = worker->now_ns + timeout_ns(worker);
 	ask->state = ASK_QUEUED;
-	ask->next = NULL;
-	*client->last = ask;
-	client->last = &ask->next;
-	client->n_queued++;
+	fair_queue_put(&client->queued, ask->request.workload, &ask->turn);
 	if (client->n_slots == 0 && !client->full)
 		uv_idle_start(&client->awake, on_awake);
 	if (!uv_is_active((uv_handle_t *)&client->timer))
@@ -368,15 +394,7 @@ void pinhole_cancel(struct worker *worker, struct pinhole_ask *ask)
 		client->slots[ask->slot] = NULL;
 		break;
 	case ASK_QUEUED:
-		for (struct pinhole_ask **at = &client->first; *at; at = &(*at)->next) {
-			if (*at != ask)
-				continue;
-			*at = ask->next;
-			if (!*at)
-				client->last = at;
-			client->n_queued--;
-			break;
-		}
+		unqueue(client, ask);
 		break;
 	}
 	ask->state = ASK_IDLE;
@@ -429,7 +447,7 @@ struct pinhole_client *pinhole_client_new(struct worker *worker)
 	if (!client)
 		return NULL;
 	client->worker = worker;
-	client->last = &client->first;
+	fair_queue_init(&client->queued);
 	/* Larger than any number that a predecessor on this pair can have reached: it used at most
 	 * one a nanosecond, and the clock has gone on. */
 	client->seq = worker->now_ns;

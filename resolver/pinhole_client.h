@@ -3,7 +3,8 @@
  *   NEW --pinhole_ask()--> QUEUED --batch leaves--> SENT --confirmed----------> OPEN
  *                             '---------------------- '----refused, too late--> FAILED
  *
- * Requests of one loop turn leave as one batch; while a batch is in flight the next ones gather.
+ * Requests of one loop turn leave as one batch; while a batch is in flight the next ones gather, a
+ * queue for each workload, and leave in turns: one that needs thousands does not keep the others.
  * An answer leaves in OPEN only (promise P1). A confirmation that comes after its deadline finds
  * nobody and is counted.
  */
@@ -12,8 +13,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "fair_queue.h"
 #include "sallyport/cleanup.h"
 #include "sallyport/pinhole.h"
+
+/* Requests of one batch, which is what a newcomer waits for. More would hardly be cheaper: the
+ * kernel's work grows with the elements, and the rest is shared by 8 already. */
+#define PINHOLE_CLIENT_BATCH 8
 
 struct worker;
 struct pinhole_client;
@@ -25,7 +31,7 @@ struct pinhole_ask { /* in the caller's memory until done or pinhole_cancel() */
 	             uint64_t epoch);
 	struct pinhole_view view;       /* what to open; borrowed arrays live until done */
 	struct pinhole_request request; /* view.request points here */
-	struct pinhole_ask *next;       /* private from here on */
+	struct fair_item turn;          /* private from here on */
 	uint64_t deadline_ns;
 	uint64_t seq;
 	uint16_t slot;

@@ -11,6 +11,7 @@ static void on_ready(uv_poll_t *handle, int status, int events)
 	(void)status; /* an epoll descriptor has no errors of its own */
 	(void)events;
 	n = epoll_wait(poller->epfd, poller->events, POLLER_BATCH, 0);
+	poller->full = n == POLLER_BATCH;
 	if (n <= 0)
 		return;
 	if (poller->turn)
@@ -30,6 +31,7 @@ int poller_init(struct poller *poller, uv_loop_t *loop, void (*turn)(void *ctx),
 	int r;
 
 	poller->n = poller->at = 0;
+	poller->full = false;
 	poller->turn = turn;
 	poller->ctx = ctx;
 	poller->epfd = epoll_create1(EPOLL_CLOEXEC);

@@ -13,7 +13,7 @@
 
 #include "sallyport/cleanup.h"
 
-#define POLLER_BATCH 64
+#define POLLER_BATCH 4 /* each may cost as much as a query: others get their turn in between */
 
 struct poller_item {
 	int fd;      /* owned by the poller while it stands in it; -1: none */
@@ -26,6 +26,7 @@ struct poller {
 	uv_poll_t handle;
 	int epfd;
 	int n, at; /* of the events that are being handed out */
+	bool full; /* the last round was a whole batch: what was begun before may be behind */
 	struct epoll_event events[POLLER_BATCH];
 	void (*turn)(
 	    void *ctx); /* called before a round of events (the worker's clock); may be NULL */

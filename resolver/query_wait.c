@@ -254,6 +254,7 @@ struct query *query_new(struct worker *worker, const struct asked *asked)
 	q->tally_workload = workload;
 	client_hold(&q->client);
 	link_in(worker->queries, q);
+	worker->n_waited++;
 	return q;
 }
 

@@ -25,6 +25,8 @@
 	X(DROPPED_MALFORMED, "dropped_malformed", "messages that deserve no answer")               \
 	X(FORMERR, "formerr", "messages answered FORMERR")                                         \
 	X(DROPPED_OLD, "dropped_old", "queries that waited too long in the kernel")                \
+	X(LIMIT_BACKLOG, "limit_backlog",                                                          \
+	  "queries dropped because their workload asks faster than it is served")                  \
 	X(KERNEL_DROPS, "kernel_drops", "datagrams the kernel dropped before we read them")        \
 	X(SEND_FAILED, "send_failed", "answers that the kernel would not take")                    \
 	X(TRUNCATED, "truncated", "answers sent with TC=1")                                        \

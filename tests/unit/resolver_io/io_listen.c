@@ -371,6 +371,47 @@ static void what_the_kernel_drops_is_counted(void **state)
 	assert_int_equal(pipeline.n_received + io_count(&world->io, COUNT_KERNEL_DROPS), n);
 }
 
+/* Without a policy all are one workload, so what is seen here is order, bounds and exact counts;
+ * that workloads take turns is seen with fair_queue's own tests, and end to end. */
+static void a_flood_is_read_at_once_and_what_does_not_fit_is_counted(void **state)
+{
+	struct world *world = *state;
+	enum { N = LIMIT_UDP_BACKLOG * 2 };
+	int fd = client(world, 0, SOCK_DGRAM, "127.0.0.1"), big = 32 << 20;
+	unsigned int answers = 0, last = 0;
+	uint8_t msg[2000];
+	uint64_t lost;
+
+	assert_int_equal(setsockopt(world->udp, SOL_SOCKET, SO_RCVBUFFORCE, &big, sizeof(big)), 0);
+	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &big, sizeof(big)), 0);
+	for (unsigned int i = 1; i <= N; i++)
+		send_udp(fd, i);
+	io_run_ms(&world->io, 300);
+	lost = io_count(&world->io, COUNT_LIMIT_BACKLOG);
+	assert_int_equal(io_count(&world->io, COUNT_KERNEL_DROPS), 0);
+	assert_int_equal(io_count(&world->io, COUNT_QUERIES_UDP), N);
+	assert_int_equal(pipeline.n_received + lost, N);
+	assert_true(lost > 0 && lost < N - LIMIT_UDP_BACKLOG);
+	while (recv(fd, msg, sizeof(msg), MSG_DONTWAIT) > 0) {
+		unsigned int id = (unsigned int)msg[0] << 8 | msg[1];
+
+		assert_true(id > last); /* in the order in which they came */
+		last = id;
+		answers++;
+	}
+	assert_int_equal(answers, pipeline.n_received);
+	assert_int_equal(last, N); /* it is the oldest that go */
+
+	/* Whoever ends while some wait counts them, too. */
+	for (unsigned int i = 1; i <= 1000; i++)
+		send_udp(fd, i);
+	pipeline.n_received = 0;
+	until_received(world, 1);
+	listeners_drain(&world->io.worker);
+	assert_int_equal(pipeline.n_received + (N + 1000 - io_count(&world->io, COUNT_QUERIES_UDP)),
+	                 1000);
+}
+
 static void a_new_set_keeps_adds_and_closes(void **state)
 {
 	struct world *world = *state;
@@ -737,6 +778,7 @@ int main(void)
 		                                setup_wildcard, teardown),
 		TEST(an_oversize_datagram_is_cut_and_handed_on),
 		TEST(what_the_kernel_drops_is_counted),
+		TEST(a_flood_is_read_at_once_and_what_does_not_fit_is_counted),
 		TEST(a_new_set_keeps_adds_and_closes),
 		TEST(one_connection_carries_many_queries_answered_in_any_order),
 		TEST(a_message_may_come_octet_by_octet),

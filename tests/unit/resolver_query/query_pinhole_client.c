@@ -34,20 +34,28 @@ static void on_done(struct pinhole_ask *ask, enum pinhole_status status, uint32_
 	a->status = status;
 }
 
-static int ask(struct rig *rig, struct asking *a)
+static int ask_for(struct rig *rig, struct asking *a, uint32_t workload)
 {
 	memset(a, 0, sizeof(*a));
 	assert_int_equal(addr_parse("10.1.0.2", a->src), 0);
 	assert_int_equal(addr_parse("192.0.2.1", a->dst), 0);
 	a->port = (struct pinhole_port){ PINHOLE_KIND_PORT, 6, 443 };
 	a->ask.done = on_done;
-	a->ask.request = (struct pinhole_request){
-		.policy_version = 1, .life_s = 60, .n_src = 1, .n_dst = 1, .n_ports = 1
-	};
+	a->ask.request = (struct pinhole_request){ .policy_version = 1,
+		                                   .workload = workload,
+		                                   .life_s = 60,
+		                                   .n_src = 1,
+		                                   .n_dst = 1,
+		                                   .n_ports = 1 };
 	a->ask.view = (struct pinhole_view){ .src = (const uint8_t(*)[ADDR_LEN]) & a->src,
 		                             .dst = (const uint8_t(*)[ADDR_LEN]) & a->dst,
 		                             .ports = &a->port };
 	return pinhole_ask(&rig->worker, &a->ask);
+}
+
+static int ask(struct rig *rig, struct asking *a)
+{
+	return ask_for(rig, a, 0);
 }
 
 /* The next batch on fwsync's side: its number and how many requests; 0: none. */
@@ -102,18 +110,50 @@ static void requests_gather_while_a_batch_is_in_flight(void **state)
 	say(rig, first, 2, PINHOLE_OPEN);
 	assert_int_equal(a[0].status, PINHOLE_OPEN);
 	assert_int_equal(a[1].times, 1);
-	/* As many as one message holds, then the rest. */
-	assert_int_equal(batch(rig, &seq, &deadline), LIMIT_PINHOLE_REQUESTS);
-	assert_true(seq > first);
-	say(rig, seq, LIMIT_PINHOLE_REQUESTS, PINHOLE_OPEN);
-	assert_int_equal(batch(rig, &seq, &deadline), LIMIT_PINHOLE_REQUESTS);
-	say(rig, seq, LIMIT_PINHOLE_REQUESTS, PINHOLE_FULL);
-	assert_int_equal(batch(rig, &seq, &deadline), 598 - 2 * LIMIT_PINHOLE_REQUESTS);
-	say(rig, seq, 598 - 2 * LIMIT_PINHOLE_REQUESTS, PINHOLE_OPEN);
+	/* As many as a batch holds, then the rest. */
+	for (unsigned int left = 598; left > 0;) {
+		unsigned int n = MIN(left, (unsigned int)PINHOLE_CLIENT_BATCH);
+
+		assert_int_equal(batch(rig, &seq, &deadline), n);
+		assert_true(seq > first);
+		first = seq;
+		say(rig, seq, (uint16_t)n,
+		    left == 598 - PINHOLE_CLIENT_BATCH ? PINHOLE_FULL : PINHOLE_OPEN);
+		left -= n;
+	}
 	for (unsigned int i = 0; i < 600; i++)
 		assert_int_equal(a[i].times, 1);
-	assert_int_equal(a[2 + LIMIT_PINHOLE_REQUESTS].status, PINHOLE_FULL);
+	assert_int_equal(a[2 + PINHOLE_CLIENT_BATCH].status, PINHOLE_FULL);
 	assert_int_equal(rig_count(rig, COUNT_PINHOLE_REQUESTS), 600);
+	rig_free(rig);
+}
+
+static void who_needs_thousands_keeps_nobody_else(void **state)
+{
+	struct rig *rig = rig_new(NULL);
+	static struct asking many[500], few[3];
+	uint64_t seq, deadline;
+
+	(void)state;
+	assert_int_equal(ask_for(rig, &many[0], 1), 0);
+	pinhole_client_send(&rig->worker);
+	assert_int_equal(batch(rig, &seq, &deadline), 1);
+	for (unsigned int i = 1; i < 500; i++)
+		assert_int_equal(ask_for(rig, &many[i], 1), 0);
+	for (unsigned int i = 0; i < 3; i++)
+		assert_int_equal(ask_for(rig, &few[i], 2), 0);
+	/* One of the first that is given up does not stand in anybody's way. */
+	pinhole_cancel(&rig->worker, &many[1].ask);
+	say(rig, seq, 1, PINHOLE_OPEN);
+	assert_int_equal(batch(rig, &seq, &deadline), PINHOLE_CLIENT_BATCH);
+	say(rig, seq, PINHOLE_CLIENT_BATCH, PINHOLE_OPEN);
+	for (unsigned int i = 0; i < 3; i++)
+		assert_int_equal(few[i].status, PINHOLE_OPEN);
+	assert_int_equal(many[1 + PINHOLE_CLIENT_BATCH - 3].status, PINHOLE_OPEN);
+	assert_int_equal(many[2 + PINHOLE_CLIENT_BATCH - 3].times, 0);
+	rig_advance_ms(rig, 300); /* nobody speaks any more: each ends at its deadline */
+	for (unsigned int i = 0; i < 500; i++)
+		assert_int_equal(many[i].times, i == 1 ? 0 : 1);
 	rig_free(rig);
 }
 
@@ -296,6 +336,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(requests_gather_while_a_batch_is_in_flight),
+		cmocka_unit_test(who_needs_thousands_keeps_nobody_else),
 		cmocka_unit_test(nothing_is_believed_that_was_not_asked),
 		cmocka_unit_test(each_request_ends_at_its_own_deadline),
 		cmocka_unit_test(who_leaves_hears_nothing),

@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "fair_queue.h"
 #include "follow_table.h"
 #include "held.h"
 #include "sallyport/err.h"
@@ -271,6 +272,99 @@ static void a_limit_holds_over_all_workers(void **state)
 	tally_free(all.tally);
 }
 
+struct waiting {
+	struct fair_item turn;
+	uint32_t class;
+	unsigned int number;
+};
+
+static void turns_go_round_whatever_comes(void **state)
+{
+	static struct fair_queue queue;
+	static struct waiting w[300];
+	const struct waiting *got;
+
+	(void)state;
+	fair_queue_init(&queue);
+	for (unsigned int i = 0; i < 300; i++) {
+		/* 250 of the first, then 25 each of two others that come later. */
+		w[i].class = i < 250 ? 7 : 8 + i % 2;
+		w[i].number = i;
+		fair_queue_put(&queue, w[i].class, &w[i].turn);
+	}
+	for (unsigned int i = 0; i < 75; i++) {
+		got = (const void *)fair_queue_take(&queue);
+		assert_int_equal(got->class, 7 + i % 3);
+	}
+	/* The others have none left; the longest queue's oldest goes when there is no room. */
+	fair_queue_put(&queue, 9, &w[299].turn);
+	got = (const void *)fair_queue_drop(&queue);
+	assert_int_equal(got->number, 25);
+	fair_queue_remove(&queue, 7, &w[249].turn);
+	fair_queue_remove(&queue, 7, &w[27].turn);
+	got = (const void *)fair_queue_take(&queue);
+	assert_int_equal(got->number, 26);
+	fair_queue_put_back(&queue, 7, &w[26].turn);
+	got = (const void *)fair_queue_take(&queue);
+	assert_int_equal(got->number, 26);
+	assert_ptr_equal(fair_queue_take(&queue), &w[299].turn);
+	for (unsigned int i = 28; i < 249; i++) {
+		got = (const void *)fair_queue_peek(&queue);
+		assert_int_equal(got->number, i);
+		assert_ptr_equal(fair_queue_take(&queue), got);
+	}
+	assert_null(fair_queue_take(&queue));
+	assert_null(fair_queue_drop(&queue));
+	assert_int_equal(queue.n, 0);
+}
+
+/* Against a slow model: an array of what waits. */
+static void a_fair_queue_loses_and_invents_nothing(void **state)
+{
+	enum { ITEMS = 64, ROUNDS = 100000 };
+	static struct fair_queue queue;
+	static struct waiting w[ITEMS];
+	bool in[ITEMS] = { false };
+	unsigned int seed = 3, n = 0, number = 0;
+
+	(void)state;
+	fair_queue_init(&queue);
+	for (unsigned int i = 0; i < ROUNDS; i++) {
+		unsigned int k = (unsigned int)rand_r(&seed) % ITEMS,
+			     what = (unsigned int)rand_r(&seed) % 6;
+		struct waiting *got = NULL;
+
+		if (!in[k] && what < 4) {
+			w[k].class = (unsigned int)rand_r(&seed) % 5;
+			w[k].number = number++;
+			fair_queue_put(&queue, w[k].class, &w[k].turn);
+			in[k] = true;
+			n++;
+			continue;
+		}
+		if (what == 4) {
+			got = (void *)fair_queue_drop(&queue);
+		} else if (what == 5 && in[k]) {
+			got = &w[k];
+			fair_queue_remove(&queue, got->class, &got->turn);
+		} else {
+			got = (void *)fair_queue_take(&queue);
+		}
+		if (!got) {
+			assert_int_equal(n, 0);
+			continue;
+		}
+		assert_true(in[got - w]);
+		for (unsigned int j = 0; j < ITEMS && got != &w[k];
+		     j++) /* the oldest of its class */
+			assert_false(in[j] && w[j].class == got->class &&
+			             w[j].number < got->number);
+		in[got - w] = false;
+		n--;
+		assert_int_equal(queue.n, n);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -282,6 +376,8 @@ int main(void)
 		cmocka_unit_test(a_tally_counts_exactly_whatever_comes_and_goes),
 		cmocka_unit_test(a_tally_in_all_stops_at_the_limit_of_the_moment),
 		cmocka_unit_test(a_limit_holds_over_all_workers),
+		cmocka_unit_test(turns_go_round_whatever_comes),
+		cmocka_unit_test(a_fair_queue_loses_and_invents_nothing),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,44 @@
+/* resolver/fair_queue.h - what waits for its turn: a queue for each workload, served one by one in
+ * rounds, so that who has much waits for himself and not the others for him.
+ *
+ * Pure and intrusive: no allocation, no clock. One worker's. Bounded by whoever puts something in:
+ * when there is no room, fair_queue_drop() says which is to go, always of the longest queue. So a
+ * burst has all the room that the others leave, and none that they need.
+ */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* Workloads are told apart by their index, modulo this: more than so many share queues. */
+#define FAIR_CLASSES 1024
+
+struct fair_item { /* in the owner's memory while it is queued */
+	struct fair_item *next;
+};
+
+struct fair_class {
+	struct fair_item *first, **last;
+	struct fair_class *next; /* of those with something in them */
+	unsigned int n;
+};
+
+struct fair_queue {
+	struct fair_class classes[FAIR_CLASSES];
+	struct fair_class *first, **last; /* in the order of their turns */
+	unsigned int n;                   /* of all */
+};
+
+void fair_queue_init(struct fair_queue *queue);
+/* Last in the queue of @class (any number, mostly a workload's index). */
+void fair_queue_put(struct fair_queue *queue, uint32_t class, struct fair_item *item);
+/* The one whose turn it is; NULL: nothing waits. */
+struct fair_item *fair_queue_peek(const struct fair_queue *queue);
+struct fair_item *fair_queue_take(struct fair_queue *queue);
+/* Undo a take: first of its class and first of all. */
+void fair_queue_put_back(struct fair_queue *queue, uint32_t class, struct fair_item *item);
+/* Out of the queue of @class, if it is there: a walk along it. */
+void fair_queue_remove(struct fair_queue *queue, uint32_t class, struct fair_item *item);
+/* The oldest of the longest queue, as if it had never been there; NULL: nothing waits. Looks at
+ * every queue that is not empty. */
+struct fair_item *fair_queue_drop(struct fair_queue *queue);
