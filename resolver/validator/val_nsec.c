@@ -92,10 +92,14 @@ enum val_proof val_nsec_nodata(const struct val_denial *denial, const uint8_t *n
 	if (is_empty_nonterminal(&nsec, name))
 		return VAL_PROOF_DENIED;
 	/* RFC 4035, section 5.4: the name is not there, and the wildcard has no such type. */
-	if (!val_wildcard(closest_encloser(&nsec, name), wildcard) ||
-	    !find_match(denial, wildcard, &nsec))
+	if (!val_wildcard(closest_encloser(&nsec, name), wildcard))
 		return VAL_PROOF_NONE;
-	return val_types_deny(&nsec.types, type, false) ? VAL_PROOF_DENIED : VAL_PROOF_NONE;
+	if (find_match(denial, wildcard, &nsec))
+		return val_types_deny(&nsec.types, type, false) ? VAL_PROOF_DENIED : VAL_PROOF_NONE;
+	/* Or it has none at all, but names below it (RFC 4592, section 2.2.2 and 4.9). */
+	return find_cover(denial, wildcard, &nsec) && is_empty_nonterminal(&nsec, wildcard)
+	           ? VAL_PROOF_DENIED
+	           : VAL_PROOF_NONE;
 }
 
 enum val_proof val_nsec_nxdomain(const struct val_denial *denial, const uint8_t *name)
@@ -107,7 +111,9 @@ enum val_proof val_nsec_nxdomain(const struct val_denial *denial, const uint8_t 
 		return VAL_PROOF_NONE;
 	if (!val_wildcard(closest_encloser(&nsec, name), wildcard))
 		return VAL_PROOF_DENIED; /* longer than a name: it cannot exist */
-	return find_cover(denial, wildcard, &other) ? VAL_PROOF_DENIED : VAL_PROOF_NONE;
+	return find_cover(denial, wildcard, &other) && !is_empty_nonterminal(&other, wildcard)
+	           ? VAL_PROOF_DENIED
+	           : VAL_PROOF_NONE;
 }
 
 enum val_proof val_nsec_wildcard(const struct val_denial *denial, const uint8_t *name,
