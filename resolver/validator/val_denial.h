@@ -3,7 +3,8 @@
  *
  * A proof is made of the NSEC or NSEC3 RRsets of one zone, each verified before it is added:
  * records of two zones never prove anything together, nor do NSEC and NSEC3. What a proof may cost
- * is bounded: VAL_DENIAL_SETS records, and hashes by the query's budget.
+ * is bounded: VAL_DENIAL_SETS records, and hashes by the query's budget (a name may honestly need
+ * one for each of its labels: those of ip6.arpa do).
  */
 #pragma once
 
@@ -14,8 +15,7 @@
 #include "val_verify.h"
 
 enum val_denial_limit {
-	VAL_DENIAL_SETS = 16,  /* of one kind in one proof; an honest one needs four */
-	VAL_DENIAL_NAMES = 24, /* names hashed in one proof */
+	VAL_DENIAL_SETS = 16, /* of one kind in one proof; an honest one needs four */
 	VAL_SALT = 255,
 };
 
@@ -37,11 +37,11 @@ struct val_denial {
 	uint16_t iterations;
 	uint8_t salt_len;
 	uint8_t salt[VAL_SALT];
-	unsigned int n_hashed;
+	/* Hashes of the name that the proof is about and of those above it, by their labels. */
 	struct {
-		uint8_t name[255];
+		bool known;
 		uint8_t hash[20];
-	} hashed[VAL_DENIAL_NAMES];
+	} hashed[128];
 };
 
 void val_denial_init(struct val_denial *denial, const uint8_t *zone, const struct val_rules *rules,
@@ -49,6 +49,8 @@ void val_denial_init(struct val_denial *denial, const uint8_t *zone, const struc
 /* Add a verified NSEC or NSEC3 RRset (borrowed). One that breaks its format, or does not fit the
  * others, is passed over. */
 void val_denial_add(struct val_denial *denial, const struct val_set *set);
+
+/* One proof is about one name, whichever of these is asked. */
 
 /* @name exists, perhaps as an empty non-terminal or by a wildcard, but has no @type. */
 enum val_proof val_denial_nodata(struct val_denial *denial, const uint8_t *name, uint16_t type);

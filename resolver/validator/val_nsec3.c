@@ -132,33 +132,34 @@ static bool compute(struct val_denial *denial, const uint8_t *name, uint8_t hash
 	return ok;
 }
 
-/* The hash of @name, from the proof's own memory if it was asked before. NULL: over a limit. */
+/* The hash of @name, which is the proof's name or one above it; from memory if it was asked before.
+ * NULL: over the budget. */
 static const uint8_t *hash_of(struct val_denial *denial, const uint8_t *name)
 {
-	for (unsigned int i = 0; i < denial->n_hashed; i++) {
-		if (name_equal(denial->hashed[i].name, name))
-			return denial->hashed[i].hash;
-	}
-	if (denial->n_hashed == VAL_DENIAL_NAMES) {
-		denial->budget->spent = true;
+	unsigned int labels = name_labels(name);
+
+	if (!denial->hashed[labels].known && !compute(denial, name, denial->hashed[labels].hash))
 		return NULL;
+	denial->hashed[labels].known = true;
+	return denial->hashed[labels].hash;
+}
+
+static bool find_match_hash(const struct val_denial *denial, const uint8_t *hash,
+                            struct nsec3 *ret_nsec3)
+{
+	for (unsigned int i = 0; i < denial->n_nsec3; i++) {
+		read_nsec3(denial->nsec3[i], ret_nsec3);
+		if (memcmp(ret_nsec3->owner, hash, HASH_LEN) == 0)
+			return true;
 	}
-	if (!compute(denial, name, denial->hashed[denial->n_hashed].hash))
-		return NULL;
-	memcpy(denial->hashed[denial->n_hashed].name, name, val_name_size(name));
-	return denial->hashed[denial->n_hashed++].hash;
+	return false;
 }
 
 static bool find_match(struct val_denial *denial, const uint8_t *name, struct nsec3 *ret_nsec3)
 {
 	const uint8_t *hash = hash_of(denial, name);
 
-	for (unsigned int i = 0; hash && i < denial->n_nsec3; i++) {
-		read_nsec3(denial->nsec3[i], ret_nsec3);
-		if (memcmp(ret_nsec3->owner, hash, HASH_LEN) == 0)
-			return true;
-	}
-	return false;
+	return hash && find_match_hash(denial, hash, ret_nsec3);
 }
 
 static bool covers(const struct nsec3 *nsec3, const uint8_t *hash)
@@ -170,16 +171,22 @@ static bool covers(const struct nsec3 *nsec3, const uint8_t *hash)
 	return from < 0 && to < 0;
 }
 
-static bool find_cover(struct val_denial *denial, const uint8_t *name, struct nsec3 *ret_nsec3)
+static bool find_cover_hash(const struct val_denial *denial, const uint8_t *hash,
+                            struct nsec3 *ret_nsec3)
 {
-	const uint8_t *hash = hash_of(denial, name);
-
-	for (unsigned int i = 0; hash && i < denial->n_nsec3; i++) {
+	for (unsigned int i = 0; i < denial->n_nsec3; i++) {
 		read_nsec3(denial->nsec3[i], ret_nsec3);
 		if (covers(ret_nsec3, hash))
 			return true;
 	}
 	return false;
+}
+
+static bool find_cover(struct val_denial *denial, const uint8_t *name, struct nsec3 *ret_nsec3)
+{
+	const uint8_t *hash = hash_of(denial, name);
+
+	return hash && find_cover_hash(denial, hash, ret_nsec3);
 }
 
 /* RFC 5155, section 8.3: the closest encloser has an NSEC3, the next closer name is covered. The
@@ -233,7 +240,7 @@ static enum val_proof unproven(const struct val_denial *denial)
 
 enum val_proof val_nsec3_nodata(struct val_denial *denial, const uint8_t *name, uint16_t type)
 {
-	uint8_t wildcard[NAME_MAX_WIRE];
+	uint8_t wildcard[NAME_MAX_WIRE], hash[HASH_LEN];
 	struct nsec3 at, next_closer;
 	const uint8_t *encloser;
 	enum val_proof refused = refuse(denial);
@@ -247,7 +254,8 @@ enum val_proof val_nsec3_nodata(struct val_denial *denial, const uint8_t *name, 
 		return unproven(denial);
 	if (type == VAL_TYPE_DS && next_closer.opt_out) /* section 8.6 */
 		return VAL_PROOF_OPT_OUT;
-	if (!val_wildcard(encloser, wildcard) || !find_match(denial, wildcard, &at)) /* 8.7 */
+	if (!val_wildcard(encloser, wildcard) || !compute(denial, wildcard, hash) ||
+	    !find_match_hash(denial, hash, &at)) /* section 8.7 */
 		return unproven(denial);
 	if (!val_types_deny(&at.types, type, false))
 		return VAL_PROOF_NONE;
@@ -256,7 +264,7 @@ enum val_proof val_nsec3_nodata(struct val_denial *denial, const uint8_t *name, 
 
 enum val_proof val_nsec3_nxdomain(struct val_denial *denial, const uint8_t *name)
 {
-	uint8_t wildcard[NAME_MAX_WIRE];
+	uint8_t wildcard[NAME_MAX_WIRE], hash[HASH_LEN];
 	struct nsec3 next_closer, cover;
 	const uint8_t *encloser;
 	enum val_proof refused = refuse(denial);
@@ -265,7 +273,8 @@ enum val_proof val_nsec3_nxdomain(struct val_denial *denial, const uint8_t *name
 		return refused;
 	if (!closest_encloser(denial, name, &encloser, &next_closer)) /* section 8.4 */
 		return unproven(denial);
-	if (val_wildcard(encloser, wildcard) && !find_cover(denial, wildcard, &cover))
+	if (val_wildcard(encloser, wildcard) &&
+	    (!compute(denial, wildcard, hash) || !find_cover_hash(denial, hash, &cover)))
 		return unproven(denial);
 	/* RFC 5155, section 9.2, and RFC 6840, section 5.9: below opt-out AD is not to be set. */
 	return next_closer.opt_out ? VAL_PROOF_OPT_OUT : VAL_PROOF_DENIED;
