@@ -224,7 +224,8 @@ enum val_why val_chain_denial(const struct val_message *message, const struct va
 		enum val_why why;
 
 		if (set->section != VAL_AUTHORITY || set->n_rrs == 0 ||
-		    (set->type != VAL_TYPE_NSEC && set->type != VAL_TYPE_NSEC3))
+		    (set->type != VAL_TYPE_NSEC && set->type != VAL_TYPE_NSEC3) ||
+		    !name_is_under(set->owner, zone->name))
 			continue;
 		n++;
 		why = val_verify_set(set, zone->name, zone->keys, config->rules, now->wall_s,
@@ -280,6 +281,56 @@ static void take_denial(struct val_chain *chain, const struct val_message *messa
 	put(chain, chain->need.name, kind, why, NULL, 0, ttl_s, now);
 }
 
+static enum val_trust_kind wildcard_kind(enum val_proof proof, enum val_why *why)
+{
+	switch (proof) {
+	case VAL_PROOF_DENIED:
+		*why = VAL_WHY_NONE;
+		return VAL_TRUST_NO_CUT;
+	case VAL_PROOF_OPT_OUT:
+		*why = VAL_WHY_OPT_OUT;
+		return VAL_TRUST_INSECURE;
+	case VAL_PROOF_TOO_MUCH:
+		*why = VAL_WHY_ITERATIONS;
+		return VAL_TRUST_INSECURE;
+	case VAL_PROOF_NONE:
+	case VAL_PROOF_EXCESSIVE:
+		break;
+	}
+	if (*why == VAL_WHY_NONE)
+		*why = VAL_WHY_WILDCARD;
+	return VAL_TRUST_BOGUS;
+}
+
+/* An alias that the zone has signed stands where no delegation can be: a CNAME at the name (RFC
+ * 1034, section 3.6.2), a DNAME above it (RFC 6672, section 2.4). One that came from a wildcard
+ * needs its proof, or it would hide any delegation. */
+static void take_alias(struct val_chain *chain, const struct val_message *message,
+                       const struct val_set *set, const struct val_now *now)
+{
+	const struct val_trust *parent = chain->parent;
+	enum val_trust_kind kind = VAL_TRUST_NO_CUT;
+	struct val_verified verified = { 0 };
+	struct val_denial denial;
+	uint32_t ttl_s;
+	enum val_why why = val_verify_set(set, parent->name, parent->keys, chain->config->rules,
+	                                  now->wall_s, chain->budget, &verified);
+
+	ttl_s = verified.ttl_s;
+	if (why == VAL_WHY_NONE && verified.wildcard) {
+		why = set->type == VAL_TYPE_DNAME
+		          ? VAL_WHY_LABELS
+		          : val_chain_denial(message, parent, chain->config, chain->budget, now,
+		                             &denial, &ttl_s);
+		if (set->type == VAL_TYPE_CNAME)
+			kind = wildcard_kind(
+			    val_denial_wildcard(&denial, set->owner, verified.labels), &why);
+	}
+	if (why != VAL_WHY_NONE && kind == VAL_TRUST_NO_CUT)
+		kind = VAL_TRUST_BOGUS;
+	put(chain, chain->need.name, kind, why, NULL, 0, ttl_s, now);
+}
+
 static void take_ds(struct val_chain *chain, const struct val_message *message,
                     const struct val_now *now)
 {
@@ -295,18 +346,16 @@ static void take_ds(struct val_chain *chain, const struct val_message *message,
 		return;
 	}
 	set = val_message_find(message, VAL_ANSWER, name, VAL_TYPE_DS);
-	if (!set) /* an alias that the zone signs stands where a delegation cannot */
-		set = val_message_find(message, VAL_ANSWER, name, VAL_TYPE_CNAME);
 	if (!set) {
-		take_denial(chain, message, now);
+		set = val_message_alias(message, name);
+		if (set)
+			take_alias(chain, message, set, now);
+		else
+			take_denial(chain, message, now);
 		return;
 	}
 	why = val_verify_set(set, parent->name, parent->keys, chain->config->rules, now->wall_s,
 	                     chain->budget, &verified);
-	if (why == VAL_WHY_NONE && set->type == VAL_TYPE_CNAME) {
-		put(chain, name, VAL_TRUST_NO_CUT, why, NULL, 0, verified.ttl_s, now);
-		return;
-	}
 	if (why == VAL_WHY_NONE && verified.wildcard) /* no delegation comes from a wildcard */
 		why = VAL_WHY_LABELS;
 	if (why == VAL_WHY_NONE) {

@@ -109,28 +109,14 @@ static const uint8_t *zone_side(const struct val_subject *subject)
 	                                                             : subject->name;
 }
 
-/* The RRset that a positive answer stands on. Of an alias: a CNAME of the name's own, if it is
- * signed or alone; else the DNAME above it. */
+/* The RRset that a positive answer stands on. */
 static const struct val_set *main_set(const struct val_job *job)
 {
 	const struct val_subject *subject = &job->subject;
-	const struct val_message *message = subject->message;
-	const struct val_set *cname;
 
-	if (subject->kind != VAL_ALIAS)
-		return val_message_find(message, VAL_ANSWER, subject->name, subject->type);
-	cname = val_message_find(message, VAL_ANSWER, subject->name, VAL_TYPE_CNAME);
-	if (cname && cname->n_sigs > 0)
-		return cname;
-	for (size_t i = 0; i < message->n_sets; i++) {
-		const struct val_set *set = &message->sets[i];
-
-		if (set->section == VAL_ANSWER && set->type == VAL_TYPE_DNAME && set->n_rrs > 0 &&
-		    name_is_under(subject->name, set->owner) &&
-		    !name_equal(subject->name, set->owner))
-			return set;
-	}
-	return cname;
+	return subject->kind == VAL_ALIAS
+	           ? val_message_alias(subject->message, subject->name)
+	           : val_message_find(subject->message, VAL_ANSWER, subject->name, subject->type);
 }
 
 /* Is this RRset one that the subject needs verified? */
@@ -268,7 +254,7 @@ static struct check check_positive(struct val_job *job, const struct val_trust *
 		return check;
 	}
 	/* A DNAME from a wildcard is nothing that could be synthesized from (RFC 6672, 3.3). */
-	if (set->type == VAL_TYPE_DNAME) {
+	if (subject->kind == VAL_ALIAS && set->type == VAL_TYPE_DNAME) {
 		check.why = VAL_WHY_LABELS;
 		return check;
 	}

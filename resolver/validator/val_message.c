@@ -29,7 +29,14 @@ static int cmp_set(const struct sorted *a, const struct sorted *b)
 	return memcmp(a->owner, b->owner, a->owner_len);
 }
 
-/* By set, its records before its signatures; otherwise as they came. */
+static int cmp_rdata(const struct val_row *a, const struct val_row *b)
+{
+	if (a->rdata_len != b->rdata_len)
+		return a->rdata_len < b->rdata_len ? -1 : 1;
+	return a->rdata_len > 0 ? memcmp(a->rdata, b->rdata, a->rdata_len) : 0;
+}
+
+/* By set, its records before its signatures, equal ones together. */
 static int cmp_row(const void *left, const void *right)
 {
 	const struct sorted *a = left, *b = right;
@@ -39,7 +46,7 @@ static int cmp_row(const void *left, const void *right)
 		return order;
 	if (a->is_sig != b->is_sig)
 		return a->is_sig ? 1 : -1;
-	return a->row < b->row ? -1 : 1;
+	return cmp_rdata(a->row, b->row);
 }
 
 /* The fixed fields and a whole name behind them (RFC 4034, section 3.1). */
@@ -53,6 +60,7 @@ static void fill(struct val_message *message, const struct sorted *rows, size_t 
                  struct val_rdata *rdatas)
 {
 	struct val_set *set = NULL;
+	size_t n_rdatas = 0;
 
 	for (size_t i = 0; i < n; i++) {
 		if (i == 0 || cmp_set(&rows[i - 1], &rows[i]) != 0) {
@@ -60,17 +68,21 @@ static void fill(struct val_message *message, const struct sorted *rows, size_t 
 			*set = (struct val_set){ .owner = rows[i].owner,
 				                 .type = rows[i].type,
 				                 .section = rows[i].row->section,
-				                 .ttl = UINT32_MAX,
-				                 .rrs = &rdatas[i],
-				                 .sigs = &rdatas[i] };
+				                 .ttl = UINT32_MAX };
 		}
-		rdatas[i] = (struct val_rdata){ rows[i].row->rdata, rows[i].row->rdata_len };
 		set->ttl = MIN(set->ttl, rows[i].row->ttl);
+		/* RFC 2181, section 5: the same record twice is one record. */
+		if (i > 0 && cmp_row(&rows[i - 1], &rows[i]) == 0)
+			continue;
+		rdatas[n_rdatas] = (struct val_rdata){ rows[i].row->rdata, rows[i].row->rdata_len };
+		if (set->n_rrs + set->n_sigs == 0)
+			set->rrs = set->sigs = &rdatas[n_rdatas];
+		n_rdatas++;
 		if (rows[i].is_sig) {
 			set->n_sigs++;
 		} else {
 			set->n_rrs++;
-			set->sigs = &rdatas[i + 1];
+			set->sigs = &rdatas[n_rdatas];
 		}
 	}
 }
@@ -132,6 +144,22 @@ const struct val_set *val_message_find(const struct val_message *message, uint8_
 			return set;
 	}
 	return NULL;
+}
+
+const struct val_set *val_message_alias(const struct val_message *message, const uint8_t *name)
+{
+	const struct val_set *cname = val_message_find(message, VAL_ANSWER, name, VAL_TYPE_CNAME);
+
+	if (cname && cname->n_sigs > 0)
+		return cname;
+	for (size_t i = 0; i < message->n_sets; i++) {
+		const struct val_set *set = &message->sets[i];
+
+		if (set->section == VAL_ANSWER && set->type == VAL_TYPE_DNAME && set->n_rrs > 0 &&
+		    name_is_under(name, set->owner) && !name_equal(name, set->owner))
+			return set;
+	}
+	return cname;
 }
 
 void val_sig_read(const struct val_rdata *rdata, struct val_sig *ret_sig)

@@ -1,7 +1,8 @@
 /* val_message.h - the RRsets of one message, each with the signatures over it.
  *
  * A message is given as rows, one record each, in any order; a validator wants RRsets. Grouping
- * sorts once (n log n), whatever the message looks like. Owners are lower-cased; RDATA stays as it
+ * sorts once (n log n), whatever the message looks like, and drops a record that is there twice
+ * (RFC 2181, section 5). Owners are lower-cased; RDATA stays as it
  * came (val_canon.h makes the canonical form when it is needed). The octets of RDATA are borrowed
  * from the rows' owner and must outlive the message.
  */
@@ -54,6 +55,10 @@ DEFINE_CLEANUP(struct val_message *, val_message_free)
 /* The RRset (with records) of @owner (lower case), @type in @section, or NULL. */
 const struct val_set *val_message_find(const struct val_message *message, uint8_t section,
                                        const uint8_t *owner, uint16_t type);
+
+/* What an alias of @name (lower case) stands on: its own CNAME, if that is signed or alone; else
+ * the DNAME above it, which made the CNAME (RFC 6672, section 3.1). NULL: there is no alias. */
+const struct val_set *val_message_alias(const struct val_message *message, const uint8_t *name);
 
 /* Fields of an RRSIG (RFC 4034, section 3.1), read where val_message_make() has checked them. */
 struct val_sig {
