@@ -550,26 +550,28 @@ static const char *choose(struct fault *fault)
 const char *fault_apply(struct world *world, const char *line, const uint8_t *name, uint16_t type,
                         struct answer *answer)
 {
-	struct fault fault = { .world = world, .answer = answer, .name = name, .type = type };
+	/* Rows keep what is in it. */
+	struct fault *fault = world_alloc(world, sizeof(*fault));
 	char copy[2000], *next;
 
+	*fault = (struct fault){ .world = world, .answer = answer, .name = name, .type = type };
 	snprintf(copy, sizeof(copy), "%s", line);
-	for (char *word = strtok_r(copy, " \t", &next); word && fault.n < WORDS;
+	for (char *word = strtok_r(copy, " \t", &next); word && fault->n < WORDS;
 	     word = strtok_r(NULL, " \t", &next)) {
-		fault.rest[fault.n] = line + (word - copy);
-		fault.words[fault.n++] = word;
+		fault->rest[fault->n] = line + (word - copy);
+		fault->words[fault->n++] = word;
 	}
-	for (size_t i = 0; i < ARRAY_LEN(verbs) && fault.n > 0; i++) {
+	for (size_t i = 0; i < ARRAY_LEN(verbs) && fault->n > 0; i++) {
 		const struct verb *verb = &verbs[i];
 		const char *wrong = NULL;
 
-		if (strcmp(verb->name, fault.words[0]) != 0)
+		if (strcmp(verb->name, fault->words[0]) != 0)
 			continue;
-		if (fault.n - 1 < verb->words)
+		if (fault->n - 1 < verb->words)
 			return "too few words";
 		if (verb->chooses)
-			wrong = choose(&fault);
-		return wrong ? wrong : verb->apply(&fault);
+			wrong = choose(fault);
+		return wrong ? wrong : verb->apply(fault);
 	}
 	return "no such fault";
 }

@@ -408,6 +408,10 @@ static void reply_dname(struct reply *reply, const uint8_t *name, const uint8_t 
 	put_set(reply, VAL_ANSWER, owner, VAL_TYPE_DNAME, NULL, UINT32_MAX);
 	memcpy(target, name, prefix);
 	memcpy(target + prefix, answer->rows[0].rdata, val_name_size(answer->rows[0].rdata));
+	if (val_name_size(target) > NAME_MAX_WIRE) {
+		reply->answer->rcode = 6; /* YXDOMAIN */
+		return;
+	}
 	answer_add(reply->answer, VAL_ANSWER, name, VAL_TYPE_CNAME, answer->rows[0].ttl, target,
 	           (uint16_t)val_name_size(target));
 }
@@ -425,6 +429,14 @@ static void reply_missing_name(struct reply *reply, const uint8_t *name, uint16_
 		reply_wildcard(reply, name, VAL_TYPE_CNAME, encloser, wildcard);
 	else
 		reply_wildcard_nodata(reply, name, wildcard);
+}
+
+/* NSEC itself is asked for. */
+static void reply_nsec(struct reply *reply, const uint8_t *name)
+{
+	put_match(reply, name);
+	for (unsigned int i = 0; i < reply->answer->n; i++)
+		reply->answer->rows[i].section = VAL_ANSWER;
 }
 
 /* The zone that a resolver asks: of DS, the parent (RFC 4035, section 3.1.4.1). */
@@ -475,6 +487,8 @@ void zone_answer(struct world *world, const struct zone *zone, const uint8_t *na
 		answer->missing = true; /* delegated to a server that nobody plays */
 	else if (dname && name_is_under(name, dname))
 		reply_dname(reply, name, dname);
+	else if (type == VAL_TYPE_NSEC && zone->denial == ZONE_NSEC && find_link(reply, name) >= 0)
+		reply_nsec(reply, name);
 	else if (has(zone, name, type))
 		put_set(reply, VAL_ANSWER, name, type, NULL, UINT32_MAX);
 	else if (has(zone, name, VAL_TYPE_CNAME))
