@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "config_dnssec.h"
 #include "config_read.h"
 #include "sallyport/err.h"
 #include "sallyport/log.h"
@@ -40,9 +41,35 @@ static int system_group(const char *name, uint32_t *ret_gid)
 	return ERR_OK;
 }
 
+static int system_file(const char *path, size_t max, char **ret_text)
+{
+	CLEANUP(fd_close) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	CLEANUP(free) char *text = malloc(max + 1);
+	struct stat st;
+	size_t len = 0;
+	ssize_t n;
+
+	if (!text)
+		return ERR_NOMEM;
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return -errno;
+	if (!S_ISREG(st.st_mode))
+		return ERR_INVAL;
+	while ((n = read(fd, text + len, max + 1 - len)) != 0) {
+		if (n < 0 && errno != EINTR)
+			return -errno;
+		len += n > 0 ? (size_t)n : 0;
+		if (len > max)
+			return ERR_LIMIT;
+	}
+	text[len] = '\0';
+	*ret_text = TAKE(text);
+	return ERR_OK;
+}
+
 const struct config_names *config_system_names(void)
 {
-	static struct config_names names = { system_user, system_group, 1 };
+	static struct config_names names = { system_user, system_group, system_file, 1 };
 	cpu_set_t cpus;
 
 	if (sched_getaffinity(0, sizeof(cpus), &cpus) == 0)
@@ -83,6 +110,7 @@ static struct config *config_new(const char *file)
 		.cache_negative_max_ttl_s = 900,
 		.cache_serve_stale_s = 3600,
 		.prefetch = 1,
+		.nsec3_iterations = 50,
 	};
 	config->fwsync = (struct fwsync_conf){
 		.magic = FWSYNC_CONF_MAGIC,
@@ -170,6 +198,7 @@ static void check_across(struct config_reader *r, struct fy_node *root)
 		yaml_warn(&r->yaml, root,
 		          "upstreams has no zone \".\": names outside the listed zones "
 		          "are answered SERVFAIL");
+	config_dnssec_check(r, root);
 	check_loops(r, root);
 	check_listeners(r, root);
 	if (config->fwsync.mark_egress == config->fwsync.mark_inbound)

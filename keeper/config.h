@@ -36,7 +36,6 @@ struct config {
 	struct config_user users[CONFIG_PROCESS_N];
 	uint32_t admin_gid, analyst_gid; /* UINT32_MAX: no such group, only root */
 	uint32_t log_form, log_level;    /* enum log_form, enum log_level */
-	uint32_t dnssec_mode;            /* 0: off, the only one yet */
 	uint32_t workers;                /* also in the confs below */
 
 	/* Filled but for what only a running keeper knows (secrets, id_base). */
@@ -50,6 +49,9 @@ struct config_names {
 	/* Return 0, or ERR_NOENT. */
 	int (*user)(const char *name, uint32_t *ret_uid, uint32_t *ret_gid);
 	int (*group)(const char *name, uint32_t *ret_gid);
+	/* The content of a file, terminated, at most @max octets; the caller frees it. Returns 0 or
+	 * an error. */
+	int (*file)(const char *path, size_t max, char **ret_text);
 	uint32_t cores; /* for `workers: auto` */
 };
 /* The real ones. */

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "config_dnssec.h"
 #include "config_read.h"
 #include "sallyport/err.h"
 #include "sallyport/log.h"
@@ -644,14 +645,6 @@ static const struct key log_keys[] = {
 	{ 0 },
 };
 
-static const char *const dnssec_modes[] = { "off", "!validate", NULL };
-static const struct key dnssec_keys[] = {
-	/* What it says is known already: nothing is validated. Read so that it is checked. */
-	{ .name = "mode", .kind = KEY_WORD, .offset = AT(dnssec_mode), .words = dnssec_modes },
-	{ .name = "trust_anchors", .kind = KEY_LATER },
-	{ 0 },
-};
-
 /* --- the whole ------------------------------------------------------------------------------- */
 
 static void own_workers(struct config_reader *r, struct fy_node *key, struct fy_node *value)
@@ -692,7 +685,7 @@ const struct key config_keys[] = {
 	  .own = own_upstream,
 	  .keys = zone_keys,
 	  .limit = LIMIT_ZONES },
-	{ .name = "dnssec", .kind = KEY_MAP, .keys = dnssec_keys },
+	{ .name = "dnssec", .kind = KEY_MAP, .keys = config_dnssec_keys },
 	{ .name = "firewall", .kind = KEY_MAP, .keys = firewall_keys },
 	{ .name = "history", .kind = KEY_MAP, .keys = history_keys },
 	{ .name = "cache", .kind = KEY_MAP, .keys = cache_keys },

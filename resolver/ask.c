@@ -8,6 +8,7 @@
 #define FLAG_OPCODE 0x78
 #define FLAG_TC 0x02
 #define FLAG_RD 0x01
+#define FLAG_CD 0x10
 #define RCODE_MASK 0x0f
 #define RCODE_NOERROR 0
 #define RCODE_NXDOMAIN 3
@@ -27,13 +28,15 @@ static unsigned int get16(const uint8_t *in)
 	return (unsigned int)in[0] << 8 | in[1];
 }
 
-void ask_init(struct ask *ask, const uint8_t *name, uint16_t type, struct entropy *entropy)
+void ask_init(struct ask *ask, const uint8_t *name, uint16_t type, bool checking_disabled,
+              struct entropy *entropy)
 {
 	uint8_t bits[NAME_MAX_WIRE / 8 + 1];
 	size_t i = 0;
 
 	ask->id = entropy_u16(entropy);
 	ask->type = type;
+	ask->checking_disabled = checking_disabled;
 	entropy_take(entropy, bits, sizeof(bits));
 	while (name[i]) {
 		size_t end = i + name[i] + 1U;
@@ -57,6 +60,7 @@ size_t ask_write(const struct ask *ask, uint8_t out[static ASK_MAX])
 	memset(out, 0, ASK_HEADER_LEN);
 	put16(out, ask->id);
 	out[2] = FLAG_RD;
+	out[3] = ask->checking_disabled ? FLAG_CD : 0;
 	put16(out + 4, 1);  /* QDCOUNT */
 	put16(out + 10, 1); /* ARCOUNT: OPT */
 	at += ASK_HEADER_LEN;

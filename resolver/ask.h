@@ -1,7 +1,7 @@
 /* resolver/ask.h - one question to an upstream as a message, and what its answer must look like.
  *
  * The message is built from nothing (promise P2): lower-case name with our own letter case, our ID,
- * RD=1, CD=0, one OPT with DO=1. Pure: no socket, no memory.
+ * RD=1, CD as told, one OPT with DO=1. Pure: no socket, no memory.
  */
 #pragma once
 
@@ -19,13 +19,15 @@
 struct ask {
 	uint16_t id;
 	uint16_t type;
+	bool checking_disabled; /* CD=1: we validate ourselves (RFC 6840, section 5.9) */
 	uint8_t name_len;
 	uint8_t name[NAME_MAX_WIRE]; /* in the case in which it is sent */
 };
 
 /* @name: wire form, lower case. Draws the ID and a bit for the case of each letter
  * (draft-vixie-dnsext-dns0x20). */
-void ask_init(struct ask *ask, const uint8_t *name, uint16_t type, struct entropy *entropy);
+void ask_init(struct ask *ask, const uint8_t *name, uint16_t type, bool checking_disabled,
+              struct entropy *entropy);
 /* Returns the octets written. */
 size_t ask_write(const struct ask *ask, uint8_t out[static ASK_MAX]);
 

@@ -139,7 +139,8 @@ struct entry *entry_without(const struct entry *entry, const bool *drop)
 	if (!copy)
 		return NULL;
 	copy->kind = (uint8_t)(data ? entry->kind : ENTRY_NODATA);
-	copy->dnssec = entry->dnssec;
+	entry_set_validated(copy, (enum dnssec_state)entry->dnssec, entry->why,
+	                    entry->dnssec_until_ns);
 	copy->rcode = entry->rcode;
 	copy->expires_ns = entry->expires_ns;
 	copy->stale_until_ns = entry->stale_until_ns;
@@ -154,6 +155,16 @@ struct entry *entry_without(const struct entry *entry, const bool *drop)
 			entry_own_rrs(copy)[at++] = from[i];
 	}
 	return copy;
+}
+
+void entry_set_validated(struct entry *entry, enum dnssec_state state, unsigned int why,
+                         uint64_t until_ns)
+{
+	/* Nobody takes the old verdict for the new time. */
+	atomic_store_explicit(&entry->dnssec_until_ns, 0, memory_order_release);
+	atomic_store_explicit(&entry->dnssec, (uint8_t)state, memory_order_release);
+	atomic_store_explicit(&entry->why, (uint8_t)why, memory_order_release);
+	atomic_store_explicit(&entry->dnssec_until_ns, until_ns, memory_order_release);
 }
 
 struct entry *entry_ref(struct entry *entry)

@@ -40,16 +40,18 @@ struct entry_rr {       /* in wire order; offsets into the entry's own octets */
 
 struct entry {
 	_Atomic uint32_t refs;
-	_Atomic uint8_t freq; /* the cache's own (S3-FIFO) */
-	uint8_t kind;         /* enum entry_kind */
-	uint8_t dnssec;       /* enum dnssec_state */
+	_Atomic uint8_t freq;   /* the cache's own (S3-FIFO) */
+	uint8_t kind;           /* enum entry_kind */
+	_Atomic uint8_t dnssec; /* enum dnssec_state, told by entry_set_validated() */
+	_Atomic uint8_t why;    /* enum val_why of it */
 	uint16_t type;
 	uint16_t rcode; /* upstream's */
 	uint16_t n_rrs;
-	uint64_t id;             /* unique in this process; part of memo keys */
-	uint64_t made_ns;        /* CLOCK_MONOTONIC */
-	uint64_t expires_ns;     /* from the smallest TTL; RFC 2308 for negatives */
-	uint64_t stale_until_ns; /* expires_ns + serve_stale, or expires_ns */
+	uint64_t id;                      /* unique in this process; part of memo keys */
+	uint64_t made_ns;                 /* CLOCK_MONOTONIC */
+	uint64_t expires_ns;              /* from the smallest TTL; RFC 2308 for negatives */
+	uint64_t stale_until_ns;          /* expires_ns + serve_stale, or expires_ns */
+	_Atomic uint64_t dnssec_until_ns; /* so long `dnssec` holds; 0: not validated */
 	uint8_t upstream[ADDR_LEN];
 	uint16_t upstream_port;
 	uint16_t zone;      /* index of the upstreams zone that was asked */
@@ -76,6 +78,11 @@ static inline bool entry_from_upstream(const struct entry *entry)
 /* A copy without the records that @drop (n_rrs of them) marks, and without RRSIGs, for they would
  * not fit what is left; NODATA if nothing of its type is left. NULL: out of memory. */
 struct entry *entry_without(const struct entry *entry, const bool *drop);
+
+/* What the validator found, and until when it holds. From any thread: the last one counts, for all
+ * judge the same records. All else of an entry never changes. */
+void entry_set_validated(struct entry *entry, enum dnssec_state state, unsigned int why,
+                         uint64_t until_ns);
 
 struct entry *entry_ref(struct entry *entry);
 void entry_unref(struct entry *entry); /* NULL is fine */

@@ -20,6 +20,7 @@
 #include "sallyport/err.h"
 #include "sallyport/limits.h"
 #include "server.h"
+#include "settings.h"
 #include "wheel.h"
 #include "worker.h"
 
@@ -40,6 +41,9 @@ struct fetch {
 	uint64_t deadline_ns;
 	uint64_t hash;
 	uint16_t type, zone;
+	uint8_t round;           /* enum fetch_round */
+	uint8_t avoid[ADDR_LEN]; /* of a later round: who gave the bogus answer */
+	uint16_t avoid_port;
 	uint16_t rcode; /* of the first server that said no; SERVFAIL otherwise */
 	uint8_t name_len;
 	uint8_t name[NAME_MAX_WIRE];
@@ -149,12 +153,13 @@ static void table_remove(struct fetch *fetch)
 }
 
 static struct fetch *table_find(const struct fetches *fetches, uint64_t hash, const uint8_t *name,
-                                size_t len, uint16_t type, uint16_t zone)
+                                size_t len, uint16_t type, uint16_t zone, uint8_t round)
 {
 	struct fetch *fetch = fetches->buckets[hash % BUCKETS];
 
 	while (fetch && (fetch->hash != hash || fetch->type != type || fetch->zone != zone ||
-	                 fetch->name_len != len || memcmp(fetch->name, name, len) != 0))
+	                 fetch->round != round || fetch->name_len != len ||
+	                 memcmp(fetch->name, name, len) != 0))
 		fetch = fetch->hash_next;
 	return fetch;
 }
@@ -244,6 +249,12 @@ static bool usable(const struct fetch *fetch, size_t i)
 	return !fetch->servers[i].refused && fetch->servers[i].n_broken < BROKEN_MAX;
 }
 
+static bool is_avoided(const struct fetch *fetch, const struct server *server)
+{
+	return fetch->round != FETCH_FIRST && server->port == fetch->avoid_port &&
+	       memcmp(server->addr, fetch->avoid, ADDR_LEN) == 0;
+}
+
 /* The living before the dead, those not asked yet before the others, then the fastest; an unknown
  * one counts as fast, so that it becomes known. */
 static int choose(struct fetch *fetch)
@@ -262,12 +273,14 @@ static int choose(struct fetch *fetch)
 			score += UINT64_C(10000000000) + server->n_failed;
 		else
 			n_living++;
+		if (is_avoided(fetch, server))
+			score += UINT64_C(50000000);
 		if (score < best_score) {
 			best_score = score;
 			best = (int)i;
 		}
 	}
-	if (fetch->n_tries > 0 || n_living < 2)
+	if (fetch->n_tries > 0 || n_living < 2 || fetch->round != FETCH_FIRST)
 		return best;
 
 	uint16_t dice = entropy_u16(&fetch->worker->fetches->entropy);
@@ -300,7 +313,10 @@ static int try(struct fetch *fetch, size_t i)
 		.udp = { .fd = -1 },
 		.alone = fetch->servers[i].alone,
 	};
-	ask_init(&exchange->ask, fetch->name, fetch->type, &fetch->worker->fetches->entropy);
+	ask_init(&exchange->ask, fetch->name, fetch->type,
+	         fetch->round != FETCH_CHECKED &&
+	             settings_disable_checking(fetch->worker->settings, fetch->name),
+	         &fetch->worker->fetches->entropy);
 	r = fetch->servers[i].tcp ? exchange_tcp_start(exchange) : exchange_udp_start(exchange);
 	if (r == 0)
 		return 0;
@@ -403,7 +419,8 @@ static bool same_zone(void *ctx, const uint8_t *name)
 {
 	const struct fetch *fetch = ctx;
 
-	return zones_find(fetch->worker->settings->zones, name) == fetch->zone;
+	return zones_find_question(fetch->worker->settings->zones, name, fetch->type) ==
+	       fetch->zone;
 }
 
 /* Returns 0 or an error: then the message is of no use. */
@@ -555,6 +572,15 @@ static void start(struct fetch *fetch)
 int fetch_join(struct worker *worker, const uint8_t *name, uint16_t type, uint16_t zone,
                struct fetch_waiter *waiter)
 {
+	static const uint8_t nobody[ADDR_LEN];
+
+	return fetch_join_round(worker, name, type, zone, FETCH_FIRST, nobody, 0, waiter);
+}
+
+int fetch_join_round(struct worker *worker, const uint8_t *name, uint16_t type, uint16_t zone,
+                     enum fetch_round round, const uint8_t avoid[static ADDR_LEN],
+                     uint16_t avoid_port, struct fetch_waiter *waiter)
+{
 	struct fetches *fetches = worker->fetches;
 	int len = name_wire_len(name, NAME_MAX_WIRE);
 	struct fetch *fetch;
@@ -563,7 +589,7 @@ int fetch_join(struct worker *worker, const uint8_t *name, uint16_t type, uint16
 	if (len < 0 || zone >= worker->settings->conf.n_zones)
 		return ERR_INVAL;
 	hash = hash_question(fetches, name, (size_t)len, type);
-	fetch = table_find(fetches, hash, name, (size_t)len, type, zone);
+	fetch = table_find(fetches, hash, name, (size_t)len, type, zone, (uint8_t)round);
 	if (fetch) {
 		waiter->fetch = fetch;
 		waiter_put(&fetch->waiters, waiter);
@@ -579,6 +605,9 @@ int fetch_join(struct worker *worker, const uint8_t *name, uint16_t type, uint16
 	fetch->worker = worker;
 	fetch->type = type;
 	fetch->zone = zone;
+	fetch->round = (uint8_t)round;
+	memcpy(fetch->avoid, avoid, sizeof(fetch->avoid));
+	fetch->avoid_port = avoid_port;
 	fetch->hash = hash;
 	fetch->name_len = (uint8_t)len;
 	memcpy(fetch->name, name, (size_t)len);
@@ -705,7 +734,8 @@ void fetches_zones_changed(struct worker *worker)
 		all = fetch->ended_next;
 		stop_exchanges(fetch);
 		forget_servers(fetch);
-		fetch->zone = zones_find(worker->settings->zones, fetch->name);
+		fetch->zone =
+		    zones_find_question(worker->settings->zones, fetch->name, fetch->type);
 		table_put(fetches, fetch);
 		/* Without a zone there are no servers, and it fails. */
 		start(fetch);

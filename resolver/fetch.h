@@ -2,7 +2,7 @@
  * worker, however many wait for it.
  *
  * The upstream message is built from nothing: the lower-case name with our own 0x20 case, our ID,
- * RD=1, CD=0, OPT with DO=1 and 1232. Servers of the zone by smoothed RTT, back-off from dead ones,
+ * RD=1, CD=1 where we validate ourselves, OPT with DO=1 and 1232. Servers of the zone by smoothed RTT, back-off from dead ones,
  * at most LIMIT_UPSTREAM_TRIES sends; TCP on truncation, and on a near-miss (right server and
  * socket, wrong ID, question or case). Before every single send each waiter is asked whether the
  * name may still leave (promise P2); waiters that say no are ended with FETCH_DENIED, and when none
@@ -28,6 +28,15 @@ enum fetch_status {
 	FETCH_OVERSIZE,   /* as FETCH_FAILED; what a server gave is over a limit of ours */
 };
 
+/* A question asked again because its answer was bogus: at another server, then with CD=0 (RFC 6840,
+ * appendix B: an upstream may have cached bad data that somebody asked for with CD=1). */
+enum fetch_round {
+	FETCH_FIRST = 0,
+	FETCH_ELSEWHERE,
+	FETCH_CHECKED,
+	FETCH_ROUNDS,
+};
+
 struct fetch_waiter { /* in the caller's memory until done or fetch_cancel() */
 	/* May the name be sent now? Judged by the policy of this moment. */
 	bool (*may_send)(struct fetch_waiter *waiter);
@@ -46,6 +55,10 @@ void fetches_free(struct fetches *fetches);
  * case. Returns 0 (done will be called), ERR_LIMIT or ERR_NOMEM (it will not). */
 int fetch_join(struct worker *worker, const uint8_t *name, uint16_t type, uint16_t zone,
                struct fetch_waiter *waiter) MUST_CHECK;
+/* The same in a later round; @avoid (with its port) gave the bogus answer. */
+int fetch_join_round(struct worker *worker, const uint8_t *name, uint16_t type, uint16_t zone,
+                     enum fetch_round round, const uint8_t avoid[static ADDR_LEN],
+                     uint16_t avoid_port, struct fetch_waiter *waiter) MUST_CHECK;
 /* Leave before done; the fetch goes on if others wait, else it ends after the exchange. Fine after
  * done, too, and for a zeroed waiter. */
 void fetch_cancel(struct fetch_waiter *waiter);

@@ -139,12 +139,17 @@ static bool is_altered(struct making *m, const struct group *g)
 static uint32_t ttl_now(const struct making *m, const struct entry *entry,
                         const struct entry_rr *rr)
 {
-	uint64_t now = m->spec->now_ns, age_s;
+	uint64_t now = m->spec->now_ns, age_s, left_s;
+	uint64_t until_ns = entry->dnssec_until_ns;
 
 	if (now >= entry->expires_ns && m->spec->stale_ttl_s > 0)
 		return m->spec->stale_ttl_s;
 	age_s = now > entry->made_ns ? (now - entry->made_ns) / NS_PER_S : 0;
-	return age_s < rr->ttl ? rr->ttl - (uint32_t)age_s : 0;
+	left_s = age_s < rr->ttl ? rr->ttl - age_s : 0;
+	/* RFC 4035, section 5.3.3: never longer than its signature is good for. */
+	if (until_ns != 0)
+		left_s = MIN(left_s, until_ns > now ? (until_ns - now) / NS_PER_S : 0);
+	return (uint32_t)left_s;
 }
 
 static void canon_put(struct making *m, const uint8_t *data, size_t len, bool is_name)
@@ -365,6 +370,8 @@ static void judge_links(struct making *m, struct entry *const *links, size_t n_l
 		bool stale = m->spec->stale_ttl_s > 0 && m->spec->now_ns >= links[i]->expires_ns;
 
 		f->dnssec = MIN(f->dnssec, links[i]->dnssec);
+		if (!stale && links[i]->dnssec_until_ns != 0)
+			f->expires_ns = MIN(f->expires_ns, links[i]->dnssec_until_ns);
 		f->stale |= stale;
 		f->expires_ns =
 		    MIN(f->expires_ns, stale ? m->spec->now_ns + m->spec->stale_ttl_s * NS_PER_S

@@ -104,6 +104,7 @@ void journal_write(struct worker *worker, const struct journal_event *event)
 		.proto = event->client->tcp ? IPPROTO_TCP : IPPROTO_UDP,
 		.verdict = (uint8_t)verdict->kind,
 		.reason = (uint8_t)event->reason,
+		.dnssec = event->dnssec,
 	};
 	uint64_t latency_us = worker->now_ns > event->read_ns
 	                          ? (worker->now_ns - event->read_ns) / (NS_PER_MS / 1000)
@@ -119,7 +120,6 @@ void journal_write(struct worker *worker, const struct journal_event *event)
 		if (!is_told(worker, event->form, &generation))
 			tell(worker, event->form, generation);
 		memcpy(record.answer_id, event->form->answer_id, ANSWER_ID_LEN);
-		record.dnssec = event->form->dnssec;
 	}
 	record.latency_us = (uint32_t)MIN(latency_us, UINT32_MAX);
 	memcpy(record.client, event->client->addr, ADDR_LEN);

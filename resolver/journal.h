@@ -22,6 +22,7 @@ struct journal_event {
 	uint32_t policy_version, workload;
 	uint32_t ttl_s;
 	uint16_t rcode, ede;
+	uint8_t dnssec; /* enum dnssec_state */
 	uint16_t flags; /* enum record_flag */
 };
 /* Never blocks, never allocates; about 150 ns. Publishing is the worker's, once a batch. */

@@ -129,6 +129,7 @@ void query_received(struct worker *worker, struct client *client, const uint8_t 
 	asked.read_wall_ns = worker->wall_ns;
 	asked.flags = 0;
 	asked.fetched = false;
+	asked.dnssec = DNSSEC_UNCHECKED;
 	worker->next_query_id += LIMIT_WORKERS;
 
 	if (result != QUESTION_OK) {

@@ -98,16 +98,14 @@ void guard_remember(struct worker *worker, const struct asked *asked, const stru
 		count(worker->lane, COUNT_LIMIT_FOLLOW);
 }
 
-enum query_step guard_validate(struct query *q, enum dnssec_state *ret_weakest)
+/* An answer is as secure as its weakest link. */
+static enum dnssec_state weakest(const struct query *q)
 {
-	enum dnssec_state weakest = DNSSEC_SECURE;
+	enum dnssec_state state = DNSSEC_SECURE;
 
-	for (unsigned int i = 0; i < q->n_links; i++) {
-		if (q->links[i]->dnssec != DNSSEC_SECURE)
-			weakest = (enum dnssec_state)q->links[i]->dnssec;
-	}
-	*ret_weakest = weakest;
-	return STEP_NEXT;
+	for (unsigned int i = 0; i < q->n_links; i++)
+		state = MIN(state, (enum dnssec_state)q->links[i]->dnssec);
+	return state;
 }
 
 /* SVCB and HTTPS (RFC 9460): a record whose target the policy denies would lead the client there,
@@ -183,6 +181,20 @@ static void left_unref_cleanup(struct entry **entry)
 	entry_unref(*entry);
 }
 
+/* Only to a client with CD=1: it is told what it gets. */
+static void tell_bogus(const struct query *q, struct form *form)
+{
+	for (unsigned int i = 0; i < q->n_links; i++) {
+		enum val_why why = (enum val_why)q->links[i]->why;
+
+		if (q->links[i]->dnssec != DNSSEC_BOGUS)
+			continue;
+		form->ede = val_why_ede(why) ? val_why_ede(why) : EDE_DNSSEC_BOGUS;
+		form->ede_text = val_why_str(why);
+		return;
+	}
+}
+
 static int make_form(struct query *q, const struct memo_key *key)
 {
 	struct entry *links[LIMIT_CHAIN];
@@ -225,6 +237,8 @@ static int make_form(struct query *q, const struct memo_key *key)
 		count(worker->lane, COUNT_NO_SOURCE);
 	else if (form->stripped && !left)
 		count(worker->lane, COUNT_GUARD_STRIPPED);
+	if (form->dnssec == DNSSEC_BOGUS)
+		tell_bogus(q, form);
 	q->form = form;
 	return ERR_OK;
 }
@@ -233,7 +247,6 @@ enum query_step guard_step(struct query *q)
 {
 	struct worker *worker = q->worker;
 	enum dnssec_state state;
-	enum query_step step;
 	struct memo_key key;
 	int r;
 
@@ -241,9 +254,7 @@ enum query_step guard_step(struct query *q)
 		query_enter(q, QUERY_ENDED);
 		return STEP_ENDED;
 	}
-	step = guard_validate(q, &state);
-	if (step != STEP_NEXT)
-		return step;
+	state = weakest(q);
 	if (q->asked.j.verdict.require_dnssec && state != DNSSEC_SECURE) {
 		respond_insecure(worker, &q->asked, state);
 		query_enter(q, QUERY_ENDED);
@@ -259,7 +270,7 @@ enum query_step guard_step(struct query *q)
 	if (r < 0)
 		return fail_form(q, r);
 	/* Stale data is not remembered as an answer: the next one asks for fresh data again. */
-	if (!q->is_stale && q->form->expires_ns > worker->now_ns)
+	if (!q->is_stale && state != DNSSEC_BOGUS && q->form->expires_ns > worker->now_ns)
 		memo_put(worker->memo, &key, q->form, valid_until(worker));
 	query_enter(q, QUERY_OPENING);
 	return STEP_NEXT;

@@ -13,17 +13,6 @@
 
 enum query_step guard_step(struct query *q);
 
-/**
- * Find the DNSSEC state of the links of @q, all of which have been gathered.
- *
- * Here a validator will stand. What it will promise: STEP_NEXT with a state for each link;
- * STEP_WAIT while keys are being fetched (query_run() goes on), or STEP_ENDED after it has answered
- * SERVFAIL for bogus data (promise P3). It spends LIMIT_SUBQUERIES and the query's deadline like
- * everybody. Until then every link is DNSSEC_UNCHECKED, AD is never set, and `require: [dnssec]`
- * denies.
- */
-enum query_step guard_validate(struct query *q, enum dnssec_state *ret_weakest);
-
 /* A and AAAA answers that would need a source address of a family in which the workload lists no
  * single one, when the rule opens anything: they would carry addresses that cannot be opened. */
 bool guard_lacks_source(const struct worker *worker, const struct asked *asked);

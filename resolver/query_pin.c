@@ -18,7 +18,8 @@
 
 static enum query_step answer(struct query *q, uint32_t ttl_cap_s)
 {
-	guard_remember(q->worker, &q->asked, q->form);
+	if (q->form->dnssec != DNSSEC_BOGUS)
+		guard_remember(q->worker, &q->asked, q->form);
 	respond_form(q->worker, &q->asked, q->form, ttl_cap_s);
 	if (q->adopted)
 		prefetch_consider(q->worker, &q->asked, q->form);
@@ -103,7 +104,8 @@ enum query_step pin_step(struct query *q)
 	uint32_t ttl_s;
 	int r;
 
-	if (form->n_addrs == 0 || !open_needed(worker, &asked->j.verdict) ||
+	/* Bogus data goes to who asked with CD=1, and opens nothing (promise P1's exception). */
+	if (form->n_addrs == 0 || form->dnssec == DNSSEC_BOGUS || !open_needed(worker, &asked->j.verdict) ||
 	    respond_truncates(worker, asked, form))
 		return answer(q, NO_TTL_CAP);
 	policy_pinhole(&worker->policy->image, asked->j.workload, &q->pinhole);

@@ -66,6 +66,7 @@ static void record(struct worker *worker, const struct asked *asked, const struc
 		.rcode = outcome->rcode,
 		.ede = outcome->ede,
 		.flags = flags,
+		.dnssec = outcome->form ? outcome->form->dnssec : asked->dnssec,
 	};
 	journal_write(worker, &event);
 }
@@ -171,6 +172,7 @@ static void text_of_verdict(struct worker *worker, const struct asked *asked,
 	case REASON_TARGET:
 	case REASON_REBINDING:
 	case REASON_DNSSEC:
+	case REASON_BOGUS:
 	case REASON_SOURCE:
 	case REASON_LIMIT:
 	case REASON_PINHOLE:
@@ -338,6 +340,7 @@ static struct reply frame_of_form(struct worker *worker, const struct asked *ask
 	reply.rcode = form->rcode;
 	reply.ede = form->ede;
 	reply.ede_text = form->ede_text;
+	reply.ad = form->dnssec == DNSSEC_SECURE; /* RFC 6840, section 5.8 */
 	return reply;
 }
 

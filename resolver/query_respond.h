@@ -24,6 +24,7 @@ struct asked {
 	uint64_t read_ns, read_wall_ns;
 	uint16_t flags; /* enum record_flag, as far as known */
 	bool fetched;   /* an upstream was asked for it */
+	uint8_t dnssec; /* enum dnssec_state, for an answer without records */
 };
 
 /* What is told of an answer that is not the one that was asked for. */

@@ -51,7 +51,7 @@ static void forget_links(struct query *q)
 {
 	for (unsigned int i = 0; i < q->n_links; i++)
 		entry_unref(q->links[i]);
-	q->n_links = 0;
+	q->n_links = q->n_validated = q->round = 0;
 }
 
 static void let_go(struct query *q)
@@ -64,6 +64,7 @@ static void let_go(struct query *q)
 		tally_release_of(q->worker->tally, &q->tally_workload);
 	}
 	tally_release(q->worker->tally, TALLY_QUERIES);
+	validate_forget(q);
 	forget_links(q);
 	for (unsigned int i = 0; i < q->n_given; i++)
 		entry_unref(q->given[i]);
@@ -77,6 +78,9 @@ void query_enter(struct query *q, enum query_state next)
 	switch (q->state) {
 	case QUERY_RESOLVING:
 		resolve_stop(q);
+		break;
+	case QUERY_VALIDATING:
+		validate_stop(q);
 		break;
 	case QUERY_OPENING:
 		pin_stop(q);
@@ -99,6 +103,7 @@ void query_enter(struct query *q, enum query_state next)
 		break;
 	case QUERY_NEW:
 	case QUERY_RESOLVING:
+	case QUERY_VALIDATING:
 	case QUERY_GUARDING:
 	case QUERY_OPENING:
 		break;
@@ -117,6 +122,9 @@ void query_run(struct query *q)
 			break;
 		case QUERY_RESOLVING:
 			step = resolve_step(q);
+			break;
+		case QUERY_VALIDATING:
+			step = validate_step(q);
 			break;
 		case QUERY_GUARDING:
 			step = guard_step(q);
@@ -343,6 +351,7 @@ static void start_over(struct query *q)
 {
 	if (q->state == QUERY_NEW)
 		return;
+	validate_forget(q);
 	forget_links(q);
 	for (; q->n_given > 0; q->n_given--)
 		entry_unref(q->given[q->n_given - 1]);
@@ -397,6 +406,7 @@ static void judge_again(struct query *q)
 	conclude_again(q, &j);
 	switch (q->state) {
 	case QUERY_RESOLVING: /* still allowed: go on waiting for the same upstream */
+	case QUERY_VALIDATING:
 		break;
 	case QUERY_OPENING:
 	case QUERY_SWITCHING:
@@ -435,6 +445,7 @@ static void expire(struct query *q)
 	count(q->worker->lane, COUNT_LIMIT_QUERY_TIME);
 	switch (q->state) {
 	case QUERY_RESOLVING:
+	case QUERY_VALIDATING:
 		refusal.reason = REASON_UPSTREAM;
 		refusal.ede = EDE_NO_REACHABLE_AUTHORITY;
 		break;
@@ -491,13 +502,21 @@ struct queries *queries_new(struct worker *worker)
 		return NULL;
 	queries->worker = worker;
 	uv_timer_init(&worker->loop, &queries->timer); /* cannot fail */
-	queries->timer.data = queries;
+	uv_timer_init(&worker->loop, &queries->turns);
+	queries->timer.data = queries->turns.data = queries;
 	return queries;
 }
 
 static void on_closed(uv_handle_t *handle)
 {
 	free(handle->data);
+}
+
+static void on_turns_closed(uv_handle_t *handle)
+{
+	struct queries *queries = handle->data;
+
+	uv_close((uv_handle_t *)&queries->timer, on_closed);
 }
 
 void queries_free(struct queries *queries)
@@ -513,7 +532,7 @@ void queries_free(struct queries *queries)
 	}
 	if (queries->worker->ring.head)
 		ring_publish(&queries->worker->ring);
-	uv_close((uv_handle_t *)&queries->timer, on_closed);
+	uv_close((uv_handle_t *)&queries->turns, on_turns_closed);
 }
 
 size_t queries_in_flight(const struct worker *worker)

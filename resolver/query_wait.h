@@ -2,7 +2,7 @@
  *
  *                    .--------------------- judged again -------------------.
  *                    v                                                      |
- *   NEW --> RESOLVING --all links--> GUARDING --form--> OPENING --stale--> SWITCHING
+ *   NEW --> RESOLVING --all links--> VALIDATING --> GUARDING --form--> OPENING --stale--> SWITCHING
  *               |                        |                 |
  *               '---------- denied, failed, answered ------'--> ENDED
  *
@@ -39,7 +39,8 @@ enum query_limit {
 
 enum query_state {
 	QUERY_NEW = 0,
-	QUERY_RESOLVING, /* a fetch may be out */
+	QUERY_RESOLVING,  /* a fetch may be out */
+	QUERY_VALIDATING, /* a fetch of DS or DNSKEY may be out */
 	QUERY_GUARDING,
 	QUERY_OPENING,   /* a pinhole request may be out */
 	QUERY_SWITCHING, /* fwsync refused: judged by an older policy than its own */
@@ -60,6 +61,7 @@ struct query {
 	bool fetching, asking; /* waiter, ask are with somebody else */
 	bool prefetch;         /* nobody waits for the answer */
 	bool is_stale;         /* a link has expired */
+	bool gave_way;         /* goes on in the next turn of the loop */
 	bool adopted;          /* links come from a memoised form, as its guard left them */
 	uint8_t n_opens;
 	uint8_t n_fetches;
@@ -79,8 +81,13 @@ struct query {
 	bool observed;              /* some target is let through by observe mode only */
 	uint8_t n_links, n_given;
 	struct entry *given[LIMIT_CHAIN];
-	struct entry *stale;      /* what the cache had of the link that is being asked for */
-	uint64_t memo_generation; /* before the first look into the cache */
+	struct entry *stale; /* what the cache had of the link that is being asked for */
+	/* VALIDATING: how many links are judged, the job for the next, and in which round it is. */
+	uint8_t n_validated, round;
+	uint8_t why; /* enum val_why, of the round before */
+	struct val_job *job;
+	struct val_message *records; /* of the link that is judged */
+	uint64_t memo_generation;    /* before the first look into the cache */
 
 	/* OPENING */
 	struct form *form;
@@ -96,6 +103,7 @@ struct queries {
 	unsigned int n_in_flight, n_prefetches;
 	uint64_t last_uid; /* of forms; never reused */
 	uint64_t settings_generation;
+	uv_timer_t turns;                          /* runs when a query has given way to others */
 	uv_timer_t timer;                          /* runs while something is in flight */
 	uint64_t prefetched[QUERY_PREFETCH_MARKS]; /* uids of forms already refreshed */
 };
@@ -127,7 +135,18 @@ const uint8_t *query_pending(const struct query *q);
 /* resolve.c: gather the links of the answer. */
 enum query_step resolve_step(struct query *q);
 void resolve_stop(struct query *q); /* leave the fetch */
-void resolve_due(struct query *q);  /* waited long enough while stale data is at hand */
+/* Ask for the link @i again, in a later round: its data was bogus. What follows from it goes. */
+enum query_step resolve_again(struct query *q, unsigned int i);
+bool resolve_may_send(struct fetch_waiter *waiter); /* for what else a query has asked */
+void resolve_denied(struct query *q);               /* it may not; ends the query, or nearly */
+void resolve_due(struct query *q); /* waited long enough while stale data is at hand */
+
+/* query_validate.c: is each link secure? */
+enum query_step validate_step(struct query *q);
+void validate_stop(struct query *q); /* leave the fetch */
+/* The link could not be had again: what the round before found stands. */
+enum query_step validate_give_up(struct query *q);
+void validate_forget(struct query *q); /* the job that is under way */
 
 /* query_pin.c: open, then answer. */
 enum query_step pin_step(struct query *q);

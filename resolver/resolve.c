@@ -50,8 +50,12 @@ static enum query_step fall_back(struct query *q, const struct refusal *refusal)
 static enum query_step fail_upstream_as(struct query *q, const struct refusal *refusal)
 {
 	struct worker *worker = q->worker;
-	struct entry *failure = entry_failure(query_pending(q), q->question.qtype, RCODE_SERVFAIL,
-	                                      worker->now_ns, QUERY_FAILURE_S);
+	struct entry *failure;
+
+	if (q->round != FETCH_FIRST)
+		return validate_give_up(q);
+	failure = entry_failure(query_pending(q), q->question.qtype, RCODE_SERVFAIL, worker->now_ns,
+	                        QUERY_FAILURE_S);
 
 	if (failure)
 		cache_put(worker->cache, failure, worker->now_ns, worker->lane);
@@ -117,7 +121,7 @@ static struct entry *from_hosts(struct query *q, const uint8_t *name, bool *ret_
 }
 
 /* The last moment before a message leaves: would this question, by this chain, be allowed now? */
-static bool on_may_send(struct fetch_waiter *waiter)
+bool resolve_may_send(struct fetch_waiter *waiter)
 {
 	struct query *q = (struct query *)(void *)((char *)waiter - offsetof(struct query, waiter));
 	struct judgement j;
@@ -128,7 +132,7 @@ static bool on_may_send(struct fetch_waiter *waiter)
 }
 
 /* The policy has turned against it between two sends. */
-static void on_denied(struct query *q)
+void resolve_denied(struct query *q)
 {
 	const struct refusal refusal = { RCODE_SERVFAIL, EDE_OTHER, REASON_INTERNAL, NULL };
 	struct judgement j;
@@ -189,7 +193,7 @@ static void on_fetched(struct fetch_waiter *waiter, enum fetch_status status,
 		step = fail_fetches(q);
 		break;
 	case FETCH_DENIED:
-		on_denied(q);
+		resolve_denied(q);
 		break;
 	}
 	if (step == STEP_NEXT)
@@ -218,7 +222,7 @@ static enum query_step fetch_link(struct query *q, const uint8_t *name, uint16_t
 		                  "limit subqueries: the chain needs too many questions");
 	q->n_fetches++;
 	q->asked.fetched = true;
-	q->waiter.may_send = on_may_send;
+	q->waiter.may_send = resolve_may_send;
 	q->waiter.done = on_fetched;
 	if (fetch_join(q->worker, name, q->question.qtype, zone, &q->waiter) < 0)
 		return fail_fetches(q);
@@ -226,6 +230,38 @@ static enum query_step fetch_link(struct query *q, const uint8_t *name, uint16_t
 	if (q->stale)
 		q->due_ns = q->worker->now_ns + QUERY_STALE_AFTER_MS * NS_PER_MS;
 	return STEP_WAIT;
+}
+
+enum query_step resolve_again(struct query *q, unsigned int i)
+{
+	struct entry *bogus = q->links[i];
+	struct worker *worker = q->worker;
+	uint16_t zone = zones_find_question(worker->settings->zones, bogus->name, bogus->type);
+	enum query_step step = STEP_WAIT;
+	unsigned int n = q->n_links;
+
+	query_enter(q, QUERY_RESOLVING);
+	q->n_links = (uint8_t)i;
+	for (; q->n_given > 0; q->n_given--)
+		entry_unref(q->given[q->n_given - 1]);
+	q->asked.fetched = true;
+	q->waiter.may_send = resolve_may_send;
+	q->waiter.done = on_fetched;
+	if (q->n_fetches++ == LIMIT_SUBQUERIES ||
+	    fetch_join_round(worker, bogus->name, bogus->type, zone, q->round, bogus->upstream,
+	                     bogus->upstream_port, &q->waiter) < 0)
+		step = STEP_NEXT; /* the old answer has to do, and it is bogus */
+	else
+		q->fetching = true;
+	if (step == STEP_NEXT) {
+		q->n_links = (uint8_t)n;
+		q->round = FETCH_ROUNDS;
+		query_enter(q, QUERY_VALIDATING);
+		return step;
+	}
+	for (; n > i; n--)
+		entry_unref(q->links[n - 1]);
+	return step;
 }
 
 /* From the cache, or from an upstream. */
@@ -237,7 +273,7 @@ static enum query_step look_up(struct query *q, const uint8_t *name, const struc
 		                         REASON_UPSTREAM, "no upstream is configured for it" };
 	struct worker *worker = q->worker;
 	const uint16_t type = q->question.qtype;
-	uint16_t zone = zones_find(worker->settings->zones, name);
+	uint16_t zone = zones_find_question(worker->settings->zones, name, type);
 	struct entry *entry = NULL;
 
 	if (zone == ZONE_NONE)
@@ -285,7 +321,7 @@ enum query_step resolve_step(struct query *q)
 		const struct entry *last = q->links[q->n_links - 1];
 
 		if (last->kind != ENTRY_ALIAS) {
-			query_enter(q, QUERY_GUARDING);
+			query_enter(q, QUERY_VALIDATING);
 			return STEP_NEXT;
 		}
 		if (q->n_links == LIMIT_CHAIN || is_loop(q, name))

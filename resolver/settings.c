@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "sallyport/err.h"
 #include "sallyport/limits.h"
 
 static void or_default(uint32_t *value, uint32_t fallback)
@@ -14,6 +15,55 @@ static void or_default(uint32_t *value, uint32_t fallback)
 static void clamp(uint32_t *value, uint32_t least, uint32_t most)
 {
 	*value = MIN(MAX(*value, least), most);
+}
+
+static int add_anchor(struct val_anchors *anchors, const struct conf_anchor *anchor)
+{
+	if (name_wire_len(anchor->name, NAME_MAX_WIRE) < 0)
+		return ERR_INVAL;
+	if (anchor->type == 0)
+		return val_anchors_add_negative(anchors, anchor->name, anchor->until_s);
+	return val_anchors_add(anchors, anchor->name, anchor->type, anchor->rdata,
+	                       MIN(anchor->len, (uint16_t)LIMIT_ANCHOR_BYTES));
+}
+
+/* Anchors, with negative ones for zones with `dnssec: off`, and an empty table of zones. */
+static int add_validation(struct settings *settings)
+{
+	const struct resolver_conf *c = &settings->conf;
+	CLEANUP(val_anchors_free) struct val_anchors *anchors = NULL;
+	int r = ERR_OK;
+
+	if (c->dnssec != DNSSEC_MODE_VALIDATE)
+		return ERR_OK;
+	anchors = val_anchors_new();
+	if (!anchors)
+		return ERR_NOMEM;
+	for (uint32_t i = 0; i < c->n_anchors && r == ERR_OK; i++)
+		r = add_anchor(anchors, &c->anchors[i]);
+	for (uint32_t i = 0; i < c->n_zones && r == ERR_OK; i++) {
+		if (c->zones[i].dnssec_off)
+			r = val_anchors_add_negative(anchors, c->zones[i].name, 0);
+	}
+	if (r < 0)
+		return r;
+	settings->rules = val_rules_default;
+	settings->rules.sha1 = c->dnssec_sha1;
+	settings->rules.iterations =
+	    (uint16_t)MIN(c->nsec3_iterations, (uint32_t)settings->rules.iterations_hard);
+	settings->validation.table = val_table_new(c->hash_key);
+	if (!settings->validation.table)
+		return ERR_NOMEM;
+	settings->validation.rules = &settings->rules;
+	settings->validation.anchors = TAKE(anchors);
+	return ERR_OK;
+}
+
+bool settings_disable_checking(const struct settings *settings, const uint8_t *name)
+{
+	/* The times of negative anchors do not matter: either way we decide. */
+	return settings->validation.anchors &&
+	       val_anchors_above(settings->validation.anchors, name, 0) != NULL;
 }
 
 struct settings *settings_new(const struct resolver_conf *conf)
@@ -43,9 +93,11 @@ struct settings *settings_new(const struct resolver_conf *conf)
 	for (uint32_t i = 0; i < c->n_zones; i++)
 		c->zones[i].n_servers = MIN(c->zones[i].n_servers, (uint16_t)LIMIT_ZONE_SERVERS);
 
+	clamp(&c->n_anchors, 0, LIMIT_ANCHORS);
+
 	settings->zones = zones_new(c);
-	if (!settings->zones) {
-		free(settings);
+	if (!settings->zones || add_validation(settings) < 0) {
+		settings_unref(settings);
 		return NULL;
 	}
 	return settings;
@@ -62,6 +114,8 @@ void settings_unref(struct settings *settings)
 	if (!settings || atomic_fetch_sub_explicit(&settings->refs, 1, memory_order_acq_rel) != 1)
 		return;
 	zones_free(settings->zones);
+	val_table_free(settings->validation.table);
+	val_anchors_free(settings->validation.anchors);
 	free(settings);
 }
 
@@ -82,9 +136,17 @@ static bool same_zone(const struct conf_zone *a, const struct conf_zone *b)
 	return true;
 }
 
+/* What was judged under other anchors is judged anew. */
+static bool same_validation(const struct resolver_conf *a, const struct resolver_conf *b)
+{
+	return a->dnssec == b->dnssec && a->dnssec_sha1 == b->dnssec_sha1 &&
+	       a->nsec3_iterations == b->nsec3_iterations && a->n_anchors == b->n_anchors &&
+	       memcmp(a->anchors, b->anchors, a->n_anchors * sizeof(a->anchors[0])) == 0;
+}
+
 bool settings_same_zones(const struct settings *a, const struct settings *b)
 {
-	if (a->conf.n_zones != b->conf.n_zones)
+	if (a->conf.n_zones != b->conf.n_zones || !same_validation(&a->conf, &b->conf))
 		return false;
 	for (uint32_t i = 0; i < a->conf.n_zones; i++) {
 		if (!same_zone(&a->conf.zones[i], &b->conf.zones[i]))

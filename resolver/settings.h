@@ -13,6 +13,10 @@
 struct settings *settings_new(const struct resolver_conf *conf);
 struct settings *settings_ref(struct settings *settings);
 
+/* Are answers for @name validated here, or is it under a negative trust anchor? Then upstreams are
+ * asked with CD=1; elsewhere their own validation is kept. */
+bool settings_disable_checking(const struct settings *settings, const uint8_t *name);
+
 /* Do both send every name to the same servers under the same conditions? If not, nothing that was
  * learnt under one may be believed under the other. */
 bool settings_same_zones(const struct settings *a, const struct settings *b);

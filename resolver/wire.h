@@ -40,15 +40,17 @@ enum wire_type {
 	TYPE_AAAA = 28,
 	TYPE_DNAME = 39,
 	TYPE_OPT = 41,
+	TYPE_DS = 43,
 	TYPE_RRSIG = 46,
 	TYPE_NSEC = 47,
+	TYPE_DNSKEY = 48,
 	TYPE_NSEC3 = 50,
 	TYPE_SVCB = 64,
 	TYPE_HTTPS = 65,
 	TYPE_IXFR = 251,
 };
 enum wire_edns { EDNS_COOKIE = 10, EDNS_EDE = 15 };
-enum wire_ede { EDE_STALE = 3, EDE_FILTERED = 17, EDE_STALE_NXDOMAIN = 19 };
+enum wire_ede { EDE_STALE = 3, EDE_DNSSEC_BOGUS = 6, EDE_FILTERED = 17, EDE_STALE_NXDOMAIN = 19 };
 
 static inline uint16_t wire_u16(const uint8_t *p)
 {

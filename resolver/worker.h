@@ -21,6 +21,7 @@
 #include "sallyport/pinhole.h"
 #include "sallyport/ring.h"
 #include "sallyport/role.h"
+#include "val_job.h"
 #include "zones.h"
 
 struct held;
@@ -37,6 +38,9 @@ struct settings {
 	_Atomic uint32_t refs;
 	struct resolver_conf conf;
 	struct zones *zones;
+	/* DNSSEC; anchors are NULL when dnssec.mode is off. The table is shared by the workers. */
+	struct val_rules rules;
+	struct val_config validation;
 };
 void settings_unref(struct settings *settings);
 

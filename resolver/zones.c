@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "sallyport/cleanup.h"
+#include "wire.h"
 
 /* A hash table of the zones' names. A name is hashed label by label from the root downwards, so one
  * pass over it gives the hash of each of its suffixes. The table is filled from the configuration
@@ -15,6 +16,7 @@ struct zone {
 	uint32_t hash;
 	uint8_t len;
 	uint8_t internal;
+	uint8_t dnssec_off;
 	uint8_t name[NAME_MAX_WIRE];
 };
 
@@ -89,6 +91,7 @@ struct zones *zones_new(const struct resolver_conf *conf)
 		name_lower(zone->name, from->name, (size_t)len);
 		zone->len = (uint8_t)len;
 		zone->internal = from->internal;
+		zone->dnssec_off = from->dnssec_off;
 		zone->hash = hash_name(zone->name);
 		if (probe(zones, zone->hash, zone->name, zone->len) != ZONE_NONE)
 			continue; /* named twice: the first counts */
@@ -122,6 +125,17 @@ uint16_t zones_find(const struct zones *zones, const uint8_t *name)
 			best = found;
 	}
 	return best;
+}
+
+uint16_t zones_find_question(const struct zones *zones, const uint8_t *name, uint16_t type)
+{
+	uint16_t found = zones_find(zones, name);
+
+	if (type != TYPE_DS || found == ZONE_NONE || name[0] == 0)
+		return found;
+	if (zones->zones[found].dnssec_off || !name_equal(zones->zones[found].name, name))
+		return found;
+	return zones_find(zones, name + 1 + name[0]);
 }
 
 bool zones_is_root(const struct zones *zones, uint16_t zone)

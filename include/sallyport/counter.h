@@ -55,6 +55,13 @@
 	X(UPSTREAM_FAILED, "upstream_failed", "questions that no server answered")                 \
 	X(GUARD_STRIPPED, "guard_stripped", "addresses stripped as not globally reachable")        \
 	X(GUARD_TARGETS, "guard_targets", "chains that led to a denied name")                      \
+	X(DNSSEC_SECURE, "dnssec_secure", "links of answers found secure")                         \
+	X(DNSSEC_INSECURE, "dnssec_insecure", "links proven to be unsigned")                       \
+	X(DNSSEC_INDETERMINATE, "dnssec_indeterminate", "links without a trust anchor")            \
+	X(DNSSEC_BOGUS, "dnssec_bogus", "links that failed validation, after all tries")           \
+	X(DNSSEC_RETRIES, "dnssec_retries", "bogus answers asked for again")                       \
+	X(DNSSEC_CHECKS, "dnssec_checks", "signatures checked")                                    \
+	X(LIMIT_DNSSEC, "limit_dnssec", "validations that met a limit of their budget")            \
 	X(REJUDGED, "rejudged", "queries judged again after a policy switch")                      \
 	X(HELD, "held", "answers whose pinholes were held already")                                \
 	X(PINHOLE_REQUESTS, "pinhole_requests", "requests sent to fwsync")                         \

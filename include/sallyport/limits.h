@@ -36,6 +36,8 @@ enum limit {
 	LIMIT_LISTENERS = 64,
 	LIMIT_ZONES = 256, /* entries of upstreams */
 	LIMIT_ZONE_SERVERS = 16,
+	LIMIT_ANCHORS = 64,        /* trust anchors, negative ones included */
+	LIMIT_ANCHOR_BYTES = 1028, /* RDATA of one: an RSA key of 8,192 bits has less */
 
 	/* Messages from the network. */
 	LIMIT_MSG_BYTES = 65535,

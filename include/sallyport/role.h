@@ -121,6 +121,16 @@ struct conf_common {
 	uint32_t log_level; /* enum log_level */
 };
 
+struct conf_anchor { /* a trust anchor, or with type 0 a negative one */
+	uint8_t name[NAME_MAX_WIRE + 1]; /* wire form, lower case */
+	uint64_t until_s;                /* of a negative one, wall clock; 0: for ever */
+	uint16_t type;                   /* DS (43) or DNSKEY (48) */
+	uint16_t len;
+	uint8_t rdata[LIMIT_ANCHOR_BYTES];
+};
+
+enum dnssec_mode { DNSSEC_MODE_OFF = 0, DNSSEC_MODE_VALIDATE };
+
 enum firewall_mode { FIREWALL_LOCAL = 0, FIREWALL_NONE };
 
 #define RESOLVER_CONF_MAGIC UINT32_C(0x31434652)
@@ -143,9 +153,13 @@ struct resolver_conf {
 	uint64_t id_base; /* query ids start here: wall clock at start << 20, so they are unique
 	                     and sortable; worker w counts id_base + w, step LIMIT_WORKERS */
 	uint32_t test_delay_ack_ms; /* reserved for test builds; 0 otherwise */
-	uint32_t n_listeners, n_zones;
+	uint32_t dnssec;           /* enum dnssec_mode */
+	uint32_t dnssec_sha1;      /* 1: algorithms 5 and 7 and digest 1 count as supported */
+	uint32_t nsec3_iterations; /* more make a zone insecure */
+	uint32_t n_listeners, n_zones, n_anchors;
 	struct conf_listener listeners[LIMIT_LISTENERS];
 	struct conf_zone zones[LIMIT_ZONES];
+	struct conf_anchor anchors[LIMIT_ANCHORS];
 };
 
 #define FWSYNC_CONF_MAGIC UINT32_C(0x31434657)

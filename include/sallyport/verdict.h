@@ -33,6 +33,7 @@ enum verdict_kind {
 	X(TARGET, "target", "a chain leads to a denied name")                                      \
 	X(REBINDING, "rebinding", "only addresses that are not globally reachable")                \
 	X(DNSSEC, "dnssec", "the rule requires DNSSEC and the answer is not secure")               \
+	X(BOGUS, "bogus", "DNSSEC validation failed: the answer is forged or broken")              \
 	X(SOURCE, "source", "no single source address of the answer's family")                     \
 	X(LIMIT, "limit", "a named limit was reached")                                             \
 	X(PINHOLE, "pinhole", "the firewall did not confirm in time, or refused")                  \

@@ -34,7 +34,42 @@ static int fake_group(const char *name, uint32_t *ret_gid)
 	return ERR_OK;
 }
 
-static const struct config_names names = { fake_user, fake_group, 6 };
+/* Trust anchors: good.ds, and files with one fault each. */
+static int fake_file(const char *path, size_t max, char **ret_text)
+{
+	static const struct {
+		const char *path, *text;
+	} files[] = {
+		{ "good.ds",
+		  "; the root's, 2017 and 2024\n"
+		  ". IN DS 20326 8 2 "
+		  "E06D44B80B8F1D39A95C0B0D7C65D08458E880409BBC683457104237C7F8EC8D\n"
+		  ". 3600 IN DS 38696 8 2 683D2D0ACB8C9B712A1948B27F741219 "
+		  "298D0A450D612C483AF444A4C0FB2B16 ; in two pieces\n\n"
+		  "CORP.test. DNSKEY 257 3 15 l02Woi0iS8Aa25FQkUd9RMzZHJpBoRQwAQEX1SxZJA4=\n" },
+		{ "/usr/share/dns/root.ds",
+		  ". IN DS 20326 8 2 "
+		  "E06D44B80B8F1D39A95C0B0D7C65D08458E880409BBC683457104237C7F8EC8D\n" },
+		{ "empty.ds", "; nothing\n" },
+		{ "type.ds", "\n. IN TXT hello\n" },
+		{ "hex.ds", ". IN DS 1 8 2 xyz\n" },
+		{ "short.ds", ". IN DS 1 8 2 E06D\n" },
+		{ "number.ds", ". IN DS 70000 8 2 E06D\n" },
+		{ "zone.ds", "test. DNSKEY 0 3 15 l02Woi0iS8Aa25FQkUd9RMzZHJpBoRQwAQEX1SxZJA4=\n" },
+		{ "base64.ds", "test. DNSKEY 257 3 15 ***\n" },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(files); i++) {
+		if (strcmp(files[i].path, path) != 0)
+			continue;
+		assert_true(strlen(files[i].text) <= max);
+		*ret_text = strdup(files[i].text);
+		return *ret_text ? ERR_OK : ERR_NOMEM;
+	}
+	return ERR_NOENT;
+}
+
+static const struct config_names names = { fake_user, fake_group, fake_file, 6 };
 
 #define NEEDED                                                                                     \
 	"listen: [{address: 192.0.2.1}]\n"                                                         \
@@ -207,9 +242,18 @@ static const struct {
 	{ "workers", "workers: 0\n", "3:10", "from 1 to 64" },
 	{ "workers", "workers: many\n", "3:10", "from 1 to 64" },
 	{ "workers", "workers: 65\n", "3:10", "from 1 to 64" },
-	{ "dnssec.mode", "dnssec: {mode: validate}\n", "3:16", "not built in yet" },
-	{ "dnssec.mode", "dnssec: {mode: perhaps}\n", "3:16", "use off" },
-	{ "dnssec.trust_anchors", "dnssec: {trust_anchors: [a.ds]}\n", "3:10", "not built in yet" },
+	{ "dnssec.mode", "dnssec: {mode: perhaps}\n", "3:16", "use off, validate" },
+	{ "dnssec.trust_anchors", "dnssec: {trust_anchors: [a.ds]}\n", "3:26",
+	  "a.ds cannot be read" },
+	{ "anchors empty", "dnssec: {trust_anchors: [empty.ds]}\n", "3:26", "has no record" },
+	{ "anchors type", "dnssec: {trust_anchors: [type.ds]}\n", "3:26", "line 2: neither DS" },
+	{ "anchors hex", "dnssec: {trust_anchors: [hex.ds]}\n", "3:26", "not hexadecimal" },
+	{ "anchors short", "dnssec: {trust_anchors: [short.ds]}\n", "3:26", "length of its type" },
+	{ "anchors number", "dnssec: {trust_anchors: [number.ds]}\n", "3:26", "three numbers" },
+	{ "anchors zone", "dnssec: {trust_anchors: [zone.ds]}\n", "3:26", "zone flag" },
+	{ "anchors base64", "dnssec: {trust_anchors: [base64.ds]}\n", "3:26", "not base64" },
+	{ "dnssec.sha1", "dnssec: {sha1: maybe}\n", "3:16", "use false, true" },
+	{ "dnssec.nsec3_iterations", "dnssec: {nsec3_iterations: 151}\n", "3:28", "from 0 to 150" },
 	{ "dnssec", "dnssec: off\n", "3:1", "not a mapping" },
 	{ "firewall.mode", "firewall: {mode: remote}\n", "3:18", "use local, none" },
 	{ "firewall.hook", "firewall: {hook: output}\n", "3:18", "not built in yet" },

@@ -91,7 +91,7 @@ static void case_is_drawn_for_letters_only(void **state)
 		struct ask ask;
 		uint8_t back[NAME_MAX_WIRE];
 
-		ask_init(&ask, name, 1, &entropy);
+		ask_init(&ask, name, 1, false, &entropy);
 		assert_int_equal(ask.name_len, sizeof(name));
 		name_lower(back, ask.name, ask.name_len);
 		assert_memory_equal(back, name, sizeof(name));
@@ -109,13 +109,13 @@ static void the_longest_name_and_the_root_can_be_asked(void **state)
 	struct ask ask;
 
 	(void)state;
-	ask_init(&ask, name, 2, &entropy);
+	ask_init(&ask, name, 2, false, &entropy);
 	assert_int_equal(ask_write(&ask, out), 12 + 1 + 4 + 11);
 	for (size_t i = 0; i < 254; i += 2) {
 		name[i] = 1;
 		name[i + 1] = 'a';
 	}
-	ask_init(&ask, name, 2, &entropy);
+	ask_init(&ask, name, 2, false, &entropy);
 	assert_int_equal(ask_write(&ask, out), ASK_MAX);
 }
 
@@ -129,7 +129,7 @@ static void an_answer_that_is_cut_or_changed_anywhere_in_the_question_is_foreign
 	uint16_t rcode;
 
 	(void)state;
-	ask_init(&ask, name, 1, &entropy);
+	ask_init(&ask, name, 1, false, &entropy);
 	len = fake_answer(query, ask_write(&ask, query), 7, answer, sizeof(answer));
 	assert_int_equal(ask_check(&ask, answer, len, ASK_CASE_EXACT, &rcode), ASK_USABLE);
 	for (size_t cut = 0; cut < 12 + sizeof(name) + 4; cut++) {

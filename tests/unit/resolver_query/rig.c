@@ -177,6 +177,16 @@ int fetch_join(struct worker *worker, const uint8_t *name, uint16_t type, uint16
 	return ERR_OK;
 }
 
+int fetch_join_round(struct worker *worker, const uint8_t *name, uint16_t type, uint16_t zone,
+                     enum fetch_round round, const uint8_t avoid[static ADDR_LEN],
+                     uint16_t avoid_port, struct fetch_waiter *waiter)
+{
+	(void)round;
+	(void)avoid;
+	(void)avoid_port;
+	return fetch_join(worker, name, type, zone, waiter);
+}
+
 void fetch_cancel(struct fetch_waiter *waiter)
 {
 	for (struct rig_fetch **at = &the_rig->fetches; *at; at = &(*at)->next) {

@@ -1,0 +1,113 @@
+/* keeper/config_dnssec.c - mode, trust anchors, what counts as supported. */
+#include "config_dnssec.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "anchor.h"
+#include "config.h"
+#include "sallyport/err.h"
+#include "yaml.h"
+
+#define AT(field) offsetof(struct config, field)
+
+enum { ANCHOR_FILE_MAX = 65536 };
+
+/* Every fault of a file with its line; anchors go to the end of the list. */
+static void read_anchors(struct config_reader *r, struct fy_node *node, const char *path,
+                         char *text)
+{
+	struct resolver_conf *conf = &r->config->resolver;
+	uint32_t before = conf->n_anchors;
+	unsigned int n_line = 0;
+	const char *why;
+
+	for (char *line = text, *end; line; line = end) {
+		struct conf_anchor anchor;
+		int err;
+
+		end = strchr(line, '\n');
+		if (end)
+			*end++ = '\0';
+		n_line++;
+		err = anchor_read(line, &anchor, &why);
+		if (err == ERR_NOENT)
+			continue;
+		if (err < 0) {
+			yaml_fault(&r->yaml, node,
+			           "dnssec.trust_anchors: %s, line %u: %s; write NAME [TTL] [IN] "
+			           "DS TAG ALGORITHM DIGEST-TYPE DIGEST, or DNSKEY FLAGS 3 "
+			           "ALGORITHM KEY",
+			           path, n_line, why);
+			return;
+		}
+		if (conf->n_anchors == LIMIT_ANCHORS) {
+			yaml_fault(&r->yaml, node,
+			           "dnssec.trust_anchors: more than %d records; leave some out",
+			           LIMIT_ANCHORS);
+			return;
+		}
+		conf->anchors[conf->n_anchors++] = anchor;
+	}
+	if (conf->n_anchors == before)
+		yaml_fault(&r->yaml, node,
+		           "dnssec.trust_anchors: %s has no record; put DS or DNSKEY records there",
+		           path);
+}
+
+static void load_anchors(struct config_reader *r, struct fy_node *node, const char *path)
+{
+	const char *slash = strrchr(r->config->file, '/');
+	char full[2 * CONFIG_PATH_MAX], *text = NULL;
+	int err;
+
+	/* A relative path begins where the configuration lies. */
+	if (path[0] == '/' || !slash)
+		snprintf(full, sizeof(full), "%s", path);
+	else
+		snprintf(full, sizeof(full), "%.*s/%s", (int)(slash - r->config->file),
+		         r->config->file, path);
+	err = r->names->file(full, ANCHOR_FILE_MAX, &text);
+
+	if (err < 0)
+		yaml_fault(&r->yaml, node,
+		           "dnssec.trust_anchors: %s cannot be read (%s); for the root's install "
+		           "dns-root-data, or name a file with DS or DNSKEY records",
+		           path, err_str(err));
+	else
+		read_anchors(r, node, path, text);
+	free(text);
+}
+
+static void own_anchor_file(struct config_reader *r, struct fy_node *key, struct fy_node *value)
+{
+	char path[YAML_SCALAR_MAX];
+
+	(void)key;
+	if (yaml_scalar(&r->yaml, value, "an entry of dnssec.trust_anchors", path))
+		load_anchors(r, value, path);
+}
+
+static const char *const modes[] = { "off", "validate", NULL };
+static const char *const no_yes[] = { "false", "true", NULL };
+const struct key config_dnssec_keys[] = {
+	{ .name = "mode", .kind = KEY_WORD, .offset = AT(resolver.dnssec), .words = modes },
+	{ .name = "trust_anchors", .kind = KEY_VALUES, .own = own_anchor_file, .limit = 16 },
+	{ .name = "sha1", .kind = KEY_WORD, .offset = AT(resolver.dnssec_sha1), .words = no_yes },
+	{ .name = "nsec3_iterations",
+	  .kind = KEY_COUNT,
+	  .offset = AT(resolver.nsec3_iterations),
+	  .min = 0,
+	  .max = 150 },
+	{ 0 },
+};
+
+void config_dnssec_check(struct config_reader *r, struct fy_node *root)
+{
+	struct resolver_conf *conf = &r->config->resolver;
+
+	if (conf->dnssec == DNSSEC_MODE_VALIDATE && conf->n_anchors == 0 &&
+	    r->yaml.diag->n_errors == 0)
+		load_anchors(r, root, ANCHOR_FILE_ROOT);
+}

@@ -1,0 +1,352 @@
+/* query_validate.c - each link of an answer goes through the validator (promise P3).
+ *
+ * A verdict is kept with the link's entry, so that an answer from the cache is judged once. The
+ * questions that the validator has (DS and DNSKEY of the link's name and of names above it) go
+ * through cache and upstreams like all others, and leave only while the query itself may (promise
+ * P2). What is bogus is asked for again, at another server, then with CD=0, before it is given up;
+ * then it is a failure for a while (RFC 9520), and opens nothing.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "query_guard.h"
+#include "query_wait.h"
+#include "reply.h"
+#include "sallyport/clock.h"
+#include "sallyport/counter.h"
+#include "sallyport/err.h"
+#include "val_job.h"
+#include "wire.h"
+#include "worker.h"
+
+enum { BOGUS_S = 5 }; /* RFC 9520, section 3.2: 1 s at least, 5 min at most */
+
+void validate_forget(struct query *q)
+{
+	val_job_free(TAKE(q->job));
+	val_message_free(TAKE(q->records));
+}
+
+void validate_stop(struct query *q)
+{
+	resolve_stop(q);
+	q->gave_way = false;
+}
+
+/* An entry's records as the validator wants them; their octets stay the entry's. */
+static struct val_message *message_of(const struct entry *entry)
+{
+	CLEANUP(free) struct val_row *rows = calloc(entry->n_rrs + 1u, sizeof(*rows));
+	const struct entry_rr *rrs = entry_rrs(entry);
+	const uint8_t *octets = entry_octets(entry);
+	struct val_message *message = NULL;
+
+	if (!rows)
+		return NULL;
+	for (unsigned int i = 0; i < entry->n_rrs; i++) {
+		rows[i] =
+		    (struct val_row){ .owner = rrs[i].owner ? octets + rrs[i].owner : entry->name,
+			              .rdata = octets + rrs[i].rdata,
+			              .ttl = rrs[i].ttl,
+			              .rdata_len = rrs[i].rdata_len,
+			              .type = rrs[i].type,
+			              .section = rrs[i].section };
+	}
+	if (val_message_make(rows, entry->n_rrs, entry->rcode, &message) < 0)
+		return NULL;
+	return message;
+}
+
+static enum val_kind kind_of(const struct entry *entry)
+{
+	switch ((enum entry_kind)entry->kind) {
+	case ENTRY_ALIAS:
+		return VAL_ALIAS;
+	case ENTRY_NODATA:
+		return VAL_NODATA;
+	case ENTRY_NXDOMAIN:
+		return VAL_NXDOMAIN;
+	case ENTRY_DATA:
+	case ENTRY_YXDOMAIN:
+	case ENTRY_FAILURE:
+		break;
+	}
+	return VAL_DATA;
+}
+
+static struct val_now now_of(const struct worker *worker)
+{
+	return (struct val_now){ .wall_s = worker->wall_ns / NS_PER_S, .mono_ns = worker->now_ns };
+}
+
+static enum query_step begin(struct query *q, const struct entry *entry)
+{
+	struct val_subject subject = { .name = entry->name,
+		                       .type = entry->type,
+		                       .kind = kind_of(entry),
+		                       .target = entry->target };
+	const struct entry_rr *rrs = entry_rrs(entry);
+
+	/* What a DNAME makes of a name may be too long: then the DNAME itself is the answer. */
+	if (entry->kind == ENTRY_YXDOMAIN && entry->n_rrs > 0) {
+		subject.name = entry_octets(entry) + rrs[0].owner;
+		subject.type = TYPE_DNAME;
+	}
+	q->records = message_of(entry);
+	subject.message = q->records;
+	if (q->records)
+		q->job = val_job_new(&q->worker->settings->validation, &subject);
+	if (q->job)
+		return STEP_NEXT;
+
+	const struct refusal no_memory = { RCODE_SERVFAIL, EDE_OTHER, REASON_INTERNAL,
+		                           "out of memory" };
+
+	return query_fail(q, &no_memory);
+}
+
+/* Sub-questions. */
+
+static void give(struct query *q, const struct entry *entry)
+{
+	struct val_now now = now_of(q->worker);
+	struct val_message *message =
+	    entry && entry->kind != ENTRY_FAILURE ? message_of(entry) : NULL;
+
+	val_job_give(q->job, message, &now);
+	val_message_free(message);
+}
+
+static void on_fetched(struct fetch_waiter *waiter, enum fetch_status status,
+                       struct entry *const *entries, size_t n_entries)
+{
+	struct query *q = (struct query *)(void *)((char *)waiter - offsetof(struct query, waiter));
+
+	q->fetching = false;
+	switch (status) {
+	case FETCH_OK:
+		give(q, n_entries > 0 ? entries[0] : NULL);
+		break;
+	case FETCH_FAILED:
+	case FETCH_LIMIT:
+	case FETCH_OVERSIZE:
+		give(q, NULL);
+		break;
+	case FETCH_DENIED:
+		resolve_denied(q);
+		return;
+	}
+	query_run(q);
+}
+
+/* Get what the validator needs: STEP_NEXT when it has it, STEP_WAIT while it is fetched. */
+static enum query_step ask(struct query *q)
+{
+	static const uint8_t nobody[ADDR_LEN];
+	struct worker *worker = q->worker;
+	const struct val_need *need = val_job_need(q->job);
+	uint16_t zone = zones_find_question(worker->settings->zones, need->name, need->type);
+	const struct entry *link = q->links[q->n_validated];
+	bool again = q->round != FETCH_FIRST;
+	struct entry *entry = NULL;
+
+	if (!again && cache_get(worker->cache, need->name, need->type, worker->now_ns, &entry) ==
+	                  CACHE_FRESH) {
+		give(q, entry);
+		entry_unref(entry);
+		return STEP_NEXT;
+	}
+	entry_unref(entry); /* a stale key is no key */
+	q->asked.fetched = true;
+	q->waiter.may_send = resolve_may_send;
+	q->waiter.done = on_fetched;
+	if (zone == ZONE_NONE ||
+	    fetch_join_round(worker, need->name, need->type, zone, q->round,
+	                     again ? link->upstream : nobody, again ? link->upstream_port : 0,
+	                     &q->waiter) < 0) {
+		give(q, NULL);
+		return STEP_NEXT;
+	}
+	q->fetching = true;
+	return STEP_WAIT;
+}
+
+/* Verdicts. */
+
+static uint16_t ede_of(enum val_why why)
+{
+	uint16_t ede = val_why_ede(why);
+
+	return ede ? ede : EDE_DNSSEC_BOGUS;
+}
+
+static enum query_step fail_bogus(struct query *q, enum val_why why)
+{
+	const uint8_t *owner =
+	    q->n_validated < q->n_links ? q->links[q->n_validated]->name : query_pending(q);
+	char name[NAME_TEXT_LEN], type[NAME_TYPE_TEXT_LEN], text[2 * REPLY_EDE_TEXT];
+	const struct refusal refusal = { RCODE_SERVFAIL, ede_of(why), REASON_BOGUS, text };
+
+	name_to_text(owner, name);
+	name_type_text(q->question.qtype, type);
+	snprintf(text, sizeof(text), "%.90s %s: %s", name, type, val_why_str(why));
+	q->asked.dnssec = DNSSEC_BOGUS;
+	return query_fail(q, &refusal);
+}
+
+enum query_step validate_give_up(struct query *q)
+{
+	count(q->worker->lane, COUNT_DNSSEC_BOGUS);
+	return fail_bogus(q, (enum val_why)q->why);
+}
+
+/* A link is bogus. Who has set CD wants to see it all the same (RFC 4035, section 3.2.2). */
+static enum query_step settle_bogus(struct query *q)
+{
+	if (!q->question.cd || q->prefetch)
+		return fail_bogus(q, (enum val_why)q->links[q->n_validated]->why);
+	q->n_validated++;
+	q->round = FETCH_FIRST;
+	return STEP_NEXT;
+}
+
+static enum query_step conclude_bogus(struct query *q, struct entry *entry,
+                                      const struct val_result *result)
+{
+	struct worker *worker = q->worker;
+
+	entry_set_validated(entry, DNSSEC_BOGUS, result->why, worker->now_ns + BOGUS_S * NS_PER_S);
+	if (result->why != VAL_WHY_LIMIT && q->round + 1 < FETCH_ROUNDS) {
+		count(worker->lane, COUNT_DNSSEC_RETRIES);
+		q->round++;
+		q->why = (uint8_t)result->why;
+		val_table_forget(worker->settings->validation.table, result->name);
+		validate_forget(q);
+		return resolve_again(q, q->n_validated);
+	}
+	if (result->why == VAL_WHY_LIMIT)
+		count(worker->lane, COUNT_LIMIT_DNSSEC);
+	count(worker->lane, COUNT_DNSSEC_BOGUS);
+	validate_forget(q);
+	return settle_bogus(q);
+}
+
+static void conclude(struct query *q, struct entry *entry, enum dnssec_state state,
+                     enum counter counter, const struct val_result *result)
+{
+	uint64_t until_ns = entry->expires_ns;
+
+	if (state == DNSSEC_SECURE)
+		until_ns = MIN(until_ns, q->worker->now_ns + result->ttl_s * NS_PER_S);
+	entry_set_validated(entry, state, result->why, until_ns);
+	count(q->worker->lane, counter);
+	q->n_validated++;
+	q->round = FETCH_FIRST;
+	validate_forget(q);
+}
+
+static enum query_step conclude_job(struct query *q, struct entry *entry)
+{
+	const struct val_result *result = val_job_result(q->job);
+
+	count_add(q->worker->lane, COUNT_DNSSEC_CHECKS,
+	          VAL_BUDGET_CHECKS - val_job_budget(q->job)->checks);
+	switch (result->state) {
+	case VAL_BOGUS:
+		return conclude_bogus(q, entry, result);
+	case VAL_INDETERMINATE:
+		conclude(q, entry, DNSSEC_INDETERMINATE, COUNT_DNSSEC_INDETERMINATE, result);
+		break;
+	case VAL_INSECURE:
+		conclude(q, entry, DNSSEC_INSECURE, COUNT_DNSSEC_INSECURE, result);
+		break;
+	case VAL_SECURE:
+		conclude(q, entry, DNSSEC_SECURE, COUNT_DNSSEC_SECURE, result);
+		break;
+	}
+	return STEP_NEXT;
+}
+
+/* Others first: a signature costs as much as ten ordinary answers. */
+
+static void on_turn(uv_timer_t *timer)
+{
+	struct queries *queries = timer->data;
+	struct query *next;
+
+	worker_touch_clock(queries->worker);
+	for (struct query *q = queries->first; q; q = next) {
+		next = q->next;
+		if (!q->gave_way)
+			continue;
+		q->gave_way = false;
+		query_run(q); /* may end q alone; others only change their state */
+	}
+}
+
+static enum query_step give_way(struct query *q)
+{
+	q->gave_way = true;
+	uv_timer_start(&q->worker->queries->turns, on_turn, 0, 0);
+	return STEP_WAIT;
+}
+
+static enum query_step judge(struct query *q, struct entry *entry)
+{
+	struct val_now now = now_of(q->worker);
+	enum query_step step = q->job ? STEP_NEXT : begin(q, entry);
+
+	while (step == STEP_NEXT) {
+		switch (val_job_run(q->job, &now)) {
+		case VAL_DONE:
+			return conclude_job(q, entry);
+		case VAL_NEED:
+			step = ask(q);
+			break;
+		case VAL_TURN:
+			return give_way(q);
+		}
+	}
+	return step;
+}
+
+/* Is a verdict at hand? What is served stale was judged when it was fresh. */
+static bool is_judged(const struct query *q, const struct entry *entry)
+{
+	uint64_t until_ns = entry->dnssec_until_ns;
+
+	return until_ns != 0 &&
+	       (q->worker->now_ns < until_ns || (q->worker->now_ns >= entry->expires_ns &&
+	                                         q->is_stale && entry->dnssec != DNSSEC_BOGUS));
+}
+
+enum query_step validate_step(struct query *q)
+{
+	enum query_step step;
+
+	if (!q->worker->settings->validation.anchors)
+		q->n_validated = q->n_links;
+	while (q->n_validated < q->n_links) {
+		struct entry *entry = q->links[q->n_validated];
+
+		if (!entry_from_upstream(entry)) { /* ours: nobody has signed it */
+			entry_set_validated(entry, DNSSEC_INSECURE, VAL_WHY_NONE,
+			                    entry->expires_ns);
+			q->n_validated++;
+			continue;
+		}
+		if (!q->job && is_judged(q, entry)) {
+			if (entry->dnssec == DNSSEC_BOGUS)
+				step = settle_bogus(q);
+			else
+				step = STEP_NEXT, q->n_validated++;
+		} else {
+			step = judge(q, entry);
+		}
+		if (step != STEP_NEXT || q->state != QUERY_VALIDATING)
+			return step;
+	}
+	query_enter(q, QUERY_GUARDING);
+	return STEP_NEXT;
+}

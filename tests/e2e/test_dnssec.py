@@ -1,0 +1,223 @@
+"""Validation in the whole system: a signed tree from Knot DNS, and between it and Sallyport somebody
+who changes what he likes. What is bogus opens nothing (P1, P3)."""
+import os, re, sys
+
+import dns.flags, dns.message, dns.query, dns.rdata, dns.rdatatype
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import harness as h
+import network as n
+
+h.enter(os.path.abspath(__file__), seconds=240)
+n.build()
+
+# Zone -> (records, signed?). The root is the anchor; plain.test is a delegation without DS.
+ZONES = {
+    "": ("test NS ns.test.\nns.test A 44.128.0.54\n", "ecdsa"),
+    "test": ("good NS ns\nplain NS ns\nthree NS ns\nrsa NS ns\nns A 44.128.0.54\n", "ecdsa"),
+    "good.test": ("www A 44.128.1.1\nwww AAAA 2a00:ffff::101\n*.wild A 44.128.1.2\nc CNAME www\n"
+                  "out CNAME www.plain.test.\na.b.c.ent TXT x\nd DNAME rsa.test.\nforged A 44.128.1.8\n", "ecdsa"),
+    "plain.test": ("www A 44.128.1.3\n", None),
+    "three.test": ("www A 44.128.1.4\n*.wild A 44.128.1.5\n", "nsec3"),
+    "rsa.test": ("www A 44.128.1.6\n", "rsa"),
+}
+POLICY = """\
+version: 1
+profiles:
+  p:
+    pinhole: {floor: 1s, grace: 5s}
+    allow:
+      - {zone: test, ports: [tcp/443]}
+      - {name: www.plain.test, ports: [tcp/443], require: [dnssec]}
+workloads:
+  app: {source: [10.1.0.2, "fd00:1::2"], profile: p}
+"""
+folder = h.work("knot")
+os.makedirs(folder)
+conf = f"server:\n  rundir: {folder}\n  listen: 44.128.0.54@53\ndatabase:\n  storage: {folder}\n"
+conf += "log:\n  - target: stderr\n    any: warning\npolicy:\n"
+conf += "  - id: ecdsa\n    algorithm: ecdsap256sha256\n    single-type-signing: on\n"
+conf += "  - id: nsec3\n    algorithm: ed25519\n    nsec3: on\n    nsec3-iterations: 0\n    nsec3-salt-length: 0\n"
+conf += "  - id: rsa\n    algorithm: rsasha256\n    ksk-size: 2048\n    zsk-size: 1024\nzone:\n"
+for zone, (text, policy) in ZONES.items():
+    with open(f"{folder}/{zone or 'root'}.zone", "w") as f:
+        f.write(f"$ORIGIN {zone}.\n$TTL 60\n@ SOA ns.test. h.test. 1 3600 900 604800 60\n@ NS ns.test.\n{text}")
+    conf += f"  - domain: {zone}.\n    file: {folder}/{zone or 'root'}.zone\n    zonefile-sync: -1\n    journal-content: all\n    zonefile-load: difference\n"
+    if policy:
+        conf += f"    dnssec-signing: on\n    dnssec-policy: {policy}\n"
+
+
+def write(name, text):
+    with open(f"{folder}/{name}", "w") as f:
+        f.write(text)
+    return f"{folder}/{name}"
+
+
+def direct(name, qtype, **kw):
+    with h.inside("net"):
+        return h.ask("44.128.0.54", name, qtype, timeout=0.5, **kw)
+
+
+def keys_of(zone):
+    with h.inside("net"):
+        text = h.run(["kdig", "@44.128.0.54", "+dnssec", "+noall", "+answer", zone + ".", "DNSKEY"]).stdout
+    return "\n".join(l for l in text.splitlines() if "\tDNSKEY\t257" in l)
+
+
+def in_net(*cmd, **kw):
+    return h.run(list(cmd), ns="net", **kw).stdout
+
+
+h.start(["knotd", "-c", write("knot.conf", conf)], ns="net", log=f"{folder}/log")
+signed = [z for z, (_, p) in ZONES.items() if p]
+
+
+def ready():
+    return all("RRSIG" in in_net("kdig", "@44.128.0.54", "+dnssec", "+timeout=1", z + ".", "DNSKEY", check=False) for z in signed)
+
+
+h.until("knotd has signed its zones", ready, 30)
+# The parents get their children's DS.
+for zone in ("good.test", "three.test", "rsa.test", "test"):
+    parent = zone.partition(".")[2]
+    ds = in_net("sh", "-c", f"keymgr -c {folder}/knot.conf {zone}. ds")
+    with open(f"{folder}/{parent or 'root'}.zone", "a") as f:
+        f.write("\n".join(l for l in ds.splitlines() if " 13 2 " in l or " 15 2 " in l or " 8 2 " in l).replace(zone + ". DS", zone + ". 60 DS") + "\n")
+    text = open(f"{folder}/{parent or 'root'}.zone").read().replace(" 1 3600 900", " 2 3600 900")
+    write(f"{parent or 'root'}.zone", text)
+in_net("knotc", "-c", f"{folder}/knot.conf", "zone-reload")
+h.until("the DS records are there", lambda: all("\tDS\t" in in_net("kdig", "@44.128.0.54", "+timeout=1", z + ".", "DS", check=False)
+                                               for z in ("good.test", "three.test", "rsa.test", "test")), 20)
+anchor = write("root.ds", in_net("keymgr", "-c", f"{folder}/knot.conf", ".", "ds"))
+
+
+class Liar(h.Upstream):
+    """Asks the honest server, and changes what lies() says before it tells."""
+
+    def __init__(self, address):
+        self.lies, self.checked = {}, []  # name -> function over the message; flags as they came
+        super().__init__("net", address, None)
+
+    def reply(self, q, tcp):
+        query = dns.message.from_wire(q)
+        if query.question[0].rdtype == dns.rdatatype.A:
+            self.checked.append((query.question[0].name.to_text().lower(), bool(query.flags & dns.flags.CD)))
+        with h.inside("net"):
+            answer = dns.query.tcp(query, "44.128.0.54", timeout=2)
+        lie = self.lies.get(query.question[0].name.to_text().lower())
+        if lie:
+            lie(answer)
+        return answer.to_wire()
+
+
+def forge(answer):
+    for rrset in answer.answer:
+        if rrset.rdtype == dns.rdatatype.A:
+            rrset.clear()
+            rrset.add(dns.rdata.from_text("IN", "A", "44.128.6.6"))
+
+
+def strip(answer):
+    if answer.question[0].rdtype != dns.rdatatype.A:
+        return
+    for section in (answer.answer, answer.authority):
+        section[:] = [r for r in section if r.rdtype not in (dns.rdatatype.RRSIG, dns.rdatatype.NSEC, dns.rdatatype.NSEC3)]
+
+
+def empty(answer):
+    answer.answer[:] = []
+
+
+liar = Liar("44.128.0.55")
+liar.lies = {"forged.good.test.": forge, "www.rsa.test.": strip, "nope2.good.test.": strip, "three.test.": empty}
+CONFIG = n.CONFIG.replace("dnssec: {mode: off}", f"dnssec: {{mode: validate, trust_anchors: [{anchor}]}}")
+sp = h.Sallyport("gw", CONFIG.replace("44.128.0.53", "44.128.0.54")).up()
+sp.apply(POLICY)
+
+
+def dig(name, qtype="A", *options):
+    return h.run(["dig", "@10.1.0.1", "+time=3", "+tries=1", *options, name, qtype], ns="app").stdout
+
+
+@h.case
+def signed_data_is_secure_and_says_so():
+    for name in ("www.good.test", "x.wild.good.test", "c.good.test", "www.three.test", "y.wild.three.test", "www.rsa.test", "www.d.good.test"):
+        text = dig(name, "A", "+adflag")
+        assert "NOERROR" in text and re.search(r"flags:[^;]* ad", text) and "44.128.1." in text, text
+
+
+@h.case
+def unsigned_data_below_a_proven_insecure_delegation_is_answered_without_ad():
+    text = dig("c.plain.test", "A", "+adflag")
+    assert "NXDOMAIN" in text and not re.search(r"flags:[^;]* ad", text), text
+
+
+@h.case
+def what_is_not_there_is_proven():
+    for name, qtype, rcode in (("nope.good.test", "A", "NXDOMAIN"), ("nope.three.test", "A", "NXDOMAIN"),
+                               ("www.good.test", "TXT", "NOERROR"), ("b.c.ent.good.test", "A", "NOERROR"),
+                               ("z.wild.three.test", "AAAA", "NOERROR"), ("www.three.test", "AAAA", "NOERROR")):
+        text = dig(name, qtype, "+adflag")
+        if qtype == "TXT":
+            continue
+        assert rcode in text and re.search(r"flags:[^;]* ad", text), text
+
+
+@h.case
+def a_rule_that_requires_dnssec_denies_what_is_insecure():
+    text = dig("www.plain.test")
+    assert "requires DNSSEC" in text and "44.128.1.3" not in text, text
+    assert not h.elements("gw", "pinhole4") or "44.128.1.3" not in str(h.elements("gw", "pinhole4"))
+
+
+def upstreams(*servers):
+    listed = ", ".join(f"{{address: {s}, port: 53}}" for s in servers)
+    sp.configure(CONFIG.replace("{address: 44.128.0.53, port: 53}", listed))
+    sp.cli("reload")
+    sp.cli("flush", "--all")
+
+
+def opened():
+    return str(h.elements("gw", "pinhole4"))
+
+
+@h.case
+def lies_are_servfail_with_the_reason_and_open_nothing():
+    upstreams("44.128.0.55")
+    for name, why in (("forged.good.test", "does not verify"), ("www.rsa.test", "no signature"),
+                      ("nope2.good.test", "nothing proves|no signature"), ("www.three.test", "")):
+        text = dig(name)
+        assert "SERVFAIL" in text and "ANSWER: 0" in text and re.search(why, text) and "EDE: " in text, text
+    assert "44.128.6.6" not in opened() and "44.128.1.8" not in opened(), opened()
+    row = h.until("the history has it", lambda: sp.json("history", "--name", "forged.good.test"))[0]
+    assert (row["rcode"], row["dnssec"], row["reason"]) == ("SERVFAIL", "bogus", "bogus"), row
+
+
+@h.case
+def bogus_data_is_asked_elsewhere_and_then_with_checking_enabled():
+    asked = [cd for name, cd in liar.checked if name == "forged.good.test."]
+    h.same(asked, [True, True, False], "CD in the questions upstream")
+
+
+@h.case
+def who_sets_cd_gets_bogus_data_that_opens_nothing():
+    text = dig("forged.good.test", "A", "+cdflag")
+    assert "NOERROR" in text and "44.128.6.6" in text and "EDE: 6" in text and not re.search(r"flags:[^;]* ad", text), text
+    assert "44.128.6.6" not in opened(), opened()
+    text = dig("www.good.test", "A", "+cdflag", "+adflag")
+    assert "44.128.1.1" in text and "44.128.1.1" in opened(), text
+
+
+@h.case
+def an_honest_server_beside_the_liar_is_believed():
+    upstreams("44.128.0.55", "44.128.0.54")
+    for _ in range(4):
+        sp.cli("flush", "--all")
+        for name, address in (("forged.good.test", "44.128.1.8"), ("www.rsa.test", "44.128.1.6"), ("www.three.test", "44.128.1.4")):
+            text = dig(name, "A", "+adflag")
+            assert "NOERROR" in text and address in text and re.search(r"flags:[^;]* ad", text), text
+    assert "44.128.6.6" not in opened() and "44.128.1.8" in opened(), opened()
+
+
+h.after(lambda failed: print(sp.logs() if failed else "", end=""))
+h.main()
