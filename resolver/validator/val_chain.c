@@ -57,6 +57,7 @@ static void put(struct val_chain *chain, const uint8_t *name, enum val_trust_kin
 {
 	static const uint32_t ttl_max_s[] = { [VAL_TRUST_BOGUS] = VAL_TRUST_BOGUS_TTL_S,
 		                              [VAL_TRUST_NO_CUT] = VAL_TRUST_CUT_TTL_S,
+		                              [VAL_TRUST_NOT_THERE] = VAL_TRUST_CUT_TTL_S,
 		                              [VAL_TRUST_INSECURE] = VAL_TRUST_CUT_TTL_S,
 		                              [VAL_TRUST_SECURE] = VAL_TRUST_TTL_S };
 	/* A TTL of 0 must still last until this job comes back to it. */
@@ -106,7 +107,10 @@ enum val_chain_step val_chain_run(struct val_chain *chain, const struct val_now 
 		const uint8_t *name = val_parent(chain->target, n - labels);
 		struct val_trust *known = val_table_get(chain->config->table, name, now->mono_ns);
 
-		if (known && known->kind == VAL_TRUST_NO_CUT) {
+		if (known &&
+		    (known->kind == VAL_TRUST_NO_CUT || known->kind == VAL_TRUST_NOT_THERE)) {
+			if (known->kind == VAL_TRUST_NOT_THERE)
+				next = n + 1; /* so no cut is below it */
 			val_trust_unref(known);
 			continue;
 		}
@@ -256,6 +260,10 @@ static void take_denial(struct val_chain *chain, const struct val_message *messa
 	switch (val_denial_ds(&denial, chain->need.name)) {
 	case VAL_CUT_NONE:
 		kind = VAL_TRUST_NO_CUT;
+		why = VAL_WHY_NONE;
+		break;
+	case VAL_CUT_NOTHING:
+		kind = VAL_TRUST_NOT_THERE;
 		why = VAL_WHY_NONE;
 		break;
 	case VAL_CUT_INSECURE:

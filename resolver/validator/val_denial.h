@@ -64,6 +64,7 @@ enum val_proof val_denial_wildcard(struct val_denial *denial, const uint8_t *nam
 enum val_cut { /* what the zone proves about a delegation at a name below its apex */
 	       VAL_CUT_UNPROVEN = 0,
 	       VAL_CUT_NONE,     /* there is none: the zone goes on */
+	       VAL_CUT_NOTHING,  /* there is no such name: nor is anything below it (RFC 8020) */
 	       VAL_CUT_INSECURE, /* there is one, and it has no DS */
 	       VAL_CUT_OPT_OUT,  /* there may be one, without a DS */
 	       VAL_CUT_TOO_MUCH, /* iterations */

@@ -134,5 +134,7 @@ enum val_cut val_nsec_ds(const struct val_denial *denial, const uint8_t *name)
 	if (find_match(denial, name, &nsec))
 		return val_types_cut(&nsec.types);
 	/* No NSEC stands at the name: with NSEC every delegation has one, so there is none. */
-	return find_cover(denial, name, &nsec) ? VAL_CUT_NONE : VAL_CUT_UNPROVEN;
+	if (!find_cover(denial, name, &nsec))
+		return VAL_CUT_UNPROVEN;
+	return is_empty_nonterminal(&nsec, name) ? VAL_CUT_NONE : VAL_CUT_NOTHING;
 }

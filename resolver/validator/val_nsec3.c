@@ -318,5 +318,5 @@ enum val_cut val_nsec3_ds(struct val_denial *denial, const uint8_t *name)
 		return val_types_cut(&at.types);
 	if (!closest_encloser(denial, name, &encloser, &next_closer))
 		return denial->budget->spent ? VAL_CUT_EXCESSIVE : VAL_CUT_UNPROVEN;
-	return next_closer.opt_out ? VAL_CUT_OPT_OUT : VAL_CUT_NONE;
+	return next_closer.opt_out ? VAL_CUT_OPT_OUT : VAL_CUT_NOTHING;
 }

@@ -1,8 +1,9 @@
 /* val_trust.h - what is believed of zones, shared by all workers.
  *
  * A row says of one name: a zone with these keys; a delegation that is proven unsigned; no zone cut
- * at all; or that its proof failed. Rows are immutable and counted; the table is bounded, a full
- * set of it forgets its oldest. Losing a row costs its questions again, never more.
+ * at all, or not even a name; or that its proof failed. Rows are immutable and counted; the table
+ * is bounded, a full set of it forgets its oldest. Losing a row costs its questions again, never
+ * more.
  */
 #pragma once
 
@@ -15,6 +16,7 @@
 enum val_trust_kind {
 	VAL_TRUST_BOGUS = 0, /* a proof failed: nothing below is believed for a while */
 	VAL_TRUST_NO_CUT,    /* the zone above goes on here */
+	VAL_TRUST_NOT_THERE, /* and has nothing here, nor below (RFC 8020) */
 	VAL_TRUST_INSECURE,  /* everything from here down is unsigned */
 	VAL_TRUST_SECURE,    /* an apex with keys */
 };
@@ -51,6 +53,4 @@ void val_table_free(struct val_table *table); /* NULL is fine */
 /* The row of @name (lower case), with a reference for the caller, or NULL. */
 struct val_trust *val_table_get(struct val_table *table, const uint8_t *name, uint64_t now_ns);
 void val_table_put(struct val_table *table, struct val_trust *trust); /* takes its own reference */
-/* Forget @name (lower case): it is to be asked about again. */
-void val_table_forget(struct val_table *table, const uint8_t *name);
 void val_table_clear(struct val_table *table); /* anchors have changed: nothing is believed */

@@ -311,12 +311,15 @@ enum val_why val_verify_keys(const struct val_set *dnskey, const struct val_rdat
 		    (!ds_supported(&ds[i], rules) || weaker_stands_back(ds, n_ds, i, rules)))
 			continue;
 		n_tried++;
-		for (unsigned int k = 0; k < dnskey->n_rrs && n_same < VAL_KEYS_TAG; k++) {
+		for (unsigned int k = 0; k < dnskey->n_rrs; k++) {
 			const struct val_rdata *key = &dnskey->rrs[k];
 
 			if (!may_name_key(&ds[i], ds_are_keys, key))
 				continue;
-			n_same++;
+			if (n_same++ == VAL_KEYS_TAG) {
+				nearest = VAL_WHY_LIMIT;
+				break;
+			}
 			if (!names_key(&ds[i], ds_are_keys, dnskey->owner, key))
 				continue;
 			why = try_key(dnskey, key, rules, now_s, budget, ret_verified);
