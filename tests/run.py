@@ -2,18 +2,73 @@
 of the fuzz targets, then whole systems in network namespaces.
 
 usage: run.py [unit | PATTERN]     PATTERN: a regular expression over the tests' names
-The last line is `N passed, N failed`; the exit status is 1 when anything failed.
+The last line is `N passed, N failed`, the one before it `N skipped` when something was: cases that
+need root or a kernel's feature, and, without root, all of the whole systems. The exit status is 1 when
+anything failed, 130 after Ctrl-C; nothing that was started is left behind in any case.
 """
-import glob, os, re, subprocess, sys, time
+import ctypes, glob, os, re, shutil, signal, subprocess, sys, tempfile, time
 import xml.etree.ElementTree as xml
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-passed, failed = 0, []
+PATIENCE_S = 20  # for a child to tidy up after Ctrl-C
+passed, failed, skipped = 0, [], []
+
+
+def run(cmd, **kw):
+    """A child to its end. Ctrl-C reaches it, too (it is of our group): it is waited for, since it has to
+    tidy up; only then are we interrupted."""
+    p = subprocess.Popen(cmd, cwd=ROOT, stdin=subprocess.DEVNULL, **kw)
+    try:
+        out, _ = p.communicate()
+    except KeyboardInterrupt:
+        if terminated:
+            p.terminate()  # SIGTERM was for us alone
+        try:
+            p.communicate(timeout=PATIENCE_S)
+        except subprocess.TimeoutExpired:
+            p.kill()
+            p.communicate()
+        raise
+    return p.returncode, out
+
+
+def descendants():
+    """Every process below us. Orphans among them come to us, see main()."""
+    children = {}
+    for stat in glob.glob("/proc/[0-9]*/stat"):
+        try:
+            with open(stat) as f:
+                text = f.read()
+        except OSError:
+            continue  # it has ended
+        pid, state, parent = int(text.split()[0]), *text.rpartition(")")[2].split()[:2]
+        if state != "Z":
+            children.setdefault(int(parent), []).append(pid)
+    found, todo = [], [os.getpid()]
+    while todo:
+        more = children.get(todo.pop(), [])
+        found += more
+        todo += more
+    return found
+
+
+def end_all():
+    """What a test has left behind, however it ended."""
+    for _ in range(100):
+        left = descendants()
+        if not left:
+            return
+        for pid in left:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        time.sleep(0.05)
 
 
 def build(preset, target="all"):
     begin = time.monotonic()
-    if subprocess.run(["./dev", "build", preset, target], cwd=ROOT).returncode:
+    if run(["./dev", "build", preset, target])[0]:
         failed.append(f"build {preset}")
         return False
     print(f"built {preset} in {time.monotonic() - begin:.0f} s", flush=True)
@@ -29,18 +84,26 @@ def ctest(preset, target, *args):
     if os.path.exists(out):
         os.unlink(out)
     # Both loader and sanitizer need room for shadow memory; leaks are failures.
+    # They write much and keep nothing: in memory, unless somebody says where.
+    memory = "/dev/shm" if os.path.isdir("/dev/shm") and "TMPDIR" not in os.environ else None
+    folder = tempfile.mkdtemp(prefix="sp.", dir=memory)
     env = dict(os.environ, ASAN_OPTIONS="detect_leaks=1:abort_on_error=0",
-               UBSAN_OPTIONS="print_stacktrace=1")
-    if os.path.isdir("/dev/shm"):
-        env.setdefault("TMPDIR", "/dev/shm")  # the tests write much and keep nothing
-    subprocess.run(["ctest", "--test-dir", os.path.join("build", preset), "-j2", "--no-tests=ignore",
-                    "--output-junit", out, "--output-on-failure", "-Q", *args], cwd=ROOT, env=env)
+               UBSAN_OPTIONS="print_stacktrace=1", TMPDIR=folder)
+    os.chmod(folder, 0o711)
+    try:
+        run(["ctest", "--test-dir", os.path.join("build", preset), "-j2", "--no-tests=ignore",
+             "--test-output-size-passed", "100000", "--output-junit", out, "--output-on-failure", "-Q",
+             *args], env=env)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
     if not os.path.exists(out):
         failed.append(f"{preset}: ctest wrote no result")
         return
     for test in xml.parse(out).getroot().iter("testcase"):
         if test.get("status") == "run":
             passed += 1
+            for case in sorted(set(re.findall(r"^\[  SKIPPED \] (\w+)$", test.findtext("system-out") or "", re.M))):
+                skipped.append(f"{preset}: {test.get('name')}: {case}")
             continue
         failed.append(f"{preset}: {test.get('name')}")
         # Log lines of the code under test say little about why a case failed.
@@ -55,26 +118,31 @@ def script(path, *args):
     global passed
     name = os.path.basename(path)[:-3]
     begin = time.monotonic()
-    p = subprocess.run(["/usr/bin/python3", path, *args], stdout=subprocess.PIPE,
-                       stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, text=True, cwd=ROOT)
-    summary = re.findall(r"^(\d+) passed, (\d+) failed$", p.stdout, re.M)
+    status, said = run(["/usr/bin/python3", path, *args], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                       text=True, errors="replace")
+    summary = re.findall(r"^(\d+) passed, (\d+) failed$", said, re.M)
     ok, bad = map(int, summary[-1]) if summary else (0, 1)
-    if p.returncode and not bad:
+    if status and not bad:
         bad = 1
     passed += ok
-    failed.extend(f"{name}: {line[7:]}" for line in p.stdout.splitlines() if line.startswith("not ok "))
+    skipped.extend(f"{name}: {line[5:]}" for line in said.splitlines() if line.startswith("skip "))
+    failed.extend(f"{name}: {line[7:]}" for line in said.splitlines() if line.startswith("not ok "))
     if bad and not any(f.startswith(name + ":") for f in failed):
-        failed.append(f"{name}: ended with {p.returncode}")
+        failed.append(f"{name}: ended with {status}")
     if bad:
-        print(p.stdout[-12000:], flush=True)
+        print(said[-12000:], flush=True)
     print(f"{'ok' if not bad else 'not ok'} {name}: {ok} passed, {bad} failed "
           f"({time.monotonic() - begin:.0f} s)", flush=True)
 
 
-def main():
-    pattern = sys.argv[1] if len(sys.argv) > 1 else ""
+def needs_root(path):
+    """Whether a test file makes hosts and networks."""
+    with open(path) as f:
+        return re.search(r"^\s*(h|harness)\.enter\(", f.read(), re.M) is not None
+
+
+def all_tests(pattern):
     only_units = pattern == "unit"
-    begin = time.monotonic()
     select = ["-R", pattern] if pattern and not only_units else []
     ctest("asan", "all", *select)
     ctest("tsan", "threaded_tests", "-L", "threads", *select)
@@ -82,19 +150,45 @@ def main():
     files.append(os.path.join(ROOT, "tests/lab/lab.py"))
     if select:
         files = [f for f in files if re.search(pattern, os.path.basename(f))]
-    if not only_units and files:
-        if os.geteuid() != 0:
-            print("run.py: tests of whole systems make network namespaces: run as root, or "
-                  "`./dev test unit`", flush=True)
-            failed.append("tests of whole systems need root")
-        elif build("release"):
-            for path in files:
-                script(path)
-    print(f"all in {time.monotonic() - begin:.0f} s")
+    if os.geteuid() != 0:
+        above = [f for f in files if needs_root(f)]
+        skipped.extend(f"{os.path.basename(f)[:-3]}: needs root" for f in above)
+        files = [f for f in files if f not in above]
+    if not only_units and files and build("release"):
+        for path in files:
+            script(path)
+
+
+def on_terminate(*_):
+    global terminated
+    terminated = True
+    raise KeyboardInterrupt
+
+
+def main():
+    begin, interrupted = time.monotonic(), False
+    signal.signal(signal.SIGTERM, on_terminate)
+    ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER: nobody gets away
+    try:
+        all_tests(sys.argv[1] if len(sys.argv) > 1 else "")
+    except KeyboardInterrupt:
+        interrupted = True
+    finally:
+        end_all()
+    print(f"{'interrupted' if interrupted else 'all'} {'after' if interrupted else 'in'} "
+          f"{time.monotonic() - begin:.0f} s")
     for name in failed:
         print("FAILED", name)
+    for name in skipped:
+        print("skipped", name)
+    if os.geteuid() != 0 and any(name.endswith(": needs root") for name in skipped):
+        print("run.py: tests of whole systems make network namespaces and firewall tables in them: "
+              "run them as root")
+    if skipped:
+        print(f"{len(skipped)} skipped")
     print(f"{passed} passed, {len(failed)} failed")
-    sys.exit(1 if failed or not passed else 0)
+    sys.exit(130 if interrupted else 1 if failed or not passed else 0)
 
 
+terminated = False
 main()

@@ -88,7 +88,7 @@ def indirect_calls_land_on_their_marks_only():
     program as a whole carries the note is decided by libc's start files; where theirs have it, so
     must ours."""
     if "X86-64" not in machine():
-        return
+        raise h.Skip("written for x86-64")
     libc_start = read("gcc", "-print-file-name=crti.o").strip()
     marked = "IBT" in read("readelf", "-nW", libc_start)
     for p in programs():
@@ -110,10 +110,10 @@ def big_frames_are_probed_page_by_page():
     """Stack clash: a frame of many pages is touched on each of them, so that it cannot jump over the
     guard page."""
     if "X86-64" not in machine():
-        return
+        raise h.Skip("written for x86-64")
     p = os.path.join(h.BIN, "sallyportd")
     code = read("objdump", "-d", "--no-show-raw-insn", p)
-    probed = len(re.findall(r"sub\s+\$0x1000,%rsp\n.*orq\s+\$0x0,\(%rsp\)", code))
+    probed = len(re.findall(r"sub\s+\$0x1000,%rsp\n.*(?:orq|movq)\s+\$0x0,\(%rsp\)", code))
     assert probed >= 1, "no probed frame in sallyportd, which has frames of several pages"
 
 
