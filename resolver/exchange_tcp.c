@@ -34,9 +34,11 @@ struct upstream_tcp {
 	struct exchange *asked;
 	unsigned int n_exchanges; /* in both lists */
 	unsigned int n_strays;
-	unsigned int busy; /* on the stack: freed by whoever holds it last */
+	uint64_t joined_ns; /* when the newest of its questions came */
+	unsigned int busy;  /* on the stack: freed by whoever holds it last */
 	enum upstream_tcp_state state;
-	bool slow; /* takes no new questions; closes with its last answer */
+	bool slow;    /* takes no new questions; closes with its last answer */
+	bool evicted; /* closes at the next turn; not counted any more */
 	uint8_t buf[2 + LIMIT_MSG_BYTES];
 };
 
@@ -93,7 +95,8 @@ static void conn_close(struct upstream_tcp *conn)
 	*conn->link = conn->next;
 	if (conn->next)
 		conn->next->link = conn->link;
-	conn->server->n_conns--;
+	if (!conn->evicted)
+		conn->server->n_conns--;
 	while (conn->waiting)
 		finish(conn->waiting, EXCHANGE_BROKEN, NULL, 0);
 	while (conn->asked)
@@ -230,7 +233,8 @@ static void on_writable(struct upstream_tcp *conn)
 			return;
 		}
 		conn->state = UPSTREAM_TCP_OPEN;
-		wheel_clear(&conn->timer);
+		if (!conn->evicted)
+			wheel_clear(&conn->timer);
 	}
 	if (stream_flush(&conn->stream) < 0)
 		conn_close(conn);
@@ -298,26 +302,47 @@ static int conn_open(struct worker *worker, struct server *server, struct upstre
 	return 0;
 }
 
+/* Of the connections that take no new questions, the one on which nobody has got an answer for the
+ * longest time goes, if that is long enough: whoever makes an upstream hang has had its share. Its
+ * questions hear of it from the loop, never from in here. Returns 0 or ERR_LIMIT. */
+static int make_room(struct server *server, uint64_t now_ns)
+{
+	struct upstream_tcp *oldest = NULL;
+
+	if (server->n_conns < LIMIT_UPSTREAM_TCP)
+		return 0;
+	for (struct upstream_tcp *c = server->conns; c; c = c->next) {
+		if (c->slow && !c->evicted &&
+		    now_ns - c->joined_ns >= UPSTREAM_TCP_HUNG_MS * NS_PER_MS &&
+		    (!oldest || c->joined_ns < oldest->joined_ns))
+			oldest = c;
+	}
+	if (!oldest)
+		return ERR_LIMIT;
+	oldest->evicted = true;
+	server->n_conns--;
+	wheel_set(oldest->worker->wheel, &oldest->timer, now_ns);
+	return 0;
+}
+
 static int conn_get(struct worker *worker, struct server *server, bool alone,
                     struct upstream_tcp **ret_conn)
 {
 	int r;
 
-	if (alone && server->n_conns < LIMIT_UPSTREAM_TCP) {
-		r = conn_open(worker, server, ret_conn);
-		if (r == 0)
-			(*ret_conn)->slow = true;
-		return r;
-	}
-	for (struct upstream_tcp *c = server->conns; c; c = c->next) {
+	for (struct upstream_tcp *c = server->conns; c && !alone; c = c->next) {
 		if (!c->slow && c->n_exchanges < UPSTREAM_TCP_PIPELINED) {
 			*ret_conn = c;
 			return 0;
 		}
 	}
-	r = server->n_conns < LIMIT_UPSTREAM_TCP ? conn_open(worker, server, ret_conn) : ERR_LIMIT;
+	r = make_room(server, worker->now_ns);
+	if (r == 0)
+		r = conn_open(worker, server, ret_conn);
 	if (r == ERR_LIMIT)
 		count(worker->lane, COUNT_LIMIT_UPSTREAM);
+	if (r == 0)
+		(*ret_conn)->slow = alone;
 	return r;
 }
 
@@ -333,6 +358,7 @@ int exchange_tcp_start(struct exchange *exchange)
 	exchange->state = EXCHANGE_TCP;
 	exchange->sent = false;
 	exchange->sent_ns = exchange->worker->now_ns;
+	conn->joined_ns = exchange->worker->now_ns;
 	conn->n_exchanges++;
 	list_put(&conn->waiting, exchange);
 	if (conn->state != UPSTREAM_TCP_OPEN)

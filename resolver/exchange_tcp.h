@@ -9,6 +9,7 @@
 #define UPSTREAM_TCP_IDLE_MS 10000   /* without a question for so long: closed */
 #define UPSTREAM_TCP_CONNECT_MS 2000 /* not connected in this time: closed */
 #define UPSTREAM_TCP_SLOW_MS 1000    /* a question given up after so long: no new ones here */
+#define UPSTREAM_TCP_HUNG_MS 300     /* nobody answered for so long: may make room for others */
 #define UPSTREAM_TCP_STRAYS 64       /* messages that answer nothing we asked: closed */
 
 /* The owner loses interest: take the exchange off its connection. */

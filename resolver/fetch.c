@@ -30,6 +30,8 @@
 #define TCP_TRY_NS (UINT64_C(1500) * NS_PER_MS)
 #define ALL_DEAD_NS (UINT64_C(1500) * NS_PER_MS) /* nobody has answered for a while: fail soon */
 #define BROKEN_MAX 2                             /* of one server, then no more tries there */
+#define STARVED_NS (UINT64_C(100) * NS_PER_MS)   /* after so long there may be room */
+#define STARVED_MAX 20                           /* times that it looks for room */
 #define EXPLORE_ODDS 32 /* one question of so many goes to another living server */
 
 struct fetch {
@@ -48,9 +50,11 @@ struct fetch {
 	uint8_t name_len;
 	uint8_t name[NAME_MAX_WIRE];
 	uint8_t n_servers, n_tries;
+	uint8_t n_udp; /* of the tries */
+	uint8_t n_starved;
 	bool ended;
 	bool rcode_given; /* some server said no */
-	bool starved;     /* a limit of ours kept it from asking */
+	bool starved;     /* a limit of ours keeps it from asking: it waits for room */
 	bool oversize;    /* an answer held more than is taken */
 	enum fetch_status status;
 	struct {
@@ -246,7 +250,8 @@ static bool worth_waiting(const struct fetch *fetch)
 
 static bool usable(const struct fetch *fetch, size_t i)
 {
-	return !fetch->servers[i].refused && fetch->servers[i].n_broken < BROKEN_MAX;
+	return !fetch->servers[i].refused && fetch->servers[i].n_broken < BROKEN_MAX &&
+	       (fetch->servers[i].tcp || fetch->n_udp < LIMIT_UPSTREAM_UDP_TRIES);
 }
 
 static bool is_avoided(const struct fetch *fetch, const struct server *server)
@@ -255,8 +260,9 @@ static bool is_avoided(const struct fetch *fetch, const struct server *server)
 	       memcmp(server->addr, fetch->avoid, ADDR_LEN) == 0;
 }
 
-/* The living before the dead, those not asked yet before the others, then the fastest; an unknown
- * one counts as fast, so that it becomes known. */
+/* Those asked less often before the others, where to be dead counts as once more: a living one that
+ * does not answer may have died just now, and a dead one may be back. Then the living before the
+ * dead, then the fastest; an unknown one counts as fast, so that it becomes known. */
 static int choose(struct fetch *fetch)
 {
 	uint64_t best_score = UINT64_MAX;
@@ -264,17 +270,17 @@ static int choose(struct fetch *fetch)
 
 	for (size_t i = 0; i < fetch->n_servers; i++) {
 		const struct server *server = fetch->servers[i].server;
-		uint64_t score = server->srtt_us;
+		uint64_t rank = fetch->servers[i].n_asked + (server->dead ? 1u : 0u);
+		uint64_t score = rank * UINT64_C(1000000000000) + server->srtt_us;
 
 		if (!usable(fetch, i))
 			continue;
-		score += fetch->servers[i].n_asked * UINT64_C(100000000);
 		if (server->dead)
-			score += UINT64_C(10000000000) + server->n_failed;
+			score += UINT64_C(100000000000) + server->n_failed;
 		else
 			n_living++;
 		if (is_avoided(fetch, server))
-			score += UINT64_C(50000000);
+			score += UINT64_C(50000000000);
 		if (score < best_score) {
 			best_score = score;
 			best = (int)i;
@@ -293,7 +299,8 @@ static int choose(struct fetch *fetch)
 
 static const struct exchange_ops ops;
 
-/* One send. Returns 0, ERR_DENIED (the fetch has ended) or another error. */
+/* One send. Returns 0, ERR_DENIED (the fetch has ended), ERR_LIMIT (there is no room; the fetch is
+ * starved) or another error. */
 static int try(struct fetch *fetch, size_t i)
 {
 	struct exchange *exchange = &fetch->exchanges[fetch->n_tries];
@@ -303,8 +310,6 @@ static int try(struct fetch *fetch, size_t i)
 		end(fetch, FETCH_DENIED);
 		return ERR_DENIED;
 	}
-	fetch->n_tries++;
-	fetch->servers[i].n_asked++;
 	*exchange = (struct exchange){
 		.ops = &ops,
 		.worker = fetch->worker,
@@ -318,14 +323,18 @@ static int try(struct fetch *fetch, size_t i)
 	             settings_disable_checking(fetch->worker->settings, fetch->name),
 	         &fetch->worker->fetches->entropy);
 	r = fetch->servers[i].tcp ? exchange_tcp_start(exchange) : exchange_udp_start(exchange);
-	if (r == 0)
-		return 0;
-	if (r == ERR_LIMIT || r == ERR_NOMEM) {
-		fetch->starved = true; /* no fault of the server's */
-	} else {
-		blame(fetch, i);
+	if (r == ERR_LIMIT || r == ERR_NOMEM) { /* no fault of the server's, and no try */
+		fetch->starved = true;
+		return ERR_LIMIT;
 	}
-	fetch->servers[i].n_broken++;
+	fetch->starved = false;
+	fetch->n_tries++;
+	fetch->n_udp = (uint8_t)(fetch->n_udp + !fetch->servers[i].tcp);
+	fetch->servers[i].n_asked++;
+	if (r < 0) {
+		blame(fetch, i);
+		fetch->servers[i].n_broken++;
+	}
 	return r;
 }
 
@@ -343,6 +352,15 @@ static void wait_until(struct fetch *fetch, uint64_t due_ns)
 	wheel_set(fetch->worker->wheel, &fetch->timer, MIN(due_ns, fetch->deadline_ns));
 }
 
+/* For a moment: others have sockets and connections that they will not need for long. */
+static void wait_for_room(struct fetch *fetch)
+{
+	if (fetch->n_starved++ < STARVED_MAX)
+		wait_until(fetch, now_of(fetch) + STARVED_NS);
+	else
+		fail(fetch);
+}
+
 /* The next try, or the end if there can be none and nothing is open any more. */
 static void advance(struct fetch *fetch)
 {
@@ -356,8 +374,11 @@ static void advance(struct fetch *fetch)
 		if (r == ERR_DENIED)
 			return;
 		if (r == 0) {
-			fetch->starved = false;
 			wait_until(fetch, now_of(fetch) + wait_ns(fetch, (size_t)i));
+			return;
+		}
+		if (r == ERR_LIMIT) {
+			wait_for_room(fetch);
 			return;
 		}
 	}
@@ -372,10 +393,12 @@ static void advance(struct fetch *fetch)
 static void probe(struct fetch *fetch)
 {
 	for (size_t i = 0; i < fetch->n_servers && !fetch->ended; i++) {
-		if (fetch->servers[i].n_asked > 0 || fetch->n_tries + 1 >= LIMIT_UPSTREAM_TRIES)
+		if (fetch->servers[i].n_asked > 0 || fetch->n_udp + 1 >= LIMIT_UPSTREAM_UDP_TRIES)
 			continue;
-		if (server_probe(fetch->servers[i].server, now_of(fetch)))
-			(void)try(fetch, i); /* it was dead before, too */
+		if (!server_probe(fetch->servers[i].server, now_of(fetch)))
+			continue;
+		(void)try(fetch, i); /* it was dead before, too */
+		fetch->starved = false;
 	}
 }
 
@@ -394,7 +417,8 @@ static void on_timer(struct wheel_item *item)
 	    (struct fetch *)(void *)((char *)item - offsetof(struct fetch, timer));
 	uint64_t now = now_of(fetch);
 
-	for (size_t i = 0; i < fetch->n_tries; i++) {
+	/* Who waits for room waits for no answer. */
+	for (size_t i = 0; i < fetch->n_tries && !fetch->starved; i++) {
 		struct exchange *exchange = &fetch->exchanges[i];
 
 		if (exchange->state == EXCHANGE_IDLE || exchange->timed_out)
@@ -527,6 +551,10 @@ static void on_event(struct exchange *exchange, enum exchange_event event, const
 			wait_until(fetch, now + wait_ns(fetch, i));
 			return;
 		}
+		if (r == ERR_LIMIT) {
+			wait_for_room(fetch);
+			return;
+		}
 	}
 	advance(fetch);
 }
@@ -558,7 +586,7 @@ static void start(struct fetch *fetch)
 		all_dead = all_dead && servers[i]->dead;
 	}
 	fetch->n_servers = (uint8_t)n;
-	fetch->n_tries = 0;
+	fetch->n_tries = fetch->n_udp = fetch->n_starved = 0;
 	fetch->starved = fetch->oversize = false;
 	fetch->rcode = RCODE_SERVFAIL;
 	fetch->rcode_given = false;

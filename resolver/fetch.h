@@ -2,11 +2,11 @@
  * worker, however many wait for it.
  *
  * The upstream message is built from nothing: the lower-case name with our own 0x20 case, our ID,
- * RD=1, CD=1 where we validate ourselves, OPT with DO=1 and 1232. Servers of the zone by smoothed RTT, back-off from dead ones,
- * at most LIMIT_UPSTREAM_TRIES sends; TCP on truncation, and on a near-miss (right server and
- * socket, wrong ID, question or case). Before every single send each waiter is asked whether the
- * name may still leave (promise P2); waiters that say no are ended with FETCH_DENIED, and when none
- * is left nothing is sent.
+ * RD=1, CD=1 where we validate ourselves, OPT with DO=1 and 1232. Servers of the zone by smoothed
+ * RTT, back-off from dead ones, at most LIMIT_UPSTREAM_TRIES sends, LIMIT_UPSTREAM_UDP_TRIES of
+ * them by UDP; TCP on truncation, and on a near-miss (right server and socket, wrong ID, question
+ * or case). Before every single send each waiter is asked whether the name may still leave (promise
+ * P2); waiters that say no are ended with FETCH_DENIED, and when none is left nothing is sent.
  */
 #pragma once
 

@@ -59,6 +59,7 @@ static void let_go(struct query *q)
 	struct queries *queries = q->worker->queries;
 
 	unlink_from(queries, q);
+	queries->waiting_bytes -= q->held_bytes;
 	if (!q->prefetch) {
 		tally_release_of(q->worker->tally, &q->tally_client);
 		tally_release_of(q->worker->tally, &q->tally_workload);
@@ -167,6 +168,26 @@ enum query_step query_end_judged(struct query *q)
 }
 
 /* Limits. */
+
+/* The owner of a zone can make links of a hundred KiB, and then make us wait for the next one. Who
+ * holds little is let through always: it shall not suffer from who holds much. */
+bool query_weigh(struct query *q)
+{
+	struct queries *queries = q->worker->queries;
+	size_t others = queries->waiting_bytes - q->held_bytes, bytes = 0;
+
+	for (unsigned int i = 0; i < q->n_links; i++)
+		bytes += q->links[i]->bytes;
+	for (unsigned int i = 0; i < q->n_given; i++)
+		bytes += q->given[i]->bytes;
+	if (bytes > LIMIT_WAITING_QUERY_BYTES)
+		return false;
+	if (bytes > LIMIT_WAITING_SMALL_BYTES && others + bytes > LIMIT_WAITING_BYTES)
+		return false;
+	q->held_bytes = bytes;
+	queries->waiting_bytes = others + bytes;
+	return true;
+}
 
 /* Take a place in all, of the workload and of the client. Returns 0, ERR_NOMEM or ERR_LIMIT, with
  * which limit it was. */

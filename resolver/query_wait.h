@@ -81,6 +81,7 @@ struct query {
 	bool observed;              /* some target is let through by observe mode only */
 	uint8_t n_links, n_given;
 	struct entry *given[LIMIT_CHAIN];
+	size_t held_bytes;   /* of links and given, as counted for the limits */
 	struct entry *stale; /* what the cache had of the link that is being asked for */
 	/* VALIDATING: how many links are judged, the job for the next, and in which round it is. */
 	uint8_t n_validated, round;
@@ -101,7 +102,8 @@ struct queries {
 	struct worker *worker;
 	struct query *first, *last;
 	unsigned int n_in_flight, n_prefetches;
-	uint64_t last_uid; /* of forms; never reused */
+	size_t waiting_bytes; /* what they hold, by query_weigh() */
+	uint64_t last_uid;    /* of forms; never reused */
 	uint64_t settings_generation;
 	uv_timer_t turns;                          /* runs when a query has given way to others */
 	uv_timer_t timer;                          /* runs while something is in flight */
@@ -118,6 +120,8 @@ void query_adopt(struct query *q, struct form *form);
 /* Go on until it waits or ends. */
 void query_run(struct query *q);
 void query_enter(struct query *q, enum query_state next);
+/* Count the links that it holds, for it is going to wait with them. False: over a limit. */
+bool query_weigh(struct query *q) MUST_CHECK;
 
 /* The ends; all of them free @q. */
 enum query_step query_fail(struct query *q, const struct refusal *refusal);

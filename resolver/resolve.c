@@ -220,6 +220,9 @@ static enum query_step fetch_link(struct query *q, const uint8_t *name, uint16_t
 	if (q->n_fetches == LIMIT_SUBQUERIES)
 		return fail_limit(q, COUNT_LIMIT_SUBQUERIES,
 		                  "limit subqueries: the chain needs too many questions");
+	if (!query_weigh(q))
+		return fail_limit(q, COUNT_LIMIT_WAITING,
+		                  "limit waiting: the chain's links take too much memory");
 	q->n_fetches++;
 	q->asked.fetched = true;
 	q->waiter.may_send = resolve_may_send;

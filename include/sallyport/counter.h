@@ -38,6 +38,8 @@
 	X(LIMIT_SUBQUERIES, "limit_subqueries", "queries that needed too many questions")          \
 	X(LIMIT_QUERY_TIME, "limit_query_time", "queries that took too long")                      \
 	X(LIMIT_UPSTREAM, "limit_upstream", "questions without a socket or a place upstream")      \
+	X(LIMIT_WAITING, "limit_waiting",                                                          \
+	  "queries whose chains took too much memory to wait with")                                \
 	X(LIMIT_FOLLOW, "limit_follow", "chain targets not remembered: table full")                \
 	X(LIMIT_ADDRESSES, "limit_addresses", "answers with more addresses than the profile has")  \
 	X(CACHE_HITS, "cache_hits", "queries answered from the cache")                             \

@@ -65,11 +65,17 @@ enum limit {
 	LIMIT_QUERY_MS = 6000,             /* from reading to answering; then SERVFAIL */
 	LIMIT_UDP_BACKLOG = 2048,          /* queries read and not yet looked at, per worker; over
 	                                      it the longest workload's oldest go: limit_backlog */
-	LIMIT_QUEUE_AGE_MS = 4000,     /* queries that waited longer in the kernel are dropped */
-	LIMIT_FOLLOW_TARGETS = 4096,   /* chain targets a workload may ask itself */
-	LIMIT_UPSTREAM_TRIES = 4,      /* sends of one question, all servers together */
-	LIMIT_UPSTREAM_FETCHES = 4096, /* questions with upstreams at once, per worker */
-	LIMIT_UPSTREAM_TCP = 64,       /* connections to one server, per worker */
+	LIMIT_QUEUE_AGE_MS = 4000,      /* queries that waited longer in the kernel are dropped */
+	LIMIT_FOLLOW_TARGETS = 4096,    /* chain targets a workload may ask itself */
+	LIMIT_UPSTREAM_TRIES = 6,       /* sends of one question, all servers together */
+	LIMIT_UPSTREAM_UDP_TRIES = 4,   /* of these by UDP: however slow it was, TCP has its turn */
+	LIMIT_UPSTREAM_FETCHES = 4096,  /* questions with upstreams at once, per worker */
+	LIMIT_UPSTREAM_TCP = 64,        /* connections to one server, per worker; the one that has
+	                                   hung longest makes room */
+	LIMIT_WAITING_BYTES = 32 << 20, /* links that waiting queries hold, per worker; over it
+	                                   only those that hold little go on */
+	LIMIT_WAITING_SMALL_BYTES = 4 << 10,   /* little */
+	LIMIT_WAITING_QUERY_BYTES = 128 << 10, /* of one query; an answer has 64 KiB at most */
 
 	/* Pinholes. */
 	LIMIT_PINHOLE_OPS = 2048,            /* elements that one request may expand to */

@@ -518,7 +518,7 @@ static void silence_ends_in_a_failure_within_the_deadline(void **state)
 	assert_int_equal(world->waiting[0].kind, ENTRY_FAILURE);
 	assert_int_equal(world->waiting[0].rcode, 2);
 	assert_true(clock_mono_ns() - began < 2400 * NS_PER_MS);
-	assert_int_equal(world->servers[0].n_udp, LIMIT_UPSTREAM_TRIES);
+	assert_int_equal(world->servers[0].n_udp, LIMIT_UPSTREAM_UDP_TRIES);
 	assert_true(cached(world, CACHE_FRESH)); /* RFC 9520: for a while it is not tried again */
 }
 
