@@ -61,6 +61,7 @@ void agg_clear(struct agg *agg)
 	agg->n_answers = 0;
 	agg->answer_bytes_used = 0;
 	agg->answers_lost = false;
+	agg->reserved_n = agg->reserved_bytes = 0;
 }
 
 /* Printable ASCII, with or without spaces: all that presentation form is made of. */
@@ -191,8 +192,8 @@ static int add(struct agg *agg, const struct agg_entry *entry, const char *name)
 		agg->folded++;
 		return ERR_OK;
 	}
-	if (agg->n == AGG_ENTRIES_MAX ||
-	    agg_saved_bytes(agg) + sizeof(*entry) + len > AGG_BYTES_MAX)
+	if (agg->n + agg->reserved_n >= AGG_ENTRIES_MAX ||
+	    agg_saved_bytes(agg) + agg->reserved_bytes + sizeof(*entry) + len > AGG_BYTES_MAX)
 		return ERR_LIMIT;
 	made = &agg->entries[agg->n++];
 	*made = *entry;
@@ -285,6 +286,27 @@ const struct record_answer *agg_answer(const struct agg *agg,
 	if (*slot == 0)
 		return NULL;
 	return (const void *)(agg->answer_bytes + agg->answers[*slot - 1].at);
+}
+
+void agg_reserve(struct agg *agg, const struct agg *other)
+{
+	agg->reserved_n = other->n;
+	agg->reserved_bytes = agg_saved_bytes(other);
+}
+
+void agg_take(struct agg *agg, struct agg *from)
+{
+	for (size_t i = 0; i < from->n; i++) {
+		/* Cannot fail: the room was reserved. */
+		if (add(agg, &from->entries[i], agg_name(from, &from->entries[i])) < 0)
+			break;
+	}
+	for (size_t i = 0; i < from->n_answers; i++)
+		agg_put_answer(agg, (const void *)(from->answer_bytes + from->answers[i].at));
+	agg->answers_lost |= from->answers_lost;
+	agg->folded += from->folded;
+	from->folded = 0;
+	agg_clear(from);
 }
 
 void agg_gap(struct agg *agg, enum history_gap cause, uint64_t from_us, uint64_t until_us,

@@ -78,6 +78,8 @@ struct agg {
 	size_t answer_bytes_used, answer_bytes_cap;
 	bool answers_lost; /* some had no room: producers must tell them anew */
 
+	/* Room that another one takes: the two together stay within the limits. */
+	size_t reserved_n, reserved_bytes;
 	uint64_t folded; /* records that found their entry there; the caller resets it */
 	uint8_t hash_key[16];
 };
@@ -103,6 +105,11 @@ const struct record_answer *agg_answer(const struct agg *agg,
                                        const uint8_t id[static ANSWER_ID_LEN]); /* or NULL */
 /* Add an entry that was saved; it may be equal to one that is there. */
 int agg_restore(struct agg *agg, const struct agg_entry *entry, const char *name) MUST_CHECK;
+
+/* Leave room for everything that @other holds. */
+void agg_reserve(struct agg *agg, const struct agg *other);
+/* Move everything from @from, for which there is room, into @agg; @from is empty afterwards. */
+void agg_take(struct agg *agg, struct agg *from);
 
 /* Note that something is missing between the two moments. @note may be NULL. */
 void agg_gap(struct agg *agg, enum history_gap cause, uint64_t from_us, uint64_t until_us,

@@ -8,7 +8,7 @@
 #include "db/area.h"
 #include "sallyport/err.h"
 
-#define AREA_MAGIC UINT64_C(0x31414552414c5953)
+#define AREA_MAGIC UINT64_C(0x32414552414c5953)
 #define CHECKSUM_LEN 32
 
 struct area_half {
@@ -112,7 +112,7 @@ static void load_gaps(struct area *area, struct agg *agg)
 	}
 }
 
-int area_load(struct area *area, struct agg *agg, size_t *ret_bad)
+int area_load(struct area *area, struct agg *agg, struct agg *next, size_t *ret_bad)
 {
 	const struct area_half *best = NULL;
 	const uint8_t *content;
@@ -147,27 +147,40 @@ int area_load(struct area *area, struct agg *agg, size_t *ret_bad)
 		struct agg_entry entry;
 
 		memcpy(&entry, content + i * sizeof(entry), sizeof(entry));
+		struct agg *into = area->state.batch && i >= area->state.n_batch ? next : agg;
+
+		if (!into->entries && agg_init(into) < 0)
+			return ERR_NOMEM;
+		agg_reserve(into, into == agg ? next : agg);
 		if (!entry_is_sound(&entry, names, names_len) ||
-		    agg_restore(agg, &entry, names + entry.name) < 0)
+		    agg_restore(into, &entry, names + entry.name) < 0)
 			++*ret_bad;
 	}
-	agg->folded = 0;
+	agg->folded = next->folded = 0;
 	return ERR_OK;
 }
 
-void area_save(struct area *area, const struct agg *agg)
+/* The entries of @agg at @at; their names follow those of @n_names octets that are there already.
+ */
+static void copy_entries(uint8_t *at, const struct agg *agg, size_t n_names)
+{
+	memcpy(at, agg->entries, agg->n * sizeof(*agg->entries));
+	for (size_t i = 0; n_names && i < agg->n; i++)
+		((struct agg_entry *)(void *)at)[i].name += (uint32_t)n_names;
+}
+
+void area_save(struct area *area, const struct agg *agg, const struct agg *next, uint64_t batch)
 {
 	struct area_half *half;
-	uint8_t *content;
+	uint8_t *content, *entries, *names;
 
 	if (!area->base)
 		return;
 	if (area->state.area_id == 0)
 		randombytes_buf(&area->state.area_id, sizeof(area->state.area_id));
-	if (agg)
-		memcpy(area->state.gaps, agg->gaps, sizeof(area->state.gaps));
-	else
-		memset(area->state.gaps, 0, sizeof(area->state.gaps));
+	memcpy(area->state.gaps, agg->gaps, sizeof(area->state.gaps));
+	area->state.batch = batch;
+	area->state.n_batch = batch ? agg->n : 0;
 	area->state.generation++;
 
 	/* The half that this generation's parity names is the older one. */
@@ -176,16 +189,17 @@ void area_save(struct area *area, const struct agg *agg)
 	atomic_thread_fence(memory_order_seq_cst);
 	content = (uint8_t *)(half + 1);
 	memcpy(content, &area->state, sizeof(area->state));
-	half->len = sizeof(area->state);
-	half->n_entries = agg ? agg->n : 0;
+	half->n_entries = agg->n + next->n;
 	half->generation = area->state.generation;
-	if (agg) {
-		size_t bytes = agg->n * sizeof(*agg->entries);
-
-		memcpy(content + half->len, agg->entries, bytes);
-		memcpy(content + half->len + bytes, agg->names, agg->names_used);
-		half->len += bytes + agg->names_used;
+	entries = content + sizeof(area->state);
+	names = entries + half->n_entries * sizeof(*agg->entries);
+	copy_entries(entries, agg, 0);
+	memcpy(names, agg->names, agg->names_used);
+	if (next->n) { /* else it may not have been made */
+		copy_entries(entries + agg->n * sizeof(*agg->entries), next, agg->names_used);
+		memcpy(names + agg->names_used, next->names, next->names_used);
 	}
+	half->len = (uint64_t)(names - content) + agg->names_used + next->names_used;
 	checksum(half, half->len, content, half->checksum);
 	atomic_store_explicit(&half->magic, AREA_MAGIC, memory_order_release);
 }

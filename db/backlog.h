@@ -8,7 +8,8 @@
  * A save writes the older half: its magic goes first, then content and checksum are written, then
  * the magic comes back. Whenever the process dies, at least one half is whole; the one with the
  * higher generation counts. (area id, generation) is the token that a history file stores in the
- * transaction that writes a saved batch: a batch whose token the file has is in it already.
+ * transaction that writes a saved batch: a batch whose token the file has is in it already. Saves
+ * go on while a batch is being written, with what is read meanwhile behind it (area_state.batch).
  *
  * Nothing in here is trusted when it is loaded: sizes, counts and every entry are checked.
  */
@@ -36,7 +37,10 @@ struct area_ring {
 struct area_state {
 	uint64_t area_id;    /* random, from the first save on */
 	uint64_t generation; /* of the load or the last save; 0: never saved */
-	uint32_t day;        /* records of other times are taken for this day's; see historian.c */
+	/* While a batch is being written into the files it is saved before what came meanwhile: the
+	 * first n_batch entries and the gaps are in every file that has this token. 0: no batch. */
+	uint64_t batch, n_batch;
+	uint32_t day; /* records of other times are taken for this day's; see historian.c */
 	uint32_t zero;
 	struct area_ring rings[LIMIT_WORKERS];
 	struct agg_gap gaps[HISTORY_GAP_N];
@@ -51,11 +55,13 @@ struct area {
 /* Use @len octets at @base. Returns 0 or ERR_DAMAGED (too small). */
 int area_init(struct area *area, void *base, size_t len) MUST_CHECK;
 
-/* Read the newest whole half: its state, its entries and gaps into @agg (which is empty). Returns 0
- * (also when the area is fresh: then state.generation is 0) or ERR_DAMAGED (something is there but
- * neither half is whole; the area is then as if fresh). Entries that fail their checks are left out
- * and counted in @ret_bad. */
-int area_load(struct area *area, struct agg *agg, size_t *ret_bad) MUST_CHECK;
+/* Read the newest whole half: its state, its entries and gaps into @agg, what came while a batch
+ * was being written into @next (both are empty; @next is made only if it is needed). Returns 0
+ * (also when the area is fresh: then state.generation is 0), ERR_NOMEM or ERR_DAMAGED (something is
+ * there but neither half is whole; the area is then as if fresh). Entries that fail their checks
+ * are left out and counted in @ret_bad. */
+int area_load(struct area *area, struct agg *agg, struct agg *next, size_t *ret_bad) MUST_CHECK;
 
-/* Save the state with the entries and gaps of @agg (NULL: none) and raise the generation. */
-void area_save(struct area *area, const struct agg *agg);
+/* Save the state with the entries and gaps of @agg and raise the generation. While @agg is being
+ * written under the token @batch (else 0) @next holds what came meanwhile; both fit together. */
+void area_save(struct area *area, const struct agg *agg, const struct agg *next, uint64_t batch);

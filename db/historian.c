@@ -44,6 +44,7 @@ void historian_free(struct historian *h)
 		ring_consumer_close(&h->rings[i].ring);
 	historian_free_catalogs(h);
 	agg_fini(&h->agg);
+	agg_fini(&h->next);
 	free(h->record);
 	free(h->dir);
 	free(h);
@@ -60,10 +61,12 @@ int historian_add_ring(struct historian *h, unsigned int worker, int data_fd, in
 
 /* --- starting -------------------------------------------------------------------------------- */
 
-/* What is in the backlog may be in some files already: those that carry its token. */
+/* What is in the backlog may be in some files already: those that carry its token, or that of the
+ * batch in the middle of which it was saved. */
 static void drop_written(struct historian *h)
 {
 	const struct area_state *state = &h->area.state;
+	uint64_t token = state->batch ? state->batch : state->generation;
 	struct day_file *file;
 
 	for (size_t i = 0; i < h->agg.n;) {
@@ -71,7 +74,7 @@ static void drop_written(struct historian *h)
 		enum day_kind kind = (enum day_kind)h->agg.entries[i].key.kind;
 
 		if (historian_file(h, day, kind, HISTORIAN_EXISTING, 0, &file) == 0 &&
-		    day_file_has_saved(file, state->area_id, state->generation)) {
+		    day_file_has_saved(file, state->area_id, token)) {
 			agg_drop_file(&h->agg, day, kind);
 			i = 0; /* the table was built anew */
 			continue;
@@ -82,7 +85,7 @@ static void drop_written(struct historian *h)
 			i++;
 	}
 	if (historian_file(h, state->day, DAY_DENY, HISTORIAN_EXISTING, 0, &file) == 0 &&
-	    day_file_has_saved(file, state->area_id, state->generation))
+	    day_file_has_saved(file, state->area_id, token))
 		memset(h->agg.gaps, 0, sizeof(h->agg.gaps));
 }
 
@@ -166,7 +169,7 @@ void historian_start(struct historian *h, uint64_t wall_ns, uint64_t boot_ns)
 	size_t bad;
 
 	h->last_wall_us = wall_ns / 1000;
-	if (area_load(&h->area, &h->agg, &bad) < 0) {
+	if (area_load(&h->area, &h->agg, &h->next, &bad) < 0) {
 		log_error(HISTORY_TAG, "the backlog is damaged; what it held is lost");
 		agg_gap(&h->agg, HISTORY_GAP_AREA, h->last_wall_us, h->last_wall_us, none, 0,
 		        "the backlog was damaged");
@@ -177,6 +180,7 @@ void historian_start(struct historian *h, uint64_t wall_ns, uint64_t boot_ns)
 	}
 	if (h->area.state.generation)
 		drop_written(h);
+	agg_take(&h->agg, &h->next);
 	if (h->area.state.day == 0)
 		h->area.state.day = (uint32_t)MIN(wall_ns / DAY_NS, (uint64_t)DAY_MAX);
 	for (unsigned int i = 0; i < LIMIT_WORKERS; i++)
@@ -228,7 +232,7 @@ static int take_query(struct historian *h, unsigned int i, uint64_t pos)
 	int r = ERR_OK;
 
 	if (!is_written(h, &h->rings[i], pos, day, agg_kind(query)))
-		r = agg_put(&h->agg, query, day, time_us);
+		r = agg_put(h->batch ? &h->next : &h->agg, query, day, time_us);
 	if (r == 0)
 		h->area.state.rings[i].consumed[query->verdict]++;
 	return r;
@@ -246,7 +250,7 @@ static int take(struct historian *h, unsigned int i, uint64_t pos, size_t len)
 		break;
 	case RECORD_ANSWER:
 		if (agg_answer_check(h->record, len)) {
-			agg_put_answer(&h->agg, (const void *)h->record);
+			agg_put_answer(h->batch ? &h->next : &h->agg, (const void *)h->record);
 			return ERR_OK;
 		}
 		break;
@@ -294,8 +298,12 @@ static void drain(struct historian *h, unsigned int i, uint64_t wall_us, uint64_
 	/* What comes meanwhile is for the next time, so that no ring starves the others. */
 	while (known->pos < head) {
 		uint64_t pos = known->pos, next = pos;
-		int len = ring_get(&ring->ring, &next, h->record, LIMIT_RECORD_BYTES);
+		int len;
 
+		/* Much of it: written first, and read on beside the writing. */
+		if (!h->batch && agg_is_filling(&h->agg) && h->retry_ms == 0 && !h->stopping)
+			break;
+		len = ring_get(&ring->ring, &next, h->record, LIMIT_RECORD_BYTES);
 		if (len == 0)
 			break;
 		if (len < 0) {
@@ -306,7 +314,11 @@ static void drain(struct historian *h, unsigned int i, uint64_t wall_us, uint64_
 			break;
 		}
 		if (take(h, i, pos, (size_t)len) < 0) {
+			if (h->batch)
+				break;
+			h->draining = true; /* the record in hand is to be read once */
 			make_room(h, wall_us, boot_ns);
+			h->draining = false;
 			if (take(h, i, pos, (size_t)len) < 0)
 				break; /* the record stays in the ring */
 		}
@@ -330,6 +342,27 @@ static unsigned int ring_fill(const struct historian *h)
 		most = MAX(most, (used * 8 + ring->n_slots - 1) / ring->n_slots);
 	}
 	return (unsigned int)MIN(most, UINT64_C(8));
+}
+
+void historian_drain_beside(struct historian *h)
+{
+	if (h->draining || historian_is_quiet(h))
+		return;
+	if (!h->next.entries) { /* seldom needed: made when it is */
+		if (agg_init(&h->next) < 0)
+			return;
+		agg_reserve(&h->next, &h->agg);
+	}
+	for (unsigned int i = 0; i < LIMIT_WORKERS; i++) {
+		const struct historian_ring *ring = &h->rings[i];
+
+		/* What a predecessor may have written is asked of the files, and one of them is
+		 * being written. */
+		if (ring->ring.head && h->area.state.rings[i].pos >= ring->replay_until)
+			drain(h, i, 0, 0);
+	}
+	if (ring_fill(h) >= 4)
+		historian_save(h);
 }
 
 static bool has_news(const struct historian *h)
@@ -401,8 +434,10 @@ void historian_tick(struct historian *h, uint64_t wall_ns, uint64_t boot_ns)
 
 	check_clock(h, wall_us, boot_ns);
 	for (unsigned int i = 0; i < LIMIT_WORKERS; i++) {
-		if (h->rings[i].ring.head)
-			drain(h, i, wall_us, boot_ns);
+		if (!h->rings[i].ring.head)
+			continue;
+		drain(h, i, wall_us, boot_ns);
+		historian_account_sample(h, i);
 	}
 	historian_account(h, wall_us, boot_ns);
 
@@ -446,6 +481,7 @@ int historian_stop(struct historian *h, uint64_t wall_ns, uint64_t boot_ns)
 	uint64_t wall_us = wall_ns / 1000;
 	int r;
 
+	h->stopping = true;
 	check_clock(h, wall_us, boot_ns);
 	for (unsigned int i = 0; i < LIMIT_WORKERS; i++) {
 		if (h->rings[i].ring.head)
@@ -488,5 +524,5 @@ uint64_t historian_backlog(const struct historian *h)
 			n += h->area.state.rings[i].pos -
 			     atomic_load_explicit(&ring->back->tail, memory_order_relaxed);
 	}
-	return n + h->agg.n;
+	return n + h->agg.n + h->next.n;
 }

@@ -1,14 +1,16 @@
 /* db/historian.h - from the rings into the history files, each query exactly once.
  *
- *     ring --drain--> agg --write--> day files          every second, or when a ring fills up
- *                      '--save-----> backlog            after each write, and when a write failed
+ *     ring --drain--> agg --write--> day files          every second, or when much came
+ *                      '--save-----> backlog            after each write, and when a ring fills up
  *
  * What makes it exactly once, whatever dies when:
  *   - the backlog (shared memory) holds, in one atomic save, up to where the rings were read and
  * all that was read but not written; only then is the ring's tail moved;
  *   - a file's transaction holds, with its rows, the positions of the rings and the token of the
- *     backlog. After a death the backlog is loaded and the rings are read again from its positions:
- *     a record, or a backlog, that a file has already is left out for that file.
+ *     backlog. Meanwhile the rings are read on: a save in the middle of a batch keeps apart what
+ *     belongs to it (under that token) and what came later. After a death the backlog is loaded and
+ * the rings are read again from its positions: a record, or a backlog, that a file has already is
+ * left out for that file.
  *
  * One thread. Time is an argument: @wall_ns is what people see, @boot_ns counts on through suspend
  * and never jumps.

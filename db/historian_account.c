@@ -4,7 +4,8 @@
  * read. lost and kernel_drops are simply told when they rise. What was offered, not lost and not
  * read is either still on its way (put, not yet published: the producer is in the middle of a
  * batch) or gone with a producer that died, so it counts only if it stays: the smallest difference
- * within HISTORIAN_WINDOW_MS is what has vanished for good.
+ * within HISTORIAN_WINDOW_MS, of the moments in which the ring was empty, is what has vanished for
+ * good.
  */
 #include "historian_core.h"
 
@@ -73,6 +74,22 @@ static void account_vanished(struct historian *h, unsigned int i, uint64_t now_u
 	ring->malformed[0] = 0;
 }
 
+void historian_account_sample(struct historian *h, unsigned int i)
+{
+	struct historian_ring *ring = &h->rings[i];
+	const struct area_ring *known = &h->area.state.rings[i];
+	uint64_t now[VERDICT_N];
+
+	for (int v = 0; v < VERDICT_N; v++)
+		now[v] = missing(ring, known, v);
+	atomic_thread_fence(memory_order_acquire);
+	/* What lies in the ring unread is not missing. */
+	if (atomic_load_explicit(&ring->ring.head->head, memory_order_acquire) > known->pos)
+		return;
+	for (int v = 0; v < VERDICT_N; v++)
+		ring->min_missing[v] = MIN(ring->min_missing[v], now[v]);
+}
+
 void historian_account(struct historian *h, uint64_t wall_us, uint64_t boot_ns)
 {
 	bool window_ends = boot_ns >= h->window_end_ns;
@@ -85,13 +102,10 @@ void historian_account(struct historian *h, uint64_t wall_us, uint64_t boot_ns)
 		if (!ring->ring.head)
 			continue;
 		account_losses(h, i, from_us, wall_us);
-		for (int v = 0; v < VERDICT_N; v++) {
-			uint64_t now = missing(ring, known, v);
-
-			ring->min_missing[v] = MIN(ring->min_missing[v], now);
-		}
 		if (!window_ends)
 			continue;
+		if (ring->min_missing[0] == UINT64_MAX)
+			continue; /* never emptied in this window: nobody can tell yet */
 		if (ring->adopt_counts) {
 			for (int v = 0; v < VERDICT_N; v++)
 				known->vanished[v] = ring->min_missing[v];

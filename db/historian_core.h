@@ -24,6 +24,7 @@ enum historian_limit {
 	HISTORIAN_ROTATE_S = 3600,
 	HISTORIAN_WINDOW_MS = 5000,  /* a record offered and not seen for so long has vanished */
 	HISTORIAN_RETELL_MS = 10000, /* between two requests to tell answers anew */
+	HISTORIAN_BESIDE_ROWS = 512, /* rows written between two looks into the rings */
 };
 
 struct historian_ring {
@@ -42,7 +43,10 @@ struct historian_file {
 struct historian {
 	struct historian_options options;
 	char *dir;
-	struct agg agg;
+	struct agg agg;  /* read and not written; a batch stays here until its files have it */
+	struct agg next; /* read while a batch is being written; all zero until then */
+	uint64_t batch;  /* the token under which it is; 0: none is */
+	struct area_ring batch_rings[LIMIT_WORKERS]; /* up to where the batch holds them */
 	struct area area;
 	struct historian_ring rings[LIMIT_WORKERS];
 	struct historian_file files[HISTORIAN_FILES_MAX];
@@ -60,6 +64,8 @@ struct historian {
 	uint64_t retell_ns;      /* boot time from when answers may be asked for again */
 	bool retell;
 	bool started;
+	bool draining; /* a record is in hand */
+	bool stopping;
 	uint8_t *record; /* LIMIT_RECORD_BYTES */
 };
 
@@ -73,6 +79,10 @@ static inline void historian_step(struct historian *h)
 	if (h->options.on_step)
 		h->options.on_step(h->options.on_step_arg);
 }
+
+/* historian.c */
+/* Read on while a batch is being written, so that a slow disk does not fill the rings. */
+void historian_drain_beside(struct historian *h);
 
 /* historian_files.c: the open files, retention. */
 enum historian_make { HISTORIAN_EXISTING, HISTORIAN_MAKE };
@@ -97,6 +107,8 @@ const struct catalog *historian_catalog(struct historian *h, uint32_t version);
 void historian_free_catalogs(struct historian *h);
 
 /* historian_account.c: what is missing. */
+/* Right after ring @i was read. */
+void historian_account_sample(struct historian *h, unsigned int i);
 void historian_account(struct historian *h, uint64_t wall_us, uint64_t boot_ns);
 /* The producers are gone: what was not seen by now will never be. */
 void historian_account_last(struct historian *h, uint64_t wall_us);

@@ -126,6 +126,8 @@ static int put_all(struct historian *h, struct batch *batch, const struct group 
 	for (size_t i = group->first; r == 0 && i < group->first + group->n; i++) {
 		const struct agg_entry *entry = batch->sorted[i];
 
+		if ((i - group->first) % HISTORIAN_BESIDE_ROWS == 0)
+			historian_drain_beside(h);
 		r = put_answer(h, file, entry->key.answer_id);
 		if (r == 0)
 			r = day_file_put(file, entry, agg_name(&h->agg, entry),
@@ -138,9 +140,9 @@ static int put_all(struct historian *h, struct batch *batch, const struct group 
 		}
 	}
 	if (r == 0)
-		r = day_file_put_rings(file, h->area.state.rings, LIMIT_WORKERS);
-	if (r == 0 && h->area.state.generation)
-		r = day_file_put_saved(file, h->area.state.area_id, h->area.state.generation);
+		r = day_file_put_rings(file, h->batch_rings, LIMIT_WORKERS);
+	if (r == 0)
+		r = day_file_put_saved(file, h->area.state.area_id, h->batch);
 	return r;
 }
 
@@ -204,7 +206,7 @@ static void forget(struct historian *h, struct batch *batch)
 
 void historian_save(struct historian *h)
 {
-	area_save(&h->area, &h->agg);
+	area_save(&h->area, &h->agg, &h->next, h->batch);
 	historian_step(h);
 	for (unsigned int i = 0; i < LIMIT_WORKERS; i++) {
 		if (h->rings[i].ring.head)
@@ -221,6 +223,10 @@ int historian_write(struct historian *h, uint64_t wall_us)
 	r = make_groups(h, &batch);
 	if (r < 0)
 		return r;
+	/* From here on what is read goes into next, and positions run ahead of the batch. */
+	h->batch = h->area.state.generation;
+	memcpy(h->batch_rings, h->area.state.rings, sizeof(h->batch_rings));
+	agg_reserve(&h->next, &h->agg);
 	for (size_t i = 0; i < batch.n_groups; i++) {
 		struct group *group = &batch.groups[i];
 
@@ -237,6 +243,8 @@ int historian_write(struct historian *h, uint64_t wall_us)
 	}
 	forget(h, &batch);
 	free(batch.sorted);
+	h->batch = 0;
+	agg_take(&h->agg, &h->next);
 	historian_count(h, COUNT_HISTORY_FOLDED, h->agg.folded);
 	h->agg.folded = 0;
 	historian_save(h);

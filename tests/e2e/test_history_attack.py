@@ -404,7 +404,7 @@ def address_space(pid):
 
 @h.case
 def a_historian_without_memory_delays_nothing_and_loses_nothing():
-    """With what it has at rest and half a MiB more: what SQLite needs to write is not there. It lives or
+    """With 8 MiB less than it has at rest: what SQLite needs to write is not there. It lives or
     dies of it; with memory again, everything is in the files."""
     global sp
     sp.down()
@@ -415,7 +415,7 @@ def a_historian_without_memory_delays_nothing_and_loses_nothing():
     h.until("the files are written", lambda: sum(kept(sp).values()) >= 4500, 10, 0.3)
     limit = address_space(sp.role_pid("historian"))
     pid = sp.role_pid("historian")
-    with_memory(folder, limit - 2048)
+    with_memory(folder, limit - 8192)
     os.kill(pid, signal.SIGKILL)
     runs = [Mixed("app", 15000, window=64), Mixed("app2", 15000, window=64)]
     measured = [probe.p99("app2") for _ in range(3)]

@@ -18,7 +18,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 /* As in backlog.c: magic, generation, len, n_entries, checksum, content. */
 static void write_half(uint8_t *half, uint64_t n_entries, const uint8_t *content, uint64_t len)
 {
-	const uint64_t head[4] = { UINT64_C(0x31414552414c5953), 1, len, n_entries };
+	const uint64_t head[4] = { UINT64_C(0x32414552414c5953), 1, len, n_entries };
 	crypto_generichash_state state;
 
 	memcpy(half, head, sizeof(head));
@@ -32,7 +32,7 @@ static void write_half(uint8_t *half, uint64_t n_entries, const uint8_t *content
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static uint8_t *base;
-	static struct agg agg;
+	static struct agg agg, next;
 	size_t bytes = historian_area_bytes(), bad, n;
 	struct area area;
 	uint16_t n_entries;
@@ -42,7 +42,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (!base) {
 		base =
 		    mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-		if (base == MAP_FAILED || sodium_init() < 0 || agg_init(&agg) < 0)
+		if (base == MAP_FAILED || sodium_init() < 0 || agg_init(&agg) < 0 ||
+		    agg_init(&next) < 0)
 			abort();
 	}
 	memcpy(&n_entries, data, 2);
@@ -51,11 +52,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (area_init(&area, base, bytes) < 0)
 		abort();
 	agg_clear(&agg);
-	if (area_load(&area, &agg, &bad) == 0) {
-		n = agg.n;
-		area_save(&area, &agg);
+	agg_clear(&next);
+	if (area_load(&area, &agg, &next, &bad) == 0) {
+		n = agg.n + next.n;
+		area_save(&area, &agg, &next, area.state.batch);
 		agg_clear(&agg);
-		if (area_load(&area, &agg, &bad) < 0 || agg.n != n || bad != 0)
+		agg_clear(&next);
+		if (area_load(&area, &agg, &next, &bad) < 0 || agg.n + next.n != n || bad != 0)
 			abort();
 	}
 	return 0;
