@@ -18,6 +18,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 
+#include "amplification.h"
 #include "follow_table.h"
 #include "policy_slot.h"
 #include "sallyport/err.h"
@@ -54,6 +55,7 @@ struct role_state {
 	struct policy_slot *slot;
 	struct follow_table *follow;
 	struct tally *tally;
+	struct amplification *amplification;
 	struct worker *workers[LIMIT_WORKERS];
 	ino_t pinhole_inos[LIMIT_WORKERS];
 	size_t n_workers;
@@ -239,6 +241,7 @@ static void make_worker(struct role_state *role, unsigned int i)
 		.slot = role->slot,
 		.follow = role->follow,
 		.tally = role->tally,
+		.amplification = role->amplification,
 		.lane = &role->stats->lanes[i + 1],
 		.epoch = role->epoch,
 		.ring_fd = intake->ring[i],
@@ -300,8 +303,9 @@ static void start(struct role_state *role)
 	role->cache = cache_new(conf->cache_bytes, conf->hash_key);
 	role->follow = follow_table_new(conf->hash_key);
 	role->tally = tally_new(conf->hash_key);
+	role->amplification = amplification_new(conf->hash_key);
 	role->slot = policy_slot_new();
-	if (!role->cache || !role->follow || !role->tally || !role->slot)
+	if (!role->cache || !role->follow || !role->tally || !role->amplification || !role->slot)
 		give_up("memory", ERR_NOMEM);
 	for (unsigned int i = 0; i < conf->workers; i++)
 		make_worker(role, i);

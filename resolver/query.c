@@ -3,11 +3,14 @@
  */
 #include "query.h"
 
+#include "amplification.h"
+#include "cookie.h"
 #include "held.h"
 #include "memo.h"
 #include "prefetch.h"
 #include "query_guard.h"
 #include "query_wait.h"
+#include "sallyport/clock.h"
 #include "sallyport/counter.h"
 #include "wire.h"
 #include "worker.h"
@@ -115,6 +118,27 @@ static bool answer_from_memo(struct worker *worker, struct asked *asked)
 	return true;
 }
 
+/* How long the answer may be, decided once: whether it is cut decides whether it opens anything. */
+static void limit_answer(struct worker *worker, struct asked *asked)
+{
+	const struct resolver_conf *conf = &worker->settings->conf;
+	const struct question *q = asked->q;
+
+	asked->proven = true;
+	asked->limit = LIMIT_MSG_BYTES;
+	if (asked->client->tcp)
+		return;
+	asked->limit = MIN(q->udp_bytes, conf->udp_bytes);
+	asked->proven =
+	    q->cookie_server_len > 0 && cookie_valid(conf->cookie_secret, q, asked->client->addr,
+	                                             (uint32_t)(worker->wall_ns / NS_PER_S));
+	if (asked->proven ||
+	    !amplification_spent(worker->amplification, asked->client->addr, worker->now_ns))
+		return;
+	count(worker->lane, COUNT_LIMIT_AMPLIFICATION);
+	asked->limit = MIN(asked->limit, (uint32_t)asked->query_len * AMPLIFICATION_FACTOR);
+}
+
 void query_received(struct worker *worker, struct client *client, const uint8_t *msg, size_t len)
 {
 	struct question q;
@@ -130,7 +154,9 @@ void query_received(struct worker *worker, struct client *client, const uint8_t 
 	asked.flags = 0;
 	asked.fetched = false;
 	asked.dnssec = DNSSEC_UNCHECKED;
+	asked.query_len = (uint16_t)len;
 	worker->next_query_id += LIMIT_WORKERS;
+	limit_answer(worker, &asked);
 
 	if (result != QUESTION_OK) {
 		asked.j = (struct judgement){ 0 };

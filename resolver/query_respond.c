@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "amplification.h"
 #include "cookie.h"
 #include "journal.h"
 #include "reply.h"
@@ -92,15 +93,12 @@ static void deliver(struct worker *worker, struct asked *asked, struct outcome *
 		outcome->ttl_s = 0;
 		count(worker->lane, COUNT_TRUNCATED);
 	}
+	if (!asked->proven)
+		amplification_charge(worker->amplification, asked->client->addr, result.len,
+		                     asked->query_len, worker->settings->conf.amplification,
+		                     worker->now_ns);
 	record(worker, asked, outcome);
 	client_answer(worker, asked->client, result.len); /* counts what went wrong itself */
-}
-
-static size_t limit_of(const struct worker *worker, const struct asked *asked)
-{
-	if (asked->client->tcp)
-		return LIMIT_MSG_BYTES;
-	return MIN(asked->q->udp_bytes, worker->settings->conf.udp_bytes);
 }
 
 /* The reply's frame. @cookie is filled if the client sent one (RFC 7873, section 5.2). */
@@ -114,7 +112,7 @@ static struct reply frame(struct worker *worker, const struct asked *asked,
 		.ede = RECORD_NO_EDE,
 		.ra = true,
 		.udp_bytes = (uint16_t)worker->settings->conf.udp_bytes,
-		.limit = limit_of(worker, asked),
+		.limit = asked->limit,
 	};
 
 	if (q->cookie) {

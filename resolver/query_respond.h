@@ -22,9 +22,12 @@ struct asked {
 	struct judgement j;
 	uint64_t id; /* the history's */
 	uint64_t read_ns, read_wall_ns;
-	uint16_t flags; /* enum record_flag, as far as known */
-	bool fetched;   /* an upstream was asked for it */
-	uint8_t dnssec; /* enum dnssec_state, for an answer without records */
+	uint32_t limit;     /* octets of an answer: decided when it was read, for all of its way */
+	uint16_t query_len; /* octets of the query */
+	uint8_t dnssec;     /* enum dnssec_state, for an answer without records */
+	bool proven;        /* by TCP, or with a valid server cookie: its address is not forged */
+	uint16_t flags;     /* enum record_flag, as far as known */
+	bool fetched;       /* an upstream was asked for it */
 };
 
 /* What is told of an answer that is not the one that was asked for. */

@@ -86,6 +86,8 @@ struct settings *settings_new(const struct resolver_conf *conf)
 	or_default(&c->tcp_read_ms, LIMIT_TCP_READ_MS);
 	or_default(&c->query_ms, LIMIT_QUERY_MS);
 	or_default(&c->udp_bytes, LIMIT_EDNS_UDP_BYTES);
+	if (c->amplification == 0)
+		c->amplification = LIMIT_AMPLIFICATION;
 	clamp(&c->udp_bytes, 512, LIMIT_EDNS_UDP_BYTES);
 	clamp(&c->workers, 1, LIMIT_WORKERS);
 	clamp(&c->n_listeners, 0, LIMIT_LISTENERS);

@@ -343,6 +343,7 @@ int worker_new(const struct worker_spec *spec, struct worker **ret_worker)
 	worker->slot = spec->slot;
 	worker->follow = spec->follow;
 	worker->tally = spec->tally;
+	worker->amplification = spec->amplification;
 	worker->lane = spec->lane;
 	worker->epoch = spec->epoch;
 	worker->pinhole_fd = -1;

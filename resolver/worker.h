@@ -1,9 +1,9 @@
 /* resolver/worker.h - one worker thread: its libuv loop and everything that only it touches.
  *
  * Shared with other workers, and nothing else: the policy slot, the answer cache, the follow table,
- * the tally of what is in use, the immutable configuration. The main thread speaks to a worker
- * through its mailbox (uv_async_send); the worker speaks back through atomics that the main thread
- * reads.
+ * the tally of what is in use, the budgets of amplification, the immutable configuration. The main
+ * thread speaks to a worker through its mailbox (uv_async_send); the worker speaks back through
+ * atomics that the main thread reads.
  */
 #pragma once
 
@@ -31,6 +31,7 @@ struct queries;
 struct listeners;
 struct follow_table;
 struct tally;
+struct amplification;
 struct servers;
 
 /* Configuration and what derives from it; immutable, reference-counted, swapped at END. */
@@ -52,11 +53,12 @@ struct worker {
 	struct policy_map
 	    *policy;         /* in force in this worker; NULL: none yet (everything REFUSED) */
 	struct cache *cache; /* shared */
-	struct follow_table *follow;       /* shared */
-	struct tally *tally;               /* shared */
-	struct stats_lane *lane;           /* this worker's counters (lane index + 1) */
-	struct ring_producer ring;         /* history */
-	const struct pinhole_epoch *epoch; /* read-only page; NULL when firewall.mode is none */
+	struct follow_table *follow;         /* shared */
+	struct tally *tally;                 /* shared */
+	struct amplification *amplification; /* shared */
+	struct stats_lane *lane;             /* this worker's counters (lane index + 1) */
+	struct ring_producer ring;           /* history */
+	const struct pinhole_epoch *epoch;   /* read-only page; NULL when firewall.mode is none */
 	int pinhole_fd;         /* SOCK_SEQPACKET to fwsync; -1 when firewall.mode is none */
 	uint64_t now_ns;        /* CLOCK_MONOTONIC, read once a loop turn or batch */
 	uint64_t wall_ns;       /* CLOCK_REALTIME, the same */
@@ -91,6 +93,7 @@ struct worker_spec {
 	struct policy_slot *slot;
 	struct follow_table *follow;
 	struct tally *tally;
+	struct amplification *amplification;
 	struct stats_lane *lane;
 	const struct pinhole_epoch *epoch;
 	int ring_fd, ring_back_fd; /* borrowed for the call */

@@ -27,6 +27,8 @@
 	X(DROPPED_OLD, "dropped_old", "queries that waited too long in the kernel")                \
 	X(LIMIT_BACKLOG, "limit_backlog",                                                          \
 	  "queries dropped because their workload asks faster than it is served")                  \
+	X(LIMIT_AMPLIFICATION, "limit_amplification",                                              \
+	  "UDP queries answered in short, for their prefix takes much more than it sends")         \
 	X(KERNEL_DROPS, "kernel_drops", "datagrams the kernel dropped before we read them")        \
 	X(SEND_FAILED, "send_failed", "answers that the kernel would not take")                    \
 	X(TRUNCATED, "truncated", "answers sent with TC=1")                                        \
@@ -41,6 +43,7 @@
 	X(LIMIT_WAITING, "limit_waiting",                                                          \
 	  "queries whose chains took too much memory to wait with")                                \
 	X(LIMIT_FOLLOW, "limit_follow", "chain targets not remembered: table full")                \
+	X(LIMIT_TARGETS, "limit_targets", "SVCB and HTTPS answers with more targets than judged")  \
 	X(LIMIT_ADDRESSES, "limit_addresses", "answers with more addresses than the profile has")  \
 	X(CACHE_HITS, "cache_hits", "queries answered from the cache")                             \
 	X(CACHE_MISSES, "cache_misses", "queries that needed an upstream")                         \

@@ -63,6 +63,8 @@ enum limit {
 	LIMIT_TARGETS = 16,                /* SVCB/HTTPS targets judged of one answer */
 	LIMIT_SUBQUERIES = 32,             /* upstream questions for one client query */
 	LIMIT_QUERY_MS = 6000,             /* from reading to answering; then SERVFAIL */
+	LIMIT_AMPLIFICATION = 16 << 20,    /* octets a second by UDP to one /24 or /56, beyond three
+	                                      times what it asked with; limits.amplification */
 	LIMIT_UDP_BACKLOG = 2048,          /* queries read and not yet looked at, per worker; over
 	                                      it the longest workload's oldest go: limit_backlog */
 	LIMIT_QUEUE_AGE_MS = 4000,      /* queries that waited longer in the kernel are dropped */

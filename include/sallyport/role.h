@@ -121,7 +121,7 @@ struct conf_common {
 	uint32_t log_level; /* enum log_level */
 };
 
-struct conf_anchor { /* a trust anchor, or with type 0 a negative one */
+struct conf_anchor {                     /* a trust anchor, or with type 0 a negative one */
 	uint8_t name[NAME_MAX_WIRE + 1]; /* wire form, lower case */
 	uint64_t until_s;                /* of a negative one, wall clock; 0: for ever */
 	uint16_t type;                   /* DS (43) or DNSKEY (48) */
@@ -143,7 +143,8 @@ struct resolver_conf {
 	uint32_t in_flight, in_flight_workload, in_flight_client;
 	uint32_t tcp_connections, tcp_connections_client, tcp_idle_ms, tcp_read_ms;
 	uint32_t query_ms;
-	uint32_t udp_bytes; /* largest UDP answer, 512..LIMIT_EDNS_UDP_BYTES */
+	uint32_t udp_bytes;     /* largest UDP answer, 512..LIMIT_EDNS_UDP_BYTES */
+	uint64_t amplification; /* octets a second: see resolver/amplification.h */
 	uint64_t cache_bytes;
 	uint32_t cache_max_ttl_s, cache_negative_max_ttl_s, cache_serve_stale_s; /* stale 0: off */
 	uint32_t prefetch;                                                       /* 0: off */
@@ -153,9 +154,9 @@ struct resolver_conf {
 	uint64_t id_base; /* query ids start here: wall clock at start << 20, so they are unique
 	                     and sortable; worker w counts id_base + w, step LIMIT_WORKERS */
 	uint32_t test_delay_ack_ms; /* reserved for test builds; 0 otherwise */
-	uint32_t dnssec;           /* enum dnssec_mode */
-	uint32_t dnssec_sha1;      /* 1: algorithms 5 and 7 and digest 1 count as supported */
-	uint32_t nsec3_iterations; /* more make a zone insecure */
+	uint32_t dnssec;            /* enum dnssec_mode */
+	uint32_t dnssec_sha1;       /* 1: algorithms 5 and 7 and digest 1 count as supported */
+	uint32_t nsec3_iterations;  /* more make a zone insecure */
 	uint32_t n_listeners, n_zones, n_anchors;
 	struct conf_listener listeners[LIMIT_LISTENERS];
 	struct conf_zone zones[LIMIT_ZONES];

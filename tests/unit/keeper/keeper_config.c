@@ -137,7 +137,8 @@ static const char whole[] =
     "history: {retention: {allow: 30d, deny: off}}\n"
     "cache: {size: 128MiB, max_ttl: 12h, negative_max_ttl: 5m, serve_stale: off, prefetch: off}\n"
     "limits: {in_flight: 1000, in_flight_workload: 100, in_flight_client: 50,\n"
-    "         tcp_connections: 200, tcp_connections_client: 20, tcp_idle: 5s, query_time: 4s}\n"
+    "         tcp_connections: 200, tcp_connections_client: 20, tcp_idle: 5s, query_time: 4s,\n"
+    "         amplification: 1MiB}\n"
     "access: {admin_group: sallyport-admin, analyst_group: sallyport-analyst}\n"
     "log: {format: json, level: warning}\n";
 
@@ -201,6 +202,7 @@ static void every_key_lands_in_its_place(void **state)
 	assert_int_equal(c->resolver.tcp_connections_client, 20);
 	assert_int_equal(c->resolver.tcp_idle_ms, 5000);
 	assert_int_equal(c->resolver.query_ms, 4000);
+	assert_int_equal(c->resolver.amplification, 1 << 20);
 	assert_int_equal(c->admin_gid, 515);
 	assert_int_equal(c->analyst_gid, 517);
 }
@@ -312,6 +314,7 @@ static const struct {
 	{ "limits.tcp_connections_client", "limits: {tcp_connections_client: x}\n", "3:34",
 	  "out of range" },
 	{ "limits.tcp_idle", "limits: {tcp_idle: 1h}\n", "3:20", "use 100ms to 10m" },
+	{ "limits.amplification", "limits: {amplification: 1KiB}\n", "3:25", "use 4KiB to 16GiB" },
 	{ "limits.query_time", "limits: {query_time: 1m}\n", "3:22", "use 500ms to 30s" },
 	{ "ack over query", "limits: {query_time: 500ms}\nfirewall: {ack_timeout: 600ms}\n", NULL,
 	  "not less than limits.query_time" },

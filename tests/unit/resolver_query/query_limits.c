@@ -8,8 +8,11 @@
 
 #include <cmocka.h>
 
+#include "amplification.h"
+#include "cookie.h"
 #include "query.h"
 #include "rig.h"
+#include "sallyport/clock.h"
 #include "sallyport/name.h"
 #include "tally.h"
 
@@ -160,6 +163,111 @@ static void limits_hold_over_all_workers(void **state)
 	rig_free(rig);
 }
 
+static struct rig_answer *ask_with_cookie(struct rig *rig, const char *client, bool valid)
+{
+	static const uint8_t message[] = "\1\2\1\0\0\1\0\0\0\0\0\1\4many\7example\3org\0\0\1\0\1"
+					 "\0\0\51\4\320\0\0\0\0\0\34\0\12\0\30"
+					 "CLIENTS!";
+	uint8_t msg[sizeof(message) - 1 + COOKIE_SERVER_LEN], addr[ADDR_LEN];
+	uint8_t *server = msg + sizeof(message) - 1;
+
+	memcpy(msg, message, sizeof(message) - 1);
+	assert_int_equal(addr_parse(client, addr), 0);
+	cookie_make(rig->worker.settings->conf.cookie_secret, (const uint8_t *)"CLIENTS!", addr,
+	            (uint32_t)(rig->worker.wall_ns / NS_PER_S), server);
+	server[COOKIE_SERVER_LEN - 1] ^= !valid;
+	return rig_send(rig, client, false, msg, sizeof(msg));
+}
+
+static void what_may_be_forged_is_answered_threefold_within_the_budget(void **state)
+{
+	static const char cut[] = "NOERROR tc", whole[] = "NOERROR\n";
+	struct resolver_conf *conf = malloc(sizeof(*conf));
+	struct rig_ask ask = { .client = "10.1.0.2", .name = "many.example.org", .type = "A" };
+	struct rig_ask small = { .client = "10.1.0.2", .name = "n1.example.org", .type = "A" };
+	struct rig_ask by_tcp = ask, other = ask;
+	struct rig *rig;
+	char records[4096] = "";
+	struct rig_answer *answer;
+	unsigned int n = 0;
+
+	(void)state;
+	by_tcp.tcp = true;
+	other.client = "10.2.0.2";
+	rig_conf(conf);
+	conf->amplification = 4096;
+	rig = rig_new(conf);
+	free(conf);
+	rig_policy(rig, policy);
+	for (unsigned int i = 1; i <= 40; i++)
+		snprintf(records + strlen(records), sizeof(records) - strlen(records),
+		         "many.example.org. 300 IN A 8.8.100.%u\n", i);
+	rig_upstream(rig, "many.example.org", "A", 0, records);
+	rig_upstream(rig, "n1.example.org", "A", 0, "n1.example.org. 300 IN A 8.8.100.1");
+
+	do {
+		answer = rig_ask(rig, &ask);
+		rig_turn(rig);
+		n++;
+	} while (answer->len > 500 && n < 20);
+	assert_in_range(n, 6, 10); /* 4096 and one more, at about 550 each */
+	answers("over the budget", answer, cut);
+	assert_true(answer->len <= 3 * 45);
+	assert_int_equal(rig_count(rig, COUNT_LIMIT_AMPLIFICATION), 1);
+	assert_int_equal(rig_count(rig, COUNT_TRUNCATED), 1);
+
+	small.client = "10.1.0.3"; /* of the same /24 */
+	answer = rig_ask(rig, &small);
+	rig_turn(rig);
+	answers("small answers go on", answer, whole);
+	answer = rig_ask(rig, &other);
+	rig_turn(rig);
+	answers("another prefix", answer, whole);
+	answer = rig_ask(rig, &by_tcp);
+	rig_turn(rig);
+	answers("by TCP", answer, whole);
+	answers("with a valid cookie", ask_with_cookie(rig, "10.1.0.2", true), whole);
+	answers("with a forged one", ask_with_cookie(rig, "10.1.0.2", false), cut);
+	rig_advance_ms(rig, 1500);
+	answers("later", rig_ask(rig, &ask), whole);
+	rig_free(rig);
+}
+
+/* Cut or not is decided when the query is read: a budget that comes back, or is spent, while it
+ * waits must not let addresses out for which nothing was opened. */
+static void who_was_to_be_cut_is_cut_though_the_budget_is_back(void **state)
+{
+	struct resolver_conf *conf = malloc(sizeof(*conf));
+	struct rig_ask ask = { .client = "10.1.0.2", .name = "many.example.org", .type = "A" };
+	struct rig_answer *waiting;
+	struct rig *rig;
+	char records[4096] = "";
+	uint8_t addr[ADDR_LEN];
+
+	(void)state;
+	rig_conf(conf);
+	conf->amplification = 4096;
+	rig = rig_new(conf);
+	free(conf);
+	rig_policy(rig, policy);
+	for (unsigned int i = 1; i <= 40; i++)
+		snprintf(records + strlen(records), sizeof(records) - strlen(records),
+		         "many.example.org. 300 IN A 8.8.100.%u\n", i);
+	rig_upstream(rig, "many.example.org", "A", 0, records);
+	assert_int_equal(addr_parse("10.1.0.9", addr), 0);
+	amplification_charge(rig->worker.amplification, addr, 6000, 0, 4096, rig->worker.now_ns);
+	rig->upstream = RIG_UPSTREAM_HOLDS;
+	waiting = rig_ask(rig, &ask);
+	rig_advance_ms(rig, 3000);
+	answers("it waits", waiting, "none");
+	rig->upstream = RIG_UPSTREAM_ANSWERS;
+	rig->opened[0] = '\0';
+	rig_turn(rig);
+	answers("it is cut", waiting, "NOERROR tc");
+	assert_string_equal(rig->opened, "");
+	rig_free(rig);
+}
+
 static void new_settings_keep_what_waits_and_forget_forms(void **state)
 {
 	struct rig *rig = rig_with(8, 8, 8);
@@ -298,6 +406,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(limits_hold_in_all_and_per_workload_and_client),
 		cmocka_unit_test(limits_hold_over_all_workers),
+		cmocka_unit_test(what_may_be_forged_is_answered_threefold_within_the_budget),
+		cmocka_unit_test(who_was_to_be_cut_is_cut_though_the_budget_is_back),
 		cmocka_unit_test(new_settings_keep_what_waits_and_forget_forms),
 		cmocka_unit_test(every_message_read_is_in_the_history_once),
 		cmocka_unit_test(an_answer_is_told_once_a_generation),

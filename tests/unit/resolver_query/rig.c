@@ -12,6 +12,7 @@
 
 #include <cmocka.h>
 
+#include "amplification.h"
 #include "client.h"
 #include "fetch.h"
 #include "follow_table.h"
@@ -506,6 +507,7 @@ struct rig *rig_new(const struct resolver_conf *conf)
 	w->cache = cache_new(w->settings->conf.cache_bytes, w->settings->conf.hash_key);
 	w->follow = follow_table_new(w->settings->conf.hash_key);
 	w->tally = tally_new(w->settings->conf.hash_key);
+	w->amplification = amplification_new(w->settings->conf.hash_key);
 	w->memo = memo_new(1 << 20, w->settings->conf.hash_key);
 	w->held = held_new(1024, w->settings->conf.hash_key);
 	w->pinholes = pinhole_client_new(w);
@@ -547,6 +549,7 @@ void rig_free(struct rig *rig)
 	follow_table_free(w->follow);
 	assert_int_equal(tally_in_use(w->tally, TALLY_QUERIES), 0);
 	tally_free(w->tally);
+	amplification_free(w->amplification);
 	settings_unref(w->settings);
 	policy_free(w->policy);
 	while (rig->scripts) {
