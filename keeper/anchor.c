@@ -36,6 +36,7 @@ static bool number(const char *word, unsigned long max, unsigned long *ret)
 static int read_rdata(char *rest, struct conf_anchor *anchor, const char **why)
 {
 	unsigned long first, second, third;
+	const size_t bits = anchor->type == TYPE_DS ? 4 : 6; /* a character stands for */
 	size_t len = 0;
 	int r;
 
@@ -57,6 +58,8 @@ static int read_rdata(char *rest, struct conf_anchor *anchor, const char **why)
 		                      strlen(rest), " \t\r", &len, NULL,
 		                      sodium_base64_VARIANT_ORIGINAL);
 	}
+	if (r != 0 && strlen(rest) * bits / 8 > sizeof(anchor->rdata) - 4)
+		*why = "the record is longer than any key or digest"; /* LIMIT_ANCHOR_BYTES */
 	if (r != 0 || len == 0)
 		return ERR_INVAL;
 	anchor->len = (uint16_t)(4 + len);

@@ -258,8 +258,15 @@ static int accept_image(struct apply *a, int image_fd)
 	}
 	r = edition_new(image_fd, version, a->texts.file, a->spec.config, &edition);
 	if (r < 0) {
-		snprintf(line, sizeof(line), "error: the compiled policy is not usable: %s",
-		         err_str(r));
+		if (r == ERR_LIMIT)
+			snprintf(line, sizeof(line),
+			         "error: the policy is too large to guard: hosts times profiles "
+			         "come to more than %d, or its image to more than %d octets; "
+			         "use fewer hosts or profiles",
+			         LIMIT_GUARD_HOSTS, LIMIT_IMAGE_BYTES);
+		else
+			snprintf(line, sizeof(line), "error: the compiled policy is not usable: %s",
+			         err_str(r));
 		keep_line(a, line);
 		return r;
 	}

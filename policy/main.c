@@ -101,8 +101,11 @@ static int read_file(int dir, const char *path, size_t max, struct policy_source
 	size_t len;
 	int r = fd < 0 ? -errno : name ? read_all(fd, max, &text, &len) : ERR_NOMEM;
 
-	if (r < 0) {
+	if (r == ERR_LIMIT)
+		fprintf(stderr, "sallyport-compile: %s: larger than %zu octets\n", path, max);
+	else if (r < 0)
 		fprintf(stderr, "sallyport-compile: %s: %s\n", path, err_str(r));
+	if (r < 0) {
 		free(name);
 		return r;
 	}

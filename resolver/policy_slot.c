@@ -56,7 +56,7 @@ static int map_image(int fd, uint32_t version, struct policy_map **ret_map)
 		return r;
 	}
 	r = map->len > LIMIT_IMAGE_BYTES
-	        ? ERR_DAMAGED
+	        ? ERR_LIMIT
 	        : policy_image_open(map->data, map->len, version, &map->image);
 	if (r < 0) {
 		policy_map_unref(map);

@@ -148,6 +148,8 @@ static int drop_targets(struct query *q, const struct entry *entry, struct entry
 		drop[i] = ++n_targets > LIMIT_TARGETS || !target_allowed(q, entry, &rrs[i]);
 		any |= drop[i];
 	}
+	if (n_targets > LIMIT_TARGETS)
+		count(q->worker->lane, COUNT_LIMIT_TARGETS);
 	if (!any)
 		return ERR_OK;
 	*ret_entry = entry_without(entry, drop);

@@ -96,6 +96,25 @@ def the_resolver_believes_no_confirmation_but_that_of_its_own_request():
     assert rss_kb(resolver) < 200 << 10, f"{rss_kb(resolver)} KiB"
 
 
+@h.case
+def a_role_that_babbles_hides_no_line_for_long():
+    """What one role makes another one say is so many lines a second; the next one tells of the rest."""
+    sp = _running[0]
+    had = sp.logs().count("malformed message")
+    order(sp, "babble")
+    for i in range(4):
+        ask(f"x{2000 + i}.good.test", timeout=1.0)
+    time.sleep(1.1)
+    ask("x2010.good.test", timeout=1.0)
+    text = open(sp.log).read()
+    said = text.count("malformed message") - had
+    told = sum(map(int, re.findall(r"role=resolver .*lines_dropped=(\d+)", text)))
+    print(f"  {said} lines, and {told} that are told by number")
+    assert said < 1600 and told > 400, (said, told)
+    order(sp, "true")
+    h.until("served again", lambda: getattr(ask("x2020.good.test"), "addresses", None), 5, 0.05)
+
+
 # ---- hostile roles and the keeper
 
 

@@ -1,12 +1,12 @@
 """Promise P8 on the whole system: over each limit there is a clear error, a counter that `status`
 shows, no address, and everybody else is served."""
-import os, select, socket, struct, sys, time
+import os, re, select, socket, struct, sys, time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import harness as h
 import network as n
 
-h.enter(os.path.abspath(__file__), seconds=120)
+h.enter(os.path.abspath(__file__), seconds=180)
 n.build()
 
 # One worker, for each worker counts for itself. Patient, so that a busy machine is no limit, too.
@@ -38,6 +38,11 @@ def answers(name, qtype):
         return 0, [h.rr(name, "CNAME", 60, "loop2.good.test"), h.rr("loop2.good.test", "CNAME", 60, "loop.good.test")]
     if first.startswith("link"):  # a chain without end
         return 0, [h.rr(name, "CNAME", 60, f"link{int(first[4:]) + 1}.good.test")]
+    if first == "targets" and qtype == 65:
+        return 0, [h.https_rr(name, 60, f"t{i}.good.test", priority=i + 1) for i in range(20)]
+    if first == "many" and qtype == 15:
+        return 0, [h.rr(name, "CNAME", 60, "manyx.good.test")] + \
+            [h.rr("manyx.good.test", "MX", 60, f"{i} m{i}.good.test") for i in range(256)]
     if qtype != 1:
         return 0, [], [h.soa("good.test")]
     if first.startswith("wide"):
@@ -47,7 +52,31 @@ def answers(name, qtype):
     return 0, [h.rr(name, "A", ttl, f"44.128.{i >> 8}.{i & 255}")]
 
 
-up = h.Upstream("net", "44.128.0.53", answers)
+class Upstream(h.Upstream):
+    """Names under stuck.good.test are for TCP, where the first connection ends and the others hang."""
+    n_conversations, live, most = 0, 0, 0
+
+    def reply(self, q, tcp):
+        if b"\5stuck" not in q.lower():
+            return super().reply(q, tcp)
+        if tcp:
+            return None
+        end = q.index(b"\0", 12) + 5
+        return q[:2] + struct.pack(">HHHHH", 0x8380, 1, 0, 0, 0) + q[12:end]
+
+    def _conversation(self, conn):
+        self.n_conversations += 1
+        if self.n_conversations == 1:
+            conn.recv(100)
+            conn.close()
+            return
+        self.live += 1
+        self.most = max(self.most, self.live)
+        super()._conversation(conn)
+        self.live -= 1
+
+
+up = Upstream("net", "44.128.0.53", answers)
 sp = h.Sallyport("gw", CONFIG).up()
 sp.apply(POLICY)
 for extra in ("10.1.0.3", "10.1.0.4", "10.1.0.5"):
@@ -230,6 +259,47 @@ def chains_end():
         refused(ask("app2", name), "limit chain", name)
         assert len(up.log) - asked <= 33, f"{name} cost {len(up.log) - asked} questions upstream"
     over("limit_chain", before)
+
+
+@h.case
+def an_answer_leads_to_so_many_targets():
+    before = counter("limit_targets")
+    m = ask("app2", "targets.good.test", qtype="HTTPS", tcp=True)
+    h.same((m.status, len(m.answer)), ("NOERROR", 16), "records of 20")
+    over("limit_targets", before)
+
+
+@h.case
+def an_answer_of_many_records_is_told_in_part():
+    m = ask("app2", "many.good.test", qtype="MX", tcp=True)
+    h.same((m.status, len(m.answer)), ("NOERROR", 257), "records for the client")
+
+    def rows():
+        return [r for r in sp.json("history", "--name", "many.good.test", "--limit", "10") if r.get("answers")]
+    row = h.until("its row", rows, 3.0, 0.1)[0]
+    h.same((len(row["answers"]), row.get("answers_cut")), (256, True), "records in the history")
+
+
+@h.case
+def one_server_has_so_many_connections_of_ours():
+    before = counter("limit_upstream")
+    sp.configure(re.sub(r"in_flight: 40, in_flight_workload: 20, in_flight_client: 10",
+                        "in_flight: 400, in_flight_workload: 400, in_flight_client: 400", CONFIG))
+    sp.cli("reload")
+    with h.inside("app2"):
+        s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    s.connect(("10.1.1.1", 53))
+    for i in range(150):
+        s.send(h.question(f"q{i}.stuck.good.test", qid=i + 1))
+    h.until("over the limit", lambda: counter("limit_upstream") > before, 4.0, 0.2)
+    over("limit_upstream", before)
+    assert 32 < up.most <= 64, f"{up.most} connections at once"
+    s.settimeout(5.0)
+    h.same(h.Message(s.recv(4096)).status, "SERVFAIL", "what they get")
+    s.close()
+    sp.configure(CONFIG)
+    sp.cli("reload")
+    h.until("served again", lambda: ask("app2", "a3000.good.test").addresses, 8, 0.3)
 
 
 @h.case

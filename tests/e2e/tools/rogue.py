@@ -65,6 +65,8 @@ def answer(pair, msg, how):
         out = [whole[:i] for i in range(1, len(whole))] + [whole + b"\0" * i for i in (1, 8, 16)]
     elif how == "huge":
         out = [os.urandom(65536), results(seq, [OPEN] * 4000), b"\0" * 70000]
+    elif how == "babble":
+        out = [b"nonsense"] * 1000
     elif how == "status":
         out = [results(seq, [rng.choice((0, 2, 3, 4, 5, 6, 7, 8, 255, 2 ** 32 - 1)) for _ in good])]
     elif how == "late":

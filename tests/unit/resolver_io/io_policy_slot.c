@@ -15,6 +15,7 @@
 #include "policy/judge.h"
 #include "policy_slot.h"
 #include "sallyport/err.h"
+#include "sallyport/limits.h"
 #include "sallyport/shm.h"
 
 #define N_READERS 4
@@ -145,7 +146,7 @@ static void an_image_outlives_the_slot_while_somebody_has_it(void **state)
 
 static void a_bad_image_leaves_the_old_one_in_force(void **state)
 {
-	int good = image_fd(0), unsealed, noise, pipes[2];
+	int good = image_fd(0), unsealed, noise, huge, pipes[2];
 	struct policy_slot *slot = policy_slot_new();
 	struct policy_map *map;
 	uint8_t junk[4096];
@@ -163,10 +164,16 @@ static void a_bad_image_leaves_the_old_one_in_force(void **state)
 	assert_true(policy_slot_load(slot, noise, 9) < 0);
 	assert_int_equal(pipe(pipes), 0);
 	assert_true(policy_slot_load(slot, pipes[0], 9) < 0);
+	/* Larger than any image may be; nothing of it is looked at. */
+	huge = memfd_create("test", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	assert_int_equal(ftruncate(huge, LIMIT_IMAGE_BYTES + 4096L), 0);
+	assert_int_equal(shm_seal(huge), 0);
+	assert_int_equal(policy_slot_load(slot, huge, 9), ERR_LIMIT);
 	assert_null(policy_slot_newer(slot, map));
 
 	policy_map_unref(map);
 	policy_slot_free(slot);
+	close(huge);
 	close(good);
 	close(unsealed);
 	close(noise);
