@@ -31,13 +31,14 @@ const struct rule_chain rule_chains[] = {
 	{ "open", -1 },
 	{ "ingress", -1 },
 	{ "gateway", -1 },
+	{ "neighbours", -1 },
 	{ "outward", -1 },
 	{ "refuse", -1 },
 };
 const size_t rule_n_chains = ARRAY_LEN(rule_chains);
 
 const char *const rule_counters[] = { "refused_forward", "refused_gateway", "dropped_inbound",
-	                              "observed" };
+	                              "observed", "spoofed" };
 const size_t rule_n_counters = ARRAY_LEN(rule_counters);
 
 enum {
@@ -55,7 +56,7 @@ struct maker {
 	struct nl *nl;
 	struct nftnl_rule *rule;
 	uint32_t egress, inbound;
-	enum rule_log log;
+	unsigned int kernel; /* enum rule_kernel */
 	int err;
 };
 
@@ -175,6 +176,17 @@ static void lookup(struct maker *m, const char *set)
 	nftnl_expr_set_str(e, NFTNL_EXPR_LOOKUP_SET, set);
 }
 
+static void lookup_not(struct maker *m, const char *set)
+{
+	struct nftnl_expr *e = expr(m, "lookup");
+
+	if (!e)
+		return;
+	nftnl_expr_set_u32(e, NFTNL_EXPR_LOOKUP_SREG, REG);
+	nftnl_expr_set_str(e, NFTNL_EXPR_LOOKUP_SET, set);
+	nftnl_expr_set_u32(e, NFTNL_EXPR_LOOKUP_FLAGS, NFT_LOOKUP_F_INV);
+}
+
 static void verdict(struct maker *m, int code, const char *chain)
 {
 	struct nftnl_expr *e = expr(m, "immediate");
@@ -290,7 +302,7 @@ static void put_log(struct maker *m, const char *chain, const char *prefix)
 {
 	struct nftnl_expr *e;
 
-	if (m->log == RULE_SILENT)
+	if (!(m->kernel & RULE_LOG))
 		return;
 	begin(m, chain);
 	e = expr(m, "limit");
@@ -379,10 +391,33 @@ static void put_related(struct maker *m, const char *chain, uint32_t any_of)
 	}
 }
 
+/* Is this the interface through which the source would be answered? The kernel knows the sources
+ * that have no route yet (DHCP, duplicate address detection). */
+static void put_spoofed(struct maker *m, const char *chain)
+{
+	static const uint8_t none[4];
+	struct nftnl_expr *e;
+
+	if (!(m->kernel & RULE_FIB))
+		return;
+	begin(m, chain);
+	e = expr(m, "fib");
+	if (e) {
+		nftnl_expr_set_u32(e, NFTNL_EXPR_FIB_DREG, REG);
+		nftnl_expr_set_u32(e, NFTNL_EXPR_FIB_RESULT, NFT_FIB_RESULT_OIF);
+		nftnl_expr_set_u32(e, NFTNL_EXPR_FIB_FLAGS, NFTA_FIB_F_SADDR | NFTA_FIB_F_IIF);
+	}
+	compare(m, NFT_CMP_EQ, none, sizeof(none));
+	count_in(m, "spoofed");
+	verdict(m, NF_DROP, NULL);
+	end(m);
+}
+
 static void put_egress(struct maker *m)
 {
 	static const char *const chain = "egress";
 
+	put_spoofed(m, chain);
 	begin(m, chain);
 	has_state(m, STATE_ESTABLISHED | STATE_NEW);
 	has_mark(m, m->egress);
@@ -523,18 +558,33 @@ static void put_service(struct maker *m, uint8_t nfproto, const char *set)
 	end(m);
 }
 
+/* MLD (RFC 2710, 3810) and neighbour discovery (RFC 4861), but neither router advertisements nor
+ * redirects, which are routers' words. They stay on the link, whatever their source. */
+static void put_neighbours(struct maker *m)
+{
+	static const uint8_t icmp6_types[] = {
+		130, 131, 132, 143, ND_ROUTER_SOLICIT, ND_NEIGHBOR_SOLICIT, ND_NEIGHBOR_ADVERT
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(icmp6_types); i++) {
+		begin(m, "neighbours");
+		transport_u8(m, 0, NFT_CMP_EQ, icmp6_types[i]);
+		verdict(m, NF_ACCEPT, NULL);
+		end(m);
+	}
+}
+
 /* The gateway itself: closed to guarded sources but for what a network cannot do without. */
 static void put_gateway(struct maker *m)
 {
 	static const char *const chain = "gateway";
-	/* MLD (RFC 2710, 3810) and neighbour discovery (RFC 4861), but neither router
-	 * advertisements nor redirects, which are routers' words. */
-	static const uint8_t icmp6_types[] = {
-		ICMP6_ECHO_REQUEST, 130, 131, 132, 143, ND_ROUTER_SOLICIT, ND_NEIGHBOR_SOLICIT,
-		ND_NEIGHBOR_ADVERT
-	};
 	static const uint8_t dhcp4[2] = { 0, 67 }, dhcp6[2] = { 547 >> 8, 547 & 0xff };
 
+	begin(m, chain);
+	is_l4proto(m, IPPROTO_ICMPV6);
+	verdict(m, NFT_JUMP, "neighbours");
+	end(m);
+	put_spoofed(m, chain);
 	put_service(m, NFPROTO_IPV4, "dns4");
 	put_service(m, NFPROTO_IPV6, "dns6");
 	put_service(m, NFPROTO_UNSPEC, "services");
@@ -560,13 +610,11 @@ static void put_gateway(struct maker *m)
 	transport_u8(m, 0, NFT_CMP_EQ, ICMP_ECHO);
 	verdict(m, NF_ACCEPT, NULL);
 	end(m);
-	for (size_t i = 0; i < ARRAY_LEN(icmp6_types); i++) {
-		begin(m, chain);
-		is_l4proto(m, IPPROTO_ICMPV6);
-		transport_u8(m, 0, NFT_CMP_EQ, icmp6_types[i]);
-		verdict(m, NF_ACCEPT, NULL);
-		end(m);
-	}
+	begin(m, chain);
+	is_l4proto(m, IPPROTO_ICMPV6);
+	transport_u8(m, 0, NFT_CMP_EQ, ICMP6_ECHO_REQUEST);
+	verdict(m, NF_ACCEPT, NULL);
+	end(m);
 	put_log(m, chain, "sallyport gateway: ");
 	begin(m, chain);
 	count_in(m, "refused_gateway");
@@ -598,15 +646,32 @@ static void put_output(struct maker *m)
 	put_who(m, "output", NULL, "outward");
 }
 
+/* Without RULE_FIB: told to guarded addresses only. */
+static void put_silence(struct maker *m)
+{
+	for (int i = 0; i < 2; i++) {
+		begin(m, "refuse");
+		is_nfproto(m, i == 0 ? NFPROTO_IPV4 : NFPROTO_IPV6);
+		load_payload(m, NFT_PAYLOAD_NETWORK_HEADER, i == 0 ? 12 : 8, i == 0 ? 4 : 16, REG);
+		lookup_not(m, i == 0 ? "guarded4" : "guarded6");
+		verdict(m, NF_DROP, NULL);
+		end(m);
+	}
+}
+
 static void put_refuse(struct maker *m)
 {
+	if (!(m->kernel & RULE_FIB))
+		put_silence(m);
 	put_reject(m, "refuse", NFT_REJECT_TCP_RST, 0, IPPROTO_TCP);
 	put_reject(m, "refuse", NFT_REJECT_ICMPX_UNREACH, NFT_REJECT_ICMPX_ADMIN_PROHIBITED, 0);
 }
 
-int rule_put_all(struct nl *nl, uint32_t mark_egress, uint32_t mark_inbound, enum rule_log log)
+int rule_put_all(struct nl *nl, uint32_t mark_egress, uint32_t mark_inbound, unsigned int kernel)
 {
-	struct maker m = { .nl = nl, .egress = mark_egress, .inbound = mark_inbound, .log = log };
+	struct maker m = {
+		.nl = nl, .egress = mark_egress, .inbound = mark_inbound, .kernel = kernel
+	};
 
 	put_who(&m, "forward", "egress", "ingress");
 	put_egress(&m);
@@ -614,6 +679,7 @@ int rule_put_all(struct nl *nl, uint32_t mark_egress, uint32_t mark_inbound, enu
 	put_ingress(&m);
 	put_input(&m);
 	put_gateway(&m);
+	put_neighbours(&m);
 	put_output(&m);
 	put_outward(&m);
 	put_refuse(&m);

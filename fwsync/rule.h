@@ -4,7 +4,9 @@
  * conntrack entry that carries our egress bit, and only a pinhole sets that bit, on the first
  * packet. "Established" alone never lets anything pass: an entry that was born without us carries
  * no bit. Connections towards guarded hosts get the inbound bit from a TCP SYN, and nothing else
- * does (on the forward way); their replies need it.
+ * does (on the forward way); their replies need it. A source that the kernel would not answer
+ * through the interface that it came from is not its sender's: such a packet goes nowhere and is
+ * told nothing, for the answer would carry its words to whom the sender chose.
  */
 #pragma once
 
@@ -24,7 +26,10 @@ extern const size_t rule_n_chains;
 extern const char *const rule_counters[];
 extern const size_t rule_n_counters;
 
-enum rule_log { RULE_SILENT = 0, RULE_LOG };
+/* What a kernel may lack (bits). Without RULE_FIB a packet's source is not looked up, so a refusal
+ * is told only to guarded addresses: an answer to any other would carry words to whom the sender
+ * chose. */
+enum rule_kernel { RULE_LOG = 1, RULE_FIB = 2 };
 /* Put every rule into the transaction. Returns 0 or ERR_NOMEM. */
 int rule_put_all(struct nl *nl, uint32_t mark_egress, uint32_t mark_inbound,
-                 enum rule_log log) MUST_CHECK;
+                 unsigned int kernel) MUST_CHECK;

@@ -17,6 +17,7 @@
 #include <string.h>
 
 #include "sallyport/err.h"
+#include "sallyport/log.h"
 
 #include "element.h"
 #include "rule.h"
@@ -366,7 +367,7 @@ static void put_flush_rules(struct nl *nl)
 
 static int try_install(struct nl *nl, const struct fwsync_conf *conf,
                        const struct table_guarded *guarded, enum table_way way, bool exists,
-                       uint32_t flags, enum rule_log log)
+                       uint32_t flags, unsigned int kernel)
 {
 	int r = ERR_OK;
 
@@ -387,7 +388,7 @@ static int try_install(struct nl *nl, const struct fwsync_conf *conf,
 	if (guarded)
 		put_guarded(nl, guarded);
 	put_services(nl, conf);
-	r = rule_put_all(nl, conf->mark_egress, conf->mark_inbound, log);
+	r = rule_put_all(nl, conf->mark_egress, conf->mark_inbound, kernel);
 	if (r < 0)
 		return r;
 	return nl_commit(nl);
@@ -397,11 +398,20 @@ int table_install(struct nl *nl, const struct fwsync_conf *conf,
                   const struct table_guarded *guarded, enum table_way way, bool exists,
                   uint32_t flags)
 {
-	int r = try_install(nl, conf, guarded, way, exists, flags, RULE_LOG);
+	/* What a kernel may lack, the dearest last: filtering matters more than its log. */
+	static const unsigned int kernels[] = { RULE_LOG | RULE_FIB, RULE_FIB, RULE_LOG, 0 };
+	int r = -EINVAL;
 
-	/* A kernel without a packet logger: filtering matters more than its log. */
-	if (r == -ENOENT || r == -EOPNOTSUPP || r == -EINVAL)
-		r = try_install(nl, conf, guarded, way, exists, flags, RULE_SILENT);
+	for (size_t i = 0; i < ARRAY_LEN(kernels); i++) {
+		r = try_install(nl, conf, guarded, way, exists, flags, kernels[i]);
+		if (r == 0 && !(kernels[i] & RULE_FIB))
+			log_warning(
+			    "firewall",
+			    "this kernel cannot look up a packet's source (CONFIG_NFT_FIB_INET): "
+			    "workloads on different interfaces can send in each other's name");
+		if (r != -ENOENT && r != -EOPNOTSUPP && r != -EINVAL)
+			break;
+	}
 	return r;
 }
 
