@@ -257,8 +257,11 @@ static bool whom_is_unknown(const struct firewall *fw, const struct guard *guard
 
 /* Install. */
 
-/* The table as it is wanted, whatever is there; the pinholes stay when they can. Returns 1 when
- * they stayed, 0 when the sets are empty now, or an error. */
+/* What make_table() found. */
+enum { TABLE_WAS_LOST, TABLE_WAS_REPLACED, TABLE_STAYED };
+
+/* The table as it is wanted, whatever is there. With TABLE_STAYED the pinholes did, too, else the
+ * sets are empty now. Or an error. */
 static int make_table(struct firewall *fw)
 {
 	uint32_t flags;
@@ -275,7 +278,7 @@ static int make_table(struct firewall *fw)
 		                  fw->table_flags);
 		if (r == 0) {
 			fw->guarded_kept = keep;
-			return 1;
+			return TABLE_STAYED;
 		}
 		if (r == -EPERM) /* another process's: leave it alone */
 			return r;
@@ -286,7 +289,7 @@ static int make_table(struct firewall *fw)
 	if (r < 0)
 		return r;
 	fw->guarded_kept = false;
-	return 0;
+	return state == TABLE_ABSENT ? TABLE_WAS_LOST : TABLE_WAS_REPLACED;
 }
 
 /* Until when @row's element is to be in the kernel, if it is this row that says so: of several rows
@@ -367,6 +370,7 @@ static int restore(struct firewall *fw)
 			break;
 	}
 	count(fw->lane, COUNT_FW_LOST);
+	count(fw->lane, COUNT_FW_TABLE_LOST);
 	if (r < 0) {
 		log_error(TAG, "the table is lost and cannot be put back: %s", err_str(r));
 		return r;
@@ -394,13 +398,18 @@ int firewall_install(struct firewall *fw)
 	r = make_table(fw);
 	if (r < 0)
 		return r;
-	if (r == 1) {
+	if (r == TABLE_STAYED) {
 		fw->verify = VERIFY_ADOPT;
 		fw->verify_next = 0;
 		log_info(TAG, "table adopted%s",
 		         book_complete(fw->book) ? ""
 		                                 : "; what an earlier ledger knew of it is lost");
 	} else {
+		if (r == TABLE_WAS_LOST && book_complete(fw->book)) { /* a predecessor had one */
+			log_warning(TAG, "the table is gone: built anew");
+			count(fw->lane, COUNT_FW_LOST);
+			count(fw->lane, COUNT_FW_TABLE_LOST);
+		}
 		book_set_complete(fw->book);
 		fw->held_back = true;
 		r = put_back_all(fw, &n);

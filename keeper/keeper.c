@@ -457,6 +457,8 @@ static void on_pulse(uv_timer_t *timer)
 	for (size_t i = 0; i < ROLE_N && !late; i++)
 		child_check_pulse(&k->children[i], now);
 	restart_pulse(k, now);
+	if (k->rollout.firewall && k->children[ROLE_FWSYNC].state == CHILD_RUNNING)
+		unfiltered_look(&k->unfiltered, k->shared.pages[ROLE_FWSYNC], now);
 	start_resolver(k);
 	tell_ready(k);
 	if (k->watchdog_ns)

@@ -23,6 +23,7 @@
 #include "sallyport/diag.h"
 #include "server.h"
 #include "shared.h"
+#include "unfiltered.h"
 
 #define KEEPER_EDITIONS 4 /* older versions kept for explaining */
 #define KEEPER_FLUSHES 16 /* callers that wait for one */
@@ -58,6 +59,7 @@ struct keeper {
 	uv_timer_t pulse;
 	uint64_t pulse_ns;
 	uint64_t watchdog_ns; /* 0: nobody watches */
+	struct unfiltered unfiltered;
 	uint64_t started_mono_ns;
 	uint64_t id_second; /* of the newest id_base */
 	uint8_t cookie_secret[16], hash_key[16];

@@ -1,6 +1,6 @@
 """The long forms, which do not fit into ./dev test.
 
-usage: soak.py [fuzz [SECONDS]] | [chaos [SECONDS]] | [kills [COUNT]] | [load [SECONDS]] | [switch [COUNT]] | [history]    default: all
+usage: soak.py [fuzz [SECONDS]] | [chaos [SECONDS]] | [kills [COUNT]] | [load [SECONDS]] | [switch [COUNT]] | [history] | [flush [COUNT]]    default: all
     fuzz     every target for SECONDS each (600)
     chaos    random deaths, stops, switches and flushes under load for SECONDS (1,800)
     kills    every role killed COUNT times (20), three seconds apart, under load
@@ -8,6 +8,7 @@ usage: soak.py [fuzz [SECONDS]] | [chaos [SECONDS]] | [kills [COUNT]] | [load [S
     history  200,000 queries exactly; 20 deaths of each role; a historian that stands still for a minute;
              more onto a full disk than the backlog holds
     switch   COUNT policy switches under load (10,000)
+    flush    `nft flush ruleset` COUNT times under load (2,000), with an owned table and without
 """
 import os, subprocess, sys
 
@@ -45,7 +46,12 @@ def history():
         HISTORY_STILL="60", HISTORY_FULL="400000", HISTORY_READ="200000")
 
 
-forms = {"fuzz": fuzz, "chaos": chaos, "kills": kills, "load": load, "switch": switch, "history": history}
+def flush(count="2000"):
+    return run("./dev", "build") or run("/usr/bin/python3", "tests/e2e/test_flush.py", FLUSHES=count)
+
+
+forms = {"fuzz": fuzz, "chaos": chaos, "kills": kills, "load": load, "switch": switch, "history": history,
+         "flush": flush}
 args = sys.argv[1:]
 if args and args[0] not in forms:
     sys.exit(f"no such form: {args[0]}; there are: {', '.join(forms)}")

@@ -87,6 +87,8 @@
 	X(FW_KERNEL_ERRORS, "fw_kernel_errors", "transactions that the kernel refused")            \
 	X(FW_RETRIES, "fw_retries", "transactions sent again (EINTR, ERESTART, ENOBUFS)")          \
 	X(FW_LOST, "fw_lost", "times that the table or elements were lost and restored")           \
+	X(FW_TABLE_LOST, "fw_table_lost", "times that the table was missing or another")           \
+	X(FW_UNFILTERED, "fw_unfiltered", "packets forwarded meanwhile, at most, of all hosts")    \
 	X(FW_CLOSED, "fw_closed", "elements removed by a revocation")                              \
 	X(FW_FLOWS_CUT, "fw_flows_cut", "live flows whose mark was cleared by a revocation")       \
 	X(HISTORY_ROWS, "history_rows", "rows written")                                            \
