@@ -48,6 +48,13 @@ History read_history(const std::string &folder, bool by_name)
 			sqlite3_busy_timeout(db, 3000);
 			fine = query(db, "BEGIN", [](sqlite3_stmt *) {});
 		}
+		uint64_t tables = 0;
+		fine = fine && query(db, "SELECT count(*) FROM sqlite_schema",
+		                     [&](sqlite3_stmt *row) { tables = number(row, 0); });
+		if (fine && tables == 0) { // begun while the disk was full
+			sqlite3_close(db);
+			continue;
+		}
 		fine =
 		    fine && query(db, "SELECT deny, allow, local FROM gaps", [&](sqlite3_stmt *s) {
 			    h.gaps++;

@@ -6,7 +6,6 @@
 //     T workload NAME ADDRESS,...       who is who
 //     T begin ID allow ...              a policy is about to be applied (policies.h)
 //     T end ID                          it has been: apply returned with success
-//     T keeper                          the daemon has died; a new one follows
 //     T count                           the history should be complete up to five seconds ago
 //     T done                            the end: everything is quiet, compare all
 //     T anything else                   kept for the report

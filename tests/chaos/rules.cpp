@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <cstring>
 #include <time.h>
+#include <unistd.h>
 
 namespace
 {
@@ -16,6 +17,7 @@ constexpr Ns HINDSIGHT = 700 * MS; // what was there is judged with what was see
 constexpr Ns CROSSING = 500 * MS;  // a packet is through by then
 constexpr Ns CLOSING = S;          // P5: within a second
 constexpr Ns FLOW = 125 * S;       // conntrack forgets a flow after 120
+constexpr Ns SETTLING = 20 * S;    // the history is complete by then
 constexpr size_t TOLD = 12;        // of each promise's breaches
 
 Ns now()
@@ -386,14 +388,14 @@ Rules::Answer Rules::there(const Hole &hole, Ns at) const
 		return UNKNOWN;
 	if (before && before->present && before->expires + TICK >= at)
 		return UNKNOWN; // it was closed since; if it was promised, on_seen() says so
-	if (!after->present)
-		return after->from - at < 100 * MS || before ? NO : UNKNOWN;
-	// Made or renewed since: if it was made only once, it was not there before.
+	// Made or renewed between the two: if it was made only once, it was not there before.
 	Ns since = before ? before->to : at - S;
 	auto heard = std::count_if(hole.news.begin(), hole.news.end(),
 	                           [&](Ns t) { return t > since && t <= after->to; });
 	auto sooner = std::count_if(hole.news.begin(), hole.news.end(),
 	                            [&](Ns t) { return t > since && t <= at; });
+	if (!after->present)
+		return heard == 0 && (before || after->from - at < 100 * MS) ? NO : UNKNOWN;
 	return sooner ? YES : heard == 1 ? NO : UNKNOWN;
 }
 
@@ -609,8 +611,6 @@ void Rules::on_deed(const std::string &line)
 		in >> id;
 		policies.end(id);
 		on_policy(at, true);
-	} else if (word == "keeper") {
-		restarted = at;
 	} else if (word == "count") {
 		on_count(at);
 	} else if (word == "done") {
@@ -625,11 +625,10 @@ void Rules::on_policy(Ns at, bool ended)
 	for (auto &[key, hole] : holes) {
 		auto &all = hole.promises;
 
-		// What the new policy does not allow is promised no more. Nor is what an earlier
-		// daemon opened: nobody can say any more why it is open.
+		// What the new policy does not allow is promised no more.
 		all.erase(std::remove_if(all.begin(), all.end(),
 		                         [&](const Promise &p) {
-						 return p.from < restarted || p.until < at ||
+						 return p.until < at ||
 			                                !policies.newest_allows(
 							    key.src, names.text(p.name), key.proto,
 							    key.port);
@@ -679,9 +678,16 @@ void Rules::history_is_read()
 
 void Rules::on_done()
 {
-	History h = read_history(folder, true);
+	History h;
 	uint64_t total_asked = 0, total_answered = 0, short_all = 0, short_deny = 0;
 	Ns t = now();
+
+	// A writer that was slow or away may still be writing.
+	do {
+		h = read_history(folder, true);
+	} while (h.rows + h.missing() < count["answered"] && now() - t < SETTLING &&
+	         usleep(500000) == 0);
+	count["settled_ms"] = static_cast<uint64_t>((now() - t) / MS);
 
 	finished = true;
 	if (!h.fault.empty())

@@ -126,7 +126,7 @@ class Rules
 	Ns reading_at = 0;
 	std::deque<std::string> last_deeds;
 
-	Ns start = 0, last_round = 0, last_list = 0, last_tidy = 0, restarted = 0, judged = 0;
+	Ns start = 0, last_round = 0, last_list = 0, last_tidy = 0, judged = 0;
 	bool finished = false, quiet = false;
 	std::map<std::string, uint64_t> count;
 	std::map<std::string, uint64_t> found; // broken, by promise

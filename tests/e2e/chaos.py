@@ -46,7 +46,7 @@ class Chaos:
     def __init__(self, name, seed, **replaced):
         self.rng, self.seed, self.name = random.Random(seed), seed, name
         self.lock, self.applied, self.n_policies, self.lines = threading.Lock(), None, 0, []
-        self.stopped = set()
+        self.stopped, self.refused = set(), 0
         self.clock = h.work(f"{name}.clock")
         with open(self.clock, "wb") as f:
             f.write(bytes(8))
@@ -96,6 +96,7 @@ class Chaos:
             self.tell(f"begin {number} {words(policy)}")
             done = self.sp.apply(text(policy), check=False, timeout=90)
             self.tell(f"end {number}" if done.returncode == 0 else f"apply {number} said {done.stderr[:60]!r}")
+            self.refused += done.returncode != 0
             return done.returncode == 0
 
     def pids(self):
@@ -169,8 +170,6 @@ class Chaos:
 
     def keeper(self, _, seconds):
         """The daemon dies; a new one comes later."""
-        if self.applied:
-            self.applied.join()
         self.sp.process.kill()
         self.sp.process.wait()
         self.tell("keeper")
@@ -225,7 +224,7 @@ class Chaos:
         begin, ends = time.monotonic(), []
         todo = [(at, lambda f=getattr(self, what), a=a, d=d: f(a, d), f"{what} {a} {d:.1f}")
                 for at, what, a, d in schedule]
-        todo.append((seconds, lambda: None, "end"))
+        todo.append((seconds, lambda: None, "over"))
         for at, act, line in todo:
             while True:
                 soonest = min([at] + [e[0] for e in ends])
@@ -238,7 +237,7 @@ class Chaos:
             self.tell(line)
             if say:
                 say(f"    {time.monotonic() - begin:.1f} {line}")
-            if self.sp.process.poll() is not None and line.split()[0] not in ("keeper", "end"):
+            if self.sp.process.poll() is not None and line.split()[0] not in ("keeper", "over"):
                 continue  # there is no daemon to ill-treat
             later = act()
             if later:
@@ -258,7 +257,7 @@ class Chaos:
         h.until("all roles run", lambda: len(self.pids()) == len(ROLES), 40, 0.1)
         time.sleep(settle)
         self.tell("done")
-        code = self.checker.wait(60)
+        code = self.checker.wait(90)
         self.reader.join(5)
         h._started.remove(self.checker)
         summary = [json.loads(l.split(" ", 1)[1]) for l in self.lines if l.startswith("summary ")]
