@@ -50,6 +50,7 @@ DEFINE_CLEANUP(struct val_trust *, val_trust_unref)
 struct val_table;
 struct val_table *val_table_new(const uint8_t hash_key[static 16]);
 void val_table_free(struct val_table *table); /* NULL is fine */
+DEFINE_CLEANUP(struct val_table *, val_table_free)
 /* The row of @name (lower case), with a reference for the caller, or NULL. */
 struct val_trust *val_table_get(struct val_table *table, const uint8_t *name, uint64_t now_ns);
 void val_table_put(struct val_table *table, struct val_trust *trust); /* takes its own reference */
