@@ -41,7 +41,7 @@ struct val_subject {
 
 struct val_config { /* borrowed while the job lives */
 	const struct val_rules *rules;
-	const struct val_anchors *anchors;
+	struct val_anchors *anchors;
 	struct val_table *table;
 };
 

@@ -119,6 +119,24 @@ void val_table_put(struct val_table *table, struct val_trust *trust)
 	val_trust_unref(gone);
 }
 
+void val_table_forget(struct val_table *table, const uint8_t *name)
+{
+	size_t len = val_name_size(name), set = set_of(table, name, len);
+	struct val_trust **rows = table->rows[set], *gone = NULL;
+
+	pthread_mutex_lock(&table->locks[set % LOCKS]);
+	for (size_t i = 0; i < WAYS && rows[i]; i++) {
+		if (rows[i]->name_len != len || memcmp(rows[i]->name, name, len) != 0)
+			continue;
+		gone = rows[i];
+		memmove(&rows[i], &rows[i + 1], (WAYS - 1 - i) * sizeof(rows[0]));
+		rows[WAYS - 1] = NULL;
+		break;
+	}
+	pthread_mutex_unlock(&table->locks[set % LOCKS]);
+	val_trust_unref(gone);
+}
+
 void val_table_clear(struct val_table *table)
 {
 	for (size_t set = 0; set < SETS; set++) {

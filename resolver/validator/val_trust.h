@@ -54,4 +54,6 @@ DEFINE_CLEANUP(struct val_table *, val_table_free)
 /* The row of @name (lower case), with a reference for the caller, or NULL. */
 struct val_trust *val_table_get(struct val_table *table, const uint8_t *name, uint64_t now_ns);
 void val_table_put(struct val_table *table, struct val_trust *trust); /* takes its own reference */
+/* Forget @name (lower case): it is to be asked about again. */
+void val_table_forget(struct val_table *table, const uint8_t *name);
 void val_table_clear(struct val_table *table); /* anchors have changed: nothing is believed */
