@@ -28,7 +28,7 @@ static const struct {
 		"example.net. 3600 IN DNSKEY 257 3 13 GojIhhXUN/u4v54ZQqGSnyhWJwaubCvTmeexv7bR6"
 		"edbkrSqQpF64cYbcB7wNcP+e+MAnLr+Wi9xMWyQLc8NAA==",
 	    .ds = "example.net. 3600 IN DS 55648 13 2 "
-	          "b4c8c1fe2e7477127b27115656ad6256f424625bf5c1e277"
+		  "b4c8c1fe2e7477127b27115656ad6256f424625bf5c1e277"
 		  "0ce6d6e37df61d17",
 	    .rrset =
 		"www.example.net. 3600 IN A 192.0.2.1\n"
@@ -48,7 +48,7 @@ static const struct {
 		"um1w/egsXvSADtNJhyem5RCOpgQ6K8X1DRSEkrbYQ+OB+v8/uX45NBwY8rp65F6Glur8I/mlVNgF6W"
 		"/qTI37m40",
 	    .ds = "example.net. 3600 IN DS 10771 14 4 "
-	          "72d7b62976ce06438e9c0bf319013cf801f09ecc84b8d7e9"
+		  "72d7b62976ce06438e9c0bf319013cf801f09ecc84b8d7e9"
 		  "495f27e305c6a9b0563a9b5f4d288405c3008a946df983d6",
 	    .rrset =
 		"www.example.net. 3600 IN A 192.0.2.1\n"
@@ -67,7 +67,7 @@ static const struct {
 		"example.com. 3600 IN DNSKEY 257 3 15 l02Woi0iS8Aa25FQkUd9RMzZHJpBoRQwAQEX1SxZJ"
 		"A4=",
 	    .ds = "example.com. 3600 IN DS 3613 15 2 "
-	          "3aa5ab37efce57f737fc1627013fee07bdf241bd10f3b1964"
+		  "3aa5ab37efce57f737fc1627013fee07bdf241bd10f3b1964"
 		  "ab55c78e79a304b",
 	    .rrset =
 		"example.com. 3600 IN MX 10 mail.example.com.\n"
@@ -86,7 +86,7 @@ static const struct {
 		"example.com. 3600 IN DNSKEY 257 3 15 zPnZ/QwEe7S8C5SPz2OfS5RR40ATk2/rYnE9xHIEi"
 		"js=",
 	    .ds = "example.com. 3600 IN DS 35217 15 2 "
-	          "401781b934e392de492ec77ae2e15d70f6575a1c0bc59c527"
+		  "401781b934e392de492ec77ae2e15d70f6575a1c0bc59c527"
 		  "5c04ebe80c6614c",
 	    .rrset =
 		"example.com. 3600 IN MX 10 mail.example.com.\n"
@@ -105,7 +105,7 @@ static const struct {
 		"example.com. 3600 IN DNSKEY 257 3 16 3kgROaDjrh0H2iuixWBrc8g2EpBBLCdGzHmn+G2Mp"
 		"TPhpj/OiBVHHSfPodx1FYYUcJKm1MDpJtIA",
 	    .ds = "example.com. 3600 IN DS 9713 16 2 "
-	          "6ccf18d5bc5d7fc2fceb1d59d17321402f2aa8d368048db93"
+		  "6ccf18d5bc5d7fc2fceb1d59d17321402f2aa8d368048db93"
 		  "dd811f5cb2b19c7",
 	    .rrset =
 		"example.com. 3600 IN MX 10 mail.example.com.\n"
@@ -159,9 +159,9 @@ static const struct {
 		"3TGkJaNXVbfi/2pHm822aJ5iI9BMzNXxeYCmZDRD99WYwYqUSdjMmmAphXdvxegXd/M5+X7OrzKBaM"
 		"bCVdFLUUh6DhweJBjEVv5f2wwjM9XzcnOf+EPbtG9DMBmADjFDc2w/rljwvFw==",
 	    .ds = "dskey.example.com. 86400 IN DS 60485 5 1 "
-	          "2BB183AF5F22588179A53B0A98631FAD1A292118\n"
+		  "2BB183AF5F22588179A53B0A98631FAD1A292118\n"
 		  "dskey.example.com. 86400 IN DS 60485 5 2 "
-	          "D4B7D520E7BB5F0F67674A0CCEB1E3E0614B93C4F9E"
+		  "D4B7D520E7BB5F0F67674A0CCEB1E3E0614B93C4F9E"
 		  "99B8383F6A1E4469DA50A",
 	    .zone = "dskey.example.com.",
 	    .tag = 60485,

@@ -366,8 +366,7 @@ void signing_init(struct signing *signing, const struct zone *zone, const struct
 		                     .expiration = zone->expiration };
 }
 
-/* The canonical form as ldns makes it: a second opinion on val_canon.c. */
-static size_t canonical(uint16_t type, const uint8_t *rdata, uint16_t len, uint8_t *out)
+size_t record_canonical(uint16_t type, const uint8_t *rdata, uint16_t len, uint8_t *out)
 {
 	uint8_t *wire = malloc(11u + len);
 	ldns_buffer *buffer = ldns_buffer_new(65535);
@@ -413,8 +412,8 @@ const uint8_t *world_sign(struct world *world, const struct key *key, const stru
 	for (unsigned int i = 0; i < n; i++) {
 		uint8_t *form = world_alloc(world, rows[i]->rdata_len + 1u);
 
-		rdatas[i].len =
-		    (uint16_t)canonical(rows[i]->type, rows[i]->rdata, rows[i]->rdata_len, form);
+		rdatas[i].len = (uint16_t)record_canonical(rows[i]->type, rows[i]->rdata,
+		                                           rows[i]->rdata_len, form);
 		rdatas[i].data = form;
 		size += NAME_MAX_WIRE + 10 + rdatas[i].len;
 	}

@@ -98,6 +98,10 @@ void zone_answer(struct world *world, const struct zone *zone, const uint8_t *na
 const char *record_parse(struct world *world, const char *text, const uint8_t *origin, uint32_t ttl,
                          struct zone_rr *ret_rr);
 
+/* RDATA in the canonical form as ldns makes it, a second opinion on val_canon.c, into @len octets;
+ * what ldns cannot read stays as it is. Returns @len. */
+size_t record_canonical(uint16_t type, const uint8_t *rdata, uint16_t len, uint8_t *out);
+
 struct signing {                       /* the fields of one RRSIG */
 	const uint8_t *signer, *owner; /* owner: as signed */
 	uint16_t covered, tag;
