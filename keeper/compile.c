@@ -98,7 +98,9 @@ static void tell_end(struct compile *c)
 		         "time (%d s), or a defect",
 		         WTERMSIG(c->status), COMPILER_CPU_S);
 	else if (c->n_lines == 0)
-		snprintf(text, sizeof(text), "error: the compiler ended with status %d and no word",
+		snprintf(text, sizeof(text),
+		         "error: the compiler ended with status %d and no word: out of memory, or "
+		         "see the log",
 		         WEXITSTATUS(c->status));
 	else
 		return;
