@@ -8,16 +8,32 @@
  * good.
  */
 #include "historian_core.h"
+#include "sallyport/log.h"
 
 static uint64_t counter_of(const _Atomic uint64_t *n)
 {
 	return atomic_load_explicit(n, memory_order_relaxed);
 }
 
-/* A hostile producer may count backwards; then there is nothing to tell. */
+/* More than any worker counts between two looks: a gap's row must stay a number that can be added.
+ */
+#define RISE_MAX (UINT64_C(1) << 40)
+
 static uint64_t rise(uint64_t now, uint64_t before)
 {
 	return now > before ? now - before : 0;
+}
+
+/* How much a count of the producer's has risen. A hostile one may count backwards, which tells
+ * nothing, or beyond reason, which is told as the most that can be. */
+static uint64_t told_rise(struct historian *h, uint64_t now, uint64_t before)
+{
+	uint64_t risen = rise(now, before);
+
+	if (risen <= RISE_MAX)
+		return risen;
+	historian_count(h, COUNT_HISTORY_MALFORMED, 1);
+	return RISE_MAX;
 }
 
 static uint64_t missing(const struct historian_ring *ring, const struct area_ring *known, int v)
@@ -33,22 +49,23 @@ static void account_losses(struct historian *h, unsigned int i, uint64_t from_us
 	static const uint64_t none[VERDICT_N];
 	struct historian_ring *ring = &h->rings[i];
 	struct area_ring *known = &h->area.state.rings[i];
-	uint64_t lost[VERDICT_N], drops, sum = 0;
+	uint64_t lost[VERDICT_N], dropped, drops, sum = 0;
 
 	for (int v = 0; v < VERDICT_N; v++) {
 		uint64_t now = counter_of(&ring->ring.head->lost[v]);
 
-		lost[v] = rise(now, known->lost[v]);
+		lost[v] = told_rise(h, now, known->lost[v]);
 		sum |= lost[v];
 		known->lost[v] = MAX(known->lost[v], now);
 	}
 	if (sum)
 		agg_gap(&h->agg, HISTORY_GAP_RING, from_us, now_us, lost, 0, NULL);
 
-	drops = rise(counter_of(&ring->ring.head->kernel_drops), known->kernel_drops);
+	dropped = counter_of(&ring->ring.head->kernel_drops);
+	drops = told_rise(h, dropped, known->kernel_drops);
 	if (drops)
 		agg_gap(&h->agg, HISTORY_GAP_KERNEL, from_us, now_us, none, drops, NULL);
-	known->kernel_drops += drops;
+	known->kernel_drops = MAX(known->kernel_drops, dropped);
 }
 
 /* Tell what has vanished beyond what was told; @gone is how many are gone in all. */
@@ -60,9 +77,9 @@ static void account_vanished(struct historian *h, unsigned int i, uint64_t now_u
 	uint64_t lost[VERDICT_N], sum = 0;
 
 	for (int v = 0; v < VERDICT_N; v++) {
-		lost[v] = rise(gone[v], known->vanished[v]);
+		lost[v] = told_rise(h, gone[v], known->vanished[v]);
 		sum |= lost[v];
-		known->vanished[v] += lost[v];
+		known->vanished[v] = MAX(known->vanished[v], gone[v]);
 	}
 	/* What was malformed in this window is surely missing at the end of the next one only. */
 	if (sum)
@@ -70,8 +87,19 @@ static void account_vanished(struct historian *h, unsigned int i, uint64_t now_u
 		        ring->malformed[0] || ring->malformed[1] ? HISTORY_GAP_FORMAT
 		                                                 : HISTORY_GAP_CRASH,
 		        rise(now_us, UINT64_C(1000) * HISTORIAN_WINDOW_MS), now_us, lost, 0, NULL);
+}
+
+static void turn_window(struct historian *h, unsigned int i)
+{
+	struct historian_ring *ring = &h->rings[i];
+
+	if (ring->malformed[0])
+		log_warning(HISTORY_TAG, "worker %u told %llu records that break the format", i,
+		            (unsigned long long)ring->malformed[0]);
 	ring->malformed[1] = ring->malformed[0];
 	ring->malformed[0] = 0;
+	for (int v = 0; v < VERDICT_N; v++)
+		ring->min_missing[v] = UINT64_MAX;
 }
 
 void historian_account_sample(struct historian *h, unsigned int i)
@@ -104,16 +132,14 @@ void historian_account(struct historian *h, uint64_t wall_us, uint64_t boot_ns)
 		account_losses(h, i, from_us, wall_us);
 		if (!window_ends)
 			continue;
-		if (ring->min_missing[0] == UINT64_MAX)
-			continue; /* never emptied in this window: nobody can tell yet */
-		if (ring->adopt_counts) {
-			for (int v = 0; v < VERDICT_N; v++)
+		/* Never emptied in this window: nobody can tell yet. */
+		if (ring->min_missing[0] != UINT64_MAX) {
+			for (int v = 0; v < VERDICT_N && ring->adopt_counts; v++)
 				known->vanished[v] = ring->min_missing[v];
 			ring->adopt_counts = false;
+			account_vanished(h, i, wall_us, ring->min_missing);
 		}
-		account_vanished(h, i, wall_us, ring->min_missing);
-		for (int v = 0; v < VERDICT_N; v++)
-			ring->min_missing[v] = UINT64_MAX;
+		turn_window(h, i);
 	}
 	if (window_ends)
 		h->window_end_ns = boot_ns + HISTORIAN_WINDOW_MS * NS_PER_MS;
