@@ -110,6 +110,21 @@ int store_open(const char *path, struct store **ret_store, struct diag *diag)
 	return store_open_schema(path, &store_schema, ret_store, diag);
 }
 
+int store_set_aside(const char *path, uint64_t now_s, char *ret_name, size_t cap)
+{
+	char from[4096], to[4096];
+	int n = snprintf(ret_name, cap, "%s.damaged-%llu", path, (unsigned long long)now_s);
+
+	if (n < 0 || (size_t)n >= cap ||
+	    snprintf(from, sizeof(from), "%s-journal", path) >= (int)sizeof(from) ||
+	    snprintf(to, sizeof(to), "%s-journal", ret_name) >= (int)sizeof(to))
+		return ERR_LIMIT;
+	/* The journal first: a new store must never find it. */
+	if (rename(from, to) != 0 && errno != ENOENT)
+		return -errno;
+	return rename(path, ret_name) == 0 ? ERR_OK : -errno;
+}
+
 void store_free(struct store *store)
 {
 	if (!store)

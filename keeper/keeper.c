@@ -486,10 +486,33 @@ static void raise_files(void)
 
 static int open_store(struct keeper *k, struct diag *diag)
 {
-	char path[CONFIG_PATH_MAX + 16];
+	char path[CONFIG_PATH_MAX + 16], aside[CONFIG_PATH_MAX + 64];
+	struct diag why;
+	int r;
 
 	snprintf(path, sizeof(path), "%s/policy.db", k->config->state_dir);
-	return store_open(path, &k->store, diag);
+	diag_init(&why);
+	r = store_open(path, &k->store, &why);
+	if (r == ERR_DAMAGED) {
+		/* Without a policy everything is refused, and one can be applied: more than a
+		 * daemon that does not start. */
+		log_error(TAG, "%s", why.n_items ? why.items[0].text : path);
+		r = store_set_aside(path, clock_wall_ns() / NS_PER_S, aside, sizeof(aside));
+		if (r < 0)
+			diag_set(diag, r, "%s: damaged, and it cannot be set aside: %s", path,
+			         err_str(r));
+		else
+			log_error(TAG,
+			          "it was set aside as %s and a new one is begun: apply a "
+			          "policy, or put a good copy in its place and start again",
+			          aside);
+		if (r == 0)
+			r = store_open(path, &k->store, diag);
+	} else if (r < 0) {
+		r = store_open(path, &k->store, diag); /* once more, for whom it is to be told */
+	}
+	diag_fini(&why);
+	return r;
 }
 
 static int open_fresh(struct keeper *k, struct diag *diag)

@@ -37,6 +37,10 @@ struct store; /* opaque; one thread at a time */
  * or ERR_NOMEM.
  */
 int store_open(const char *path, struct store **ret_store, struct diag *diag) MUST_CHECK;
+/* Rename a damaged store to "PATH.damaged-@now_s" (its journal, too), so that a new one can be
+ * begun.
+ * @ret_name, of @cap octets: the new name. Returns 0 or -errno. */
+int store_set_aside(const char *path, uint64_t now_s, char *ret_name, size_t cap) MUST_CHECK;
 void store_free(struct store *store); /* NULL is fine */
 DEFINE_CLEANUP(struct store *, store_free)
 

@@ -240,6 +240,32 @@ static void a_damaged_store_says_so_and_is_left_alone(void **state)
 	assert_true(kit_exists(kit, "policy.db"));
 }
 
+static void a_damaged_store_is_set_aside_and_a_new_one_begun(void **state)
+{
+	struct kit *kit = *state;
+	struct store *store = open_store(kit);
+	char name[256];
+	FILE *file;
+
+	put(store, "old", NULL, 0);
+	store_free(store);
+	file = fopen(path(kit), "r+b");
+	assert_non_null(file);
+	fwrite("no database any more", 1, 20, file);
+	fclose(file);
+	assert_int_equal(store_open(path(kit), &store, NULL), ERR_DAMAGED);
+	assert_int_equal(store_set_aside(path(kit), 1234, name, sizeof(name)), 0);
+	assert_true(kit_exists(kit, "policy.db.damaged-1234"));
+	assert_string_equal(name + strlen(name) - 22, "policy.db.damaged-1234");
+	store = open_store(kit);
+	assert_int_equal(store_current(store), 0);
+	put(store, "new", NULL, 0);
+	store_free(store);
+	/* Nothing there to be moved. */
+	assert_true(store_set_aside("/nonexistent/policy.db", 1, name, sizeof(name)) < 0);
+	assert_int_equal(store_set_aside(path(kit), 1, name, 8), ERR_LIMIT);
+}
+
 static void a_foreign_file_is_refused(void **state)
 {
 	struct kit *kit = *state;
@@ -283,6 +309,7 @@ int main(void)
 		TEST(an_older_schema_is_migrated_and_its_copy_kept),
 		TEST(a_migration_that_fails_changes_nothing),
 		TEST(a_damaged_store_says_so_and_is_left_alone),
+		TEST(a_damaged_store_is_set_aside_and_a_new_one_begun),
 		TEST(a_foreign_file_is_refused),
 		TEST(a_full_disk_leaves_the_old_version_current),
 	};
