@@ -18,10 +18,12 @@
 #include "query.h"
 #include "sallyport/err.h"
 #include "sallyport/log.h"
+#include "tally.h"
 
-#define READS_PER_TURN 4 /* batches that one turn takes from one socket */
-#define TURN_COST 32     /* what one turn of the loop spends on queries: one each ... */
-#define WAIT_COST 16     /* ... and so many for one that has to wait for somebody */
+#define READS_PER_TURN 4   /* batches that one turn takes from one socket */
+#define TURN_COST 32       /* what one turn of the loop spends on queries: one each ... */
+#define WAIT_COST 16       /* ... and so many for one that has to wait for somebody; */
+#define TURN_COST_LEAST 16 /* half of it while others wait: their turns come between ours */
 #define DROPS_AT_ONCE 32
 
 static void on_ready(uv_poll_t *handle, int status, int events);
@@ -253,6 +255,12 @@ static unsigned int cost_of(const struct worker *worker, uint64_t waited)
 	return worker->poller->full ? TURN_COST : WAIT_COST;
 }
 
+/* Who waits for an upstream or for fwsync needs some turns of the loop to get on. */
+static unsigned int turn_cost(const struct worker *worker)
+{
+	return tally_in_use(worker->tally, TALLY_QUERIES) > 0 ? TURN_COST_LEAST : TURN_COST;
+}
+
 static void serve(struct listeners *listeners, unsigned int most)
 {
 	struct worker *worker = listeners->worker;
@@ -278,13 +286,13 @@ static void serve(struct listeners *listeners, unsigned int most)
 
 void listen_udp_serve(struct listeners *listeners)
 {
-	serve(listeners, TURN_COST);
+	serve(listeners, turn_cost(listeners->worker));
 }
 
 void listen_udp_serve_all(struct listeners *listeners)
 {
 	while (listeners->in->backlog.n > 0)
-		serve(listeners, TURN_COST);
+		serve(listeners, turn_cost(listeners->worker));
 }
 
 void listen_udp_forget(struct listeners *listeners)
@@ -308,12 +316,12 @@ static void read_batch(struct listener *listener)
 	struct listeners *listeners = worker->listeners;
 	struct udp_in *in = listeners->in;
 	uint64_t n_old = 0, n_dropped = 0;
-	unsigned int n = read_some(listener, in), i = 0;
+	unsigned int n = read_some(listener, in), most = turn_cost(worker), i = 0;
 
 	if (n == 0)
 		return;
 	worker_touch_clock(worker);
-	for (unsigned int cost = 0; in->backlog.n == 0 && i < n && cost < TURN_COST; i++) {
+	for (unsigned int cost = 0; in->backlog.n == 0 && i < n && cost < most; i++) {
 		uint64_t waited = worker->n_waited;
 
 		deliver(listener, in->at[i], &n_old);

@@ -59,7 +59,7 @@ int main(int argc, char **argv)
 	}
 	begin = wire_now_ns();
 	number = names ? 0 : begin / 1000; /* names that no run before has asked */
-	end = begin + strtoull(argv[8], NULL, 10) * 1000000000;
+	end = begin + (uint64_t)(strtod(argv[8], NULL) * 1e9);
 	for (uint64_t now = begin; now < end; now = wire_now_ns()) {
 		uint64_t due = rate ? (now - begin) * rate / 1000000000 : UINT64_MAX;
 		unsigned int n = due > sent ? BATCH : 0;
