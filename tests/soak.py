@@ -1,6 +1,6 @@
 """The long forms, which do not fit into ./dev test.
 
-usage: soak.py [fuzz [SECONDS]] | [chaos [SECONDS]] | [kills [COUNT]] | [load [SECONDS]] | [switch [COUNT]] | [history] | [flush [COUNT]]    default: all
+usage: soak.py [fuzz [SECONDS]] | [chaos [SECONDS]] | [kills [COUNT]] | [load [SECONDS]] | [switch [COUNT]] | [history] | [flush [COUNT]] | [upstream [COUNT]]    default: all
     fuzz     every target for SECONDS each (600)
     chaos    random deaths, stops, switches and flushes under load for SECONDS (1,800)
     kills    every role killed COUNT times (20), three seconds apart, under load
@@ -8,6 +8,7 @@ usage: soak.py [fuzz [SECONDS]] | [chaos [SECONDS]] | [kills [COUNT]] | [load [S
     history  200,000 queries exactly; 20 deaths of each role; a historian that stands still for a minute;
              more onto a full disk than the backlog holds
     switch   COUNT policy switches under load (10,000)
+    upstream hostile upstreams and clients, COUNT times (20), each with another seed
     flush    `nft flush ruleset` COUNT times under load (2,000), with an owned table and without
 """
 import os, subprocess, sys
@@ -32,6 +33,14 @@ def switch(count="10000"):
     return run("./dev", "build") or run("/usr/bin/python3", "tests/e2e/test_switch.py", "thousand", SWITCHES=count)
 
 
+def upstream(count="20"):
+    """Each round draws a seed and prints it; SEED=... plays it again."""
+    if run("./dev", "build"):
+        return 1
+    return sum(run("/usr/bin/python3", f"tests/e2e/{name}.py", SECONDS="20")
+               for _ in range(int(count)) for name in ("test_upstream", "test_hostile"))
+
+
 def chaos(seconds="1800"):
     return run("./dev", "build") or run("/usr/bin/python3", "tests/e2e/soak_chaos.py", CHAOS_SECONDS=seconds)
 
@@ -51,7 +60,7 @@ def flush(count="2000"):
 
 
 forms = {"fuzz": fuzz, "chaos": chaos, "kills": kills, "load": load, "switch": switch, "history": history,
-         "flush": flush}
+         "flush": flush, "upstream": upstream}
 args = sys.argv[1:]
 if args and args[0] not in forms:
     sys.exit(f"no such form: {args[0]}; there are: {', '.join(forms)}")
