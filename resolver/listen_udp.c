@@ -431,6 +431,7 @@ void listen_udp_answer(const struct client *client, size_t len)
 	struct msghdr *msg = &out->msgs[i].msg_hdr;
 
 	out->iov[i] = (struct iovec){ out->bufs[i], len };
+	out->made_ns[i] = client->listener->worker->now_ns;
 	*msg = (struct msghdr){
 		.msg_name = &out->addrs[i],
 		.msg_namelen = write_receiver(client, &out->addrs[i]),
@@ -452,6 +453,20 @@ static void drop_head(struct udp_out *out, unsigned int n)
 		out->head = 0; /* so that the next batch is one piece */
 }
 
+/* An answer's TTL counts from the moment it was made, and so does its pinhole's life. One that has
+ * lain here for long, because we were stopped or the socket took nothing, would promise more than
+ * there is (promise P1): its client asks again. */
+static void drop_late(struct listener *listener)
+{
+	struct udp_out *out = listener->out;
+	uint64_t now_ns = clock_mono_ns();
+
+	while (out->n > 0 && out->made_ns[out->head] + LIMIT_ANSWER_AGE_MS * NS_PER_MS < now_ns) {
+		count(listener->worker->lane, COUNT_LIMIT_ANSWER_AGE);
+		drop_head(out, 1);
+	}
+}
+
 void listen_udp_flush(struct listener *listener)
 {
 	struct udp_out *out = listener->out;
@@ -459,8 +474,14 @@ void listen_udp_flush(struct listener *listener)
 	if (out->blocked)
 		return;
 	while (out->n > 0) {
-		unsigned int piece = MIN(out->n, LISTEN_BATCH - out->head);
-		int n = sendmmsg(listener->fd, out->msgs + out->head, piece, MSG_DONTWAIT);
+		unsigned int piece;
+		int n;
+
+		drop_late(listener);
+		piece = MIN(out->n, LISTEN_BATCH - out->head);
+		if (piece == 0)
+			break;
+		n = sendmmsg(listener->fd, out->msgs + out->head, piece, MSG_DONTWAIT);
 
 		if (n > 0) {
 			count_add(listener->worker->lane, COUNT_ANSWERS, (uint64_t)n);

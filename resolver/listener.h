@@ -37,7 +37,8 @@ struct listen_control {
 _Static_assert(LISTEN_OUT_STRIDE >= LIMIT_EDNS_UDP_BYTES, "an answer fits a slot");
 struct udp_out {
 	unsigned int head, n;
-	bool blocked; /* the kernel's buffer is full: waiting for it */
+	bool blocked;                   /* the kernel's buffer is full: waiting for it */
+	uint64_t made_ns[LISTEN_BATCH]; /* CLOCK_MONOTONIC */
 	struct mmsghdr msgs[LISTEN_BATCH];
 	struct iovec iov[LISTEN_BATCH];
 	union listen_addr addrs[LISTEN_BATCH];

@@ -31,6 +31,7 @@
 	  "UDP queries answered in short, for their prefix takes much more than it sends")         \
 	X(KERNEL_DROPS, "kernel_drops", "datagrams the kernel dropped before we read them")        \
 	X(SEND_FAILED, "send_failed", "answers that the kernel would not take")                    \
+	X(LIMIT_ANSWER_AGE, "limit_answer_age", "answers that were ready too long to be sent")     \
 	X(TRUNCATED, "truncated", "answers sent with TC=1")                                        \
 	X(BADCOOKIE, "badcookie", "client cookies that did not verify")                            \
 	X(LIMIT_IN_FLIGHT, "limit_in_flight", "queries over a limit of queries in flight")         \

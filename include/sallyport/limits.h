@@ -68,6 +68,8 @@ enum limit {
 	LIMIT_UDP_BACKLOG = 2048,          /* queries read and not yet looked at, per worker; over
 	                                      it the longest workload's oldest go: limit_backlog */
 	LIMIT_QUEUE_AGE_MS = 4000,      /* queries that waited longer in the kernel are dropped */
+	LIMIT_ANSWER_AGE_MS = 500,      /* a UDP answer made so long ago is not sent: its pinholes
+	                                   outlive its TTL and the grace by one second */
 	LIMIT_FOLLOW_TARGETS = 4096,    /* chain targets a workload may ask itself */
 	LIMIT_UPSTREAM_TRIES = 6,       /* sends of one question, all servers together */
 	LIMIT_UPSTREAM_UDP_TRIES = 4,   /* of these by UDP: however slow it was, TCP has its turn */

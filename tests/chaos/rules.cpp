@@ -18,7 +18,7 @@ constexpr Ns CROSSING = 500 * MS;  // a packet is through by then
 constexpr Ns CLOSING = S;          // P5: within a second
 constexpr Ns FLOW = 125 * S;       // conntrack forgets a flow after 120
 constexpr Ns SETTLING = 20 * S;    // the history is complete by then
-constexpr size_t TOLD = 12;        // of each promise's breaches
+constexpr size_t TOLD = 8;         // of each promise's breaches
 
 Ns now()
 {
@@ -42,13 +42,15 @@ Rules::Rules(const std::vector<std::string> &inner, const std::string &outer, st
 		own.insert(address_of(address));
 }
 
-void Rules::broken(const char *promise, Ns at, const std::string &what)
+void Rules::broken(const char *promise, Ns at, const std::string &what, std::source_location from)
 {
-	if (found[promise]++ >= TOLD)
+	bool first = ++found[promise] == 1;
+
+	if (told[from.line()]++ >= TOLD)
 		return;
 	printf("broken %s at %.4f: %s\n", promise, static_cast<double>(at - start) / 1e9,
 	       what.c_str());
-	if (found[promise] == 1)
+	if (first)
 		for (const auto &deed : last_deeds)
 			printf("    after %s\n", deed.c_str());
 }

@@ -13,6 +13,7 @@
 #include <map>
 #include <memory>
 #include <queue>
+#include <source_location>
 #include <string>
 #include <unordered_map>
 #include <unordered_set>
@@ -95,7 +96,9 @@ class Rules
 	void overdue(Ns now);
 	void history_is_read();
 	void tidy(Ns now);
-	void broken(const char *promise, Ns at, const std::string &what);
+	// Told a few times for each line that calls it; counted always.
+	void broken(const char *promise, Ns at, const std::string &what,
+	            std::source_location from = std::source_location::current());
 	uint64_t flow(const Address &a, const Address &b, uint16_t ap, uint16_t bp,
 	              uint8_t proto) const;
 
@@ -130,4 +133,5 @@ class Rules
 	bool finished = false, quiet = false;
 	std::map<std::string, uint64_t> count;
 	std::map<std::string, uint64_t> found; // broken, by promise
+	std::map<unsigned int, size_t> told;   // by line
 };

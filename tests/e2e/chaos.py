@@ -43,7 +43,7 @@ def words(policy):
 
 
 class Chaos:
-    def __init__(self, name, seed, **replaced):
+    def __init__(self, name, seed, env=None, **replaced):
         self.rng, self.seed, self.name = random.Random(seed), seed, name
         self.lock, self.applied, self.n_policies, self.lines = threading.Lock(), None, 0, []
         self.stopped, self.refused = set(), 0
@@ -64,7 +64,7 @@ class Chaos:
         h.nft("gw", "flush", "ruleset", check=False)
         h.run(["conntrack", "-F"], ns="gw", check=False)
         self.sp = h.Sallyport("gw", n.CONFIG, name=name, build=build,
-                              env={"LD_PRELOAD": preload, "WALLCLOCK": self.clock})
+                              env={"LD_PRELOAD": preload, "WALLCLOCK": self.clock, **(env or {})})
         self.state = os.path.join(self.sp.dir, "state")
         os.makedirs(self.state)
         h.run(["mount", "-t", "tmpfs", "-o", "size=4g,mode=0755", "tmpfs", self.state])
@@ -252,10 +252,12 @@ class Chaos:
             h.same(p.wait(20), 0, "the crowd's exit status")
             h._started.remove(p)
 
-    def end(self, settle=4):
+    def end(self, settle=2, before=None):
         """The history is complete; what does the checker say? (its lines, its summary)"""
         h.until("all roles run", lambda: len(self.pids()) == len(ROLES), 40, 0.1)
         time.sleep(settle)
+        if before:
+            before()
         self.tell("done")
         code = self.checker.wait(90)
         self.reader.join(5)

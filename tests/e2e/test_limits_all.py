@@ -71,6 +71,8 @@ TABLE = {
         "limit_amplification"),
     "LIMIT_UDP_BACKLOG": ("unit/resolver_io/io_listen.c:a_flood_is_read_at_once_and_what_does_not_fit_is_counted",
                           "limit_backlog"),
+    "LIMIT_ANSWER_AGE_MS": ("unit/resolver_io/io_listen.c:an_answer_that_was_made_long_ago_is_not_sent",
+                            "limit_answer_age"),
     "LIMIT_QUEUE_AGE_MS": ("e2e/test_clients_hostile.py:what_waited_over_4_s_in_the_kernel_is_dropped_and_counted",
                            "dropped_old"),
     "LIMIT_FOLLOW_TARGETS": ("unit/resolver_query/query_tables.c:targets_of_a_workload_are_bounded_and_come_free_again",

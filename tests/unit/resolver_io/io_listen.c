@@ -18,6 +18,7 @@
 #include "harness.h"
 #include "listen.h"
 #include "query.h"
+#include "sallyport/clock.h"
 #include "sallyport/err.h"
 
 #define HELD_MAX 512
@@ -318,6 +319,32 @@ static void answers_may_come_later_and_in_any_order(void **state)
 	listeners_flush(&world->io.worker);
 	for (unsigned int i = 200; i-- > 0;)
 		assert_int_equal(read_udp(world, fd), i);
+}
+
+/* Promise P1: its pinholes began to age when it was made. */
+static void an_answer_that_was_made_long_ago_is_not_sent(void **state)
+{
+	struct world *world = *state;
+	struct worker *worker = &world->io.worker;
+	int fd = client(world, 0, SOCK_DGRAM, "127.0.0.1");
+	uint8_t octet;
+
+	pipeline.what = HOLD;
+	for (unsigned int i = 0; i < 3; i++)
+		send_udp(fd, i);
+	until_received(world, 3);
+	for (unsigned int i = 0; i < 3; i++) {
+		/* Two were made, then we stood still for a while; the third is fresh. */
+		worker->now_ns =
+		    clock_mono_ns() - (i < 2 ? (LIMIT_ANSWER_AGE_MS + 1) * NS_PER_MS : 0);
+		assert_int_equal(answer(worker, &pipeline.held[i], pipeline.held_msg[i], QUERY_LEN),
+		                 0);
+	}
+	listeners_flush(worker);
+	assert_int_equal(read_udp(world, fd), 2);
+	assert_int_equal(recv(fd, &octet, 1, MSG_DONTWAIT), -1);
+	assert_int_equal(io_count(&world->io, COUNT_ANSWERS), 1);
+	assert_int_equal(io_count(&world->io, COUNT_LIMIT_ANSWER_AGE), 2);
 }
 
 static void a_wildcard_answers_from_the_address_that_was_asked(void **state)
@@ -774,6 +801,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(each_datagram_is_answered_once_to_its_sender),
 		TEST(answers_may_come_later_and_in_any_order),
+		TEST(an_answer_that_was_made_long_ago_is_not_sent),
 		cmocka_unit_test_setup_teardown(a_wildcard_answers_from_the_address_that_was_asked,
 		                                setup_wildcard, teardown),
 		TEST(an_oversize_datagram_is_cut_and_handed_on),
