@@ -381,6 +381,7 @@ static void take_ds(struct val_chain *chain, const struct val_message *message,
 void val_chain_give(struct val_chain *chain, const struct val_message *message,
                     const struct val_now *now)
 {
+	val_budget_message(chain->budget);
 	if (chain->need.type == VAL_TYPE_DNSKEY)
 		take_keys(chain, message, now);
 	else

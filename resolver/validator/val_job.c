@@ -346,6 +346,7 @@ static enum val_step check_signer(struct val_job *job, const struct val_now *now
 		job->nearest = VAL_WHY_SIGNER;
 		return next_signer(job, now);
 	}
+	val_budget_message(&job->budget);
 	check = positive ? check_positive(job, zone, now) : check_negative(job, zone, now);
 	if (check.why == VAL_WHY_NONE && check.state == VAL_SECURE)
 		memcpy(job->result.zone, zone->name, zone->name_len);

@@ -41,6 +41,12 @@ void val_budget_init(struct val_budget *budget)
 		                       .failures = VAL_BUDGET_FAILURES,
 		                       .hashes = VAL_BUDGET_HASHES,
 		                       .questions = VAL_BUDGET_QUESTIONS };
+	val_budget_message(budget);
+}
+
+void val_budget_message(struct val_budget *budget)
+{
+	budget->message = VAL_FAILURES_MESSAGE;
 }
 
 /* One public-key operation, if the budget has it. */
@@ -51,10 +57,13 @@ static enum val_why check(const struct val_key *key, const uint8_t *octets, size
 		budget->spent = true;
 		return VAL_WHY_LIMIT;
 	}
+	if (budget->message == 0)
+		return VAL_WHY_LIMIT;
 	budget->checks--;
 	if (val_key_verify(key, octets, len, sig->signature, sig->signature_len))
 		return VAL_WHY_NONE;
 	budget->failures--;
+	budget->message--;
 	return VAL_WHY_SIGNATURE;
 }
 

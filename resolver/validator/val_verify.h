@@ -46,9 +46,10 @@ uint16_t val_why_ede(enum val_why why); /* 0: none */
 
 /* What one query may cost. Counted down; at zero everything that is not yet proven is bogus. */
 struct val_budget {
-	uint32_t checks;    /* public-key operations (VAL_BUDGET_CHECKS) */
-	uint32_t failures;  /* of these that fail (VAL_BUDGET_FAILURES) */
-	uint32_t hashes;    /* SHA-1 blocks of NSEC3 (VAL_BUDGET_HASHES) */
+	uint32_t checks;   /* public-key operations (VAL_BUDGET_CHECKS) */
+	uint32_t failures; /* of these that fail (VAL_BUDGET_FAILURES) */
+	uint32_t message; /* of these in one message (VAL_FAILURES_MESSAGE), then it is done with */
+	uint32_t hashes;  /* SHA-1 blocks of NSEC3 (VAL_BUDGET_HASHES) */
 	uint32_t questions; /* sub-queries (VAL_BUDGET_QUESTIONS) */
 	bool spent;         /* one of them has run out */
 };
@@ -57,9 +58,12 @@ enum val_budget_limit {
 	VAL_BUDGET_FAILURES = 32,
 	VAL_BUDGET_HASHES = 8192,
 	VAL_BUDGET_QUESTIONS = 64,
-	VAL_CHECKS_SET = 8, /* of one RRset */
+	VAL_CHECKS_SET = 8,       /* of one RRset */
+	VAL_FAILURES_MESSAGE = 8, /* an honest message has none, but for tags that collide */
 };
 void val_budget_init(struct val_budget *budget);
+/* Another message is checked: what one may cost bounds how long one turn can take. */
+void val_budget_message(struct val_budget *budget);
 
 struct val_rules {                       /* from the configuration; borrowed while a job lives */
 	bool sha1;                       /* RSASHA1 and SHA-1 digests count as supported */
