@@ -39,12 +39,16 @@
 #include "sallyport/clock.h"
 #include "sallyport/err.h"
 #include "sallyport/name.h"
+#include "val_denial.h"
 #include "val_job.h"
 #include "val_wire.h"
 
 enum {
 	LINES = 200,
 	RUNS_MAX = 1000, /* of one job; an honest one needs a few dozen */
+	/* Signature checks in one turn, which others have to wait for: those of the largest proof,
+	 * its SOA, and eight that fail. */
+	CHECKS_MAX = 25,
 	CASES_MIN = 380,
 };
 
@@ -397,6 +401,9 @@ static void run_job(struct player *player, const struct line *line, struct val_j
 		step = val_job_run(job, &player->now);
 		if (step == VAL_NEED)
 			answer_need(player, line, job);
+		if (before - val_job_budget(job)->checks > CHECKS_MAX)
+			complain(player, line, "%u signature checks in one turn",
+			         before - val_job_budget(job)->checks);
 		player->checks_a_turn =
 		    MAX(player->checks_a_turn, before - val_job_budget(job)->checks);
 	}
