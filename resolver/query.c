@@ -155,7 +155,9 @@ void query_received(struct worker *worker, struct client *client, const uint8_t 
 	asked.fetched = false;
 	asked.dnssec = DNSSEC_UNCHECKED;
 	asked.query_len = (uint16_t)len;
-	worker->next_query_id += LIMIT_WORKERS;
+	/* Not more than needed: a second's worth of numbers is 2^20 (role.h), and whoever used them
+	 * up faster would meet those of a successor. */
+	worker->next_query_id += MAX(worker->settings->conf.workers, UINT32_C(1));
 	limit_answer(worker, &asked);
 
 	if (result != QUESTION_OK) {

@@ -62,7 +62,7 @@ struct worker {
 	int pinhole_fd;         /* SOCK_SEQPACKET to fwsync; -1 when firewall.mode is none */
 	uint64_t now_ns;        /* CLOCK_MONOTONIC, read once a loop turn or batch */
 	uint64_t wall_ns;       /* CLOCK_REALTIME, the same */
-	uint64_t next_query_id; /* step LIMIT_WORKERS */
+	uint64_t next_query_id; /* step: the number of workers */
 	uint64_t n_waited;      /* queries so far that could not be answered at once */
 	struct memo *memo;
 	struct held *held;

@@ -151,8 +151,9 @@ struct resolver_conf {
 	uint8_t
 	    cookie_secret[16]; /* RFC 9018; made by the keeper, the same for every incarnation */
 	uint8_t hash_key[16];  /* SipHash key for tables that the network fills */
-	uint64_t id_base; /* query ids start here: wall clock at start << 20, so they are unique
-	                     and sortable; worker w counts id_base + w, step LIMIT_WORKERS */
+	uint64_t
+	    id_base; /* query ids start here: wall clock at start << 20, so they are unique
+	                and sortable; worker w counts id_base + w, step the number of workers */
 	uint32_t test_delay_ack_ms; /* reserved for test builds; 0 otherwise */
 	uint32_t dnssec;            /* enum dnssec_mode */
 	uint32_t dnssec_sha1;       /* 1: algorithms 5 and 7 and digest 1 count as supported */
