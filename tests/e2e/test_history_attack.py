@@ -223,6 +223,8 @@ def every_answer_has_its_record_and_none_two_whatever_dies():
             os.kill(pid, signal.SIGKILL)
             h.until(f"a new {role}", lambda: sp.role_pid(role) != pid, 5, 0.05)
     said = balance(before, lost_before, [l.end() for l in loads])
+    numbers = select(sp, "SELECT id FROM queries")
+    h.same(len(set(numbers)), len(numbers), "numbers of rows, all different")
     print(f"    {KILLS} kills each: {said}", flush=True)
 
 

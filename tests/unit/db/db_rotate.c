@@ -132,6 +132,30 @@ static void a_jump_of_the_clock_is_told_and_deletes_nothing(void **state)
 	kit_stop(kit, h);
 }
 
+static void a_clock_that_jumps_back_and_forth_loses_and_deletes_nothing(void **state)
+{
+	struct kit *kit = *state;
+	struct historian *h = kit_historian(kit);
+
+	for (int jump = 0; jump < 6; jump++) {
+		ask_both(kit);
+		live(kit, h, 3);
+		/* Over a day's end, over the retention, and back. */
+		if (jump % 2)
+			kit->wall_ns -= (uint64_t)(jump + 1) * DAY_S * NS_PER_S;
+		else
+			kit->wall_ns += (uint64_t)(jump + 2) * DAY_S * NS_PER_S;
+		historian_rotate(h, kit->wall_ns, kit->boot_ns);
+		ask_both(kit);
+		live(kit, h, 3);
+	}
+	kit_stop(kit, h);
+	assert_true(kit_exists(kit, "2026-11-23.allow.db"));
+	assert_int_equal(kit_sum(kit).queries, 6 * 4);
+	assert_int_equal(kit_sum(kit).causes, 1u << HISTORY_GAP_CLOCK);
+	assert_int_equal(kit_sum(kit).lost[VERDICT_DENY] + kit_sum(kit).lost[VERDICT_ALLOW], 0);
+}
+
 static void a_start_long_after_the_last_file_deletes_nothing_at_once(void **state)
 {
 	struct kit *kit = *state;
@@ -203,6 +227,7 @@ int main(void)
 		TEST(files_left_open_by_a_death_are_finished_on_a_later_day),
 		TEST(whole_files_go_when_they_are_too_old),
 		TEST(a_jump_of_the_clock_is_told_and_deletes_nothing),
+		TEST(a_clock_that_jumps_back_and_forth_loses_and_deletes_nothing),
 		TEST(a_start_long_after_the_last_file_deletes_nothing_at_once),
 		TEST(what_the_ring_lost_is_one_gap_with_exact_counts),
 		TEST(a_batch_on_its_way_is_no_gap),
