@@ -484,7 +484,7 @@ static bool row_ok(const struct book *book, struct ledger_row *row, uint64_t now
 }
 
 /* Take over what lies there: count each reason's rows anew, link what is sound, free the rest. */
-static uint32_t adopt(struct book *book, uint32_t *counts, uint64_t now_ns)
+static uint32_t adopt_counting(struct book *book, uint32_t *counts, uint64_t now_ns)
 {
 	struct ledger_row *rows = book->ledger.rows;
 	struct ledger_head *head = book->ledger.head;
@@ -521,11 +521,21 @@ static uint32_t adopt(struct book *book, uint32_t *counts, uint64_t now_ns)
 	return dropped;
 }
 
+static int adopt(struct book *book, uint64_t now_ns, uint32_t *ret_dropped)
+{
+	uint32_t *counts = calloc(book->reasons.n, sizeof(*counts));
+
+	if (!counts)
+		return ERR_NOMEM;
+	*ret_dropped = adopt_counting(book, counts, now_ns);
+	free(counts);
+	return ERR_OK;
+}
+
 int book_new(struct book **ret_book, const struct ledger *ledger, uint64_t now_ns,
              uint32_t *ret_dropped)
 {
 	CLEANUP(book_free) struct book *book = calloc(1, sizeof(*book));
-	CLEANUP(free) uint32_t *counts = NULL;
 	uint32_t heads = 1024;
 
 	if (!book)
@@ -540,14 +550,14 @@ int book_new(struct book **ret_book, const struct ledger *ledger, uint64_t now_n
 	crypto_shorthash_keygen(book->key.octets);
 	book->heads = hash_heads_new(heads);
 	book->links = calloc(book->n_rows, sizeof(*book->links));
-	counts = calloc(ledger->head->n_reasons, sizeof(*counts));
-	if (!book->heads || !book->links || !counts ||
+	if (!book->heads || !book->links ||
 	    reasons_init(&book->reasons, &book->key, ledger, heads) < 0 ||
 	    tenants_init(&book->tenants, &book->key, book->n_rows, heads) < 0 ||
 	    wheel_init(&book->wheel, book->n_rows, now_ns) < 0)
 		return ERR_NOMEM;
 	book->free = HASH_NONE;
-	*ret_dropped = adopt(book, counts, now_ns);
+	if (adopt(book, now_ns, ret_dropped) < 0)
+		return ERR_NOMEM;
 	*ret_book = TAKE(book);
 	return ERR_OK;
 }

@@ -80,32 +80,30 @@ int ledger_head_ok(const struct ledger_head *head, size_t len)
 
 int ledger_open(struct ledger *ledger, int fd, int writable)
 {
-	CLEANUP(free) uint8_t *backed = NULL;
-	struct ledger l;
+	struct ledger l = { .writable = writable }, whole;
 	struct stat st;
-	void *data;
-	size_t len;
 
 	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) ||
 	    st.st_size < (off_t)sizeof(struct ledger_head))
 		return ERR_DAMAGED;
-	len = (size_t)st.st_size;
-	backed = calloc(len / CHUNK + 1, 1);
-	if (!backed)
-		return ERR_NOMEM;
-	data = mmap(NULL, len, writable ? PROT_READ | PROT_WRITE : PROT_READ, MAP_SHARED, fd, 0);
-	if (data == MAP_FAILED)
+	l.len = (size_t)st.st_size;
+	l.head =
+	    mmap(NULL, l.len, writable ? PROT_READ | PROT_WRITE : PROT_READ, MAP_SHARED, fd, 0);
+	if (l.head == MAP_FAILED)
 		return -errno;
-	l = (struct ledger){ .head = data, .backed = backed, .len = len, .writable = writable };
-	if (!ledger_backed(&l, data, sizeof(struct ledger_head)) || !ledger_head_ok(data, len)) {
-		munmap(data, len);
-		return ERR_DAMAGED;
+	l.backed = calloc(l.len / CHUNK + 1, 1);
+	if (!l.backed || !ledger_backed(&l, l.head, sizeof(*l.head)) ||
+	    !ledger_head_ok(l.head, l.len)) {
+		int r = l.backed ? ERR_DAMAGED : ERR_NOMEM;
+
+		ledger_close(&l);
+		return r;
 	}
-	lay_out(&l, data, l.head->n_rows);
-	l.backed = TAKE(backed);
-	l.len = len;
-	l.writable = writable;
-	*ledger = l;
+	lay_out(&whole, l.head, l.head->n_rows);
+	whole.backed = l.backed;
+	whole.len = l.len;
+	whole.writable = writable;
+	*ledger = whole;
 	return ERR_OK;
 }
 
