@@ -7,7 +7,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import harness as h
 import fwsync_keeper as k
 
-h.enter(os.path.abspath(__file__), seconds=300)
+h.enter(os.path.abspath(__file__), seconds=int(os.environ.get("HOSTILE_SECONDS", "300")))
 for _name in ("gw", "app", "net"):
     h.host(_name)
 h.wire("gw", ["10.1.0.1/24", "fd00:1::1/64"], "app", ["10.1.0.2/24", "fd00:1::2/64"])
@@ -212,7 +212,7 @@ def the_check_notices_an_element_too_many():
 def messages_changed_at_random_open_nothing_beyond_the_guard_table():
     rng, before = random.Random(SEED), rss_kb(f.p.pid)
     print(f"  seed {SEED}")
-    for i in range(6000):
+    for i in range(int(os.environ.get("HOSTILE_MESSAGES", "6000"))):
         attack = rng.choice(ATTACKS) if rng.random() < 0.3 else \
             {"dst": [k.addr(f"44.{rng.randrange(256)}.0.{rng.randrange(8)}")], "life": rng.randrange(1, 110)}
         msg = bytearray(Fields(f, **attack).octets())

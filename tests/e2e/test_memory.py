@@ -104,7 +104,7 @@ def the_historian_without_memory_delays_no_answer():
 @h.case
 def the_keeper_and_the_compiler_without_memory_refuse_and_change_nothing():
     keeper, version = sp.process.pid, sp.json("status")[0]["policy_version"]
-    rules = "".join(f"      - {{name: n{i}.big.test}}\n" for i in range(60000))
+    rules = "".join(f"      - {{name: n{i}.big.test}}\n" for i in range(20000))
     big = n.POLICY.replace("    allow:\n", "    allow:\n" + rules)
     squeeze(keeper, 1024)  # inherited by the compiler, which needs more
     try:
@@ -124,18 +124,18 @@ def the_keeper_and_the_compiler_without_memory_refuse_and_change_nothing():
 @h.case
 def who_cannot_even_start_waits_longer_each_time_and_comes_back():
     keeper = sp.process.pid
-    # Enough for a fork and an exec, not for a cache of 64 MiB.
-    limit(keeper, 48 << 20)
+    # Enough for a fork and an exec, not for its libraries and a thread's stack.
+    limit(keeper, 28 << 20)
     try:
         os.kill(sp.role_pid("resolver"), 9)
-        time.sleep(6)
+        time.sleep(4)
     finally:
         lift(keeper)
     said = {r["role"]: r for r in sp.json("status")[0]["roles"]}["resolver"]
-    print(f"  after 6 s: {said['state']}, {said['restarts']} restarts")
+    print(f"  after 4 s: {said['state']}, {said['restarts']} restarts")
     starts = len(re.findall(r"resolver (?:died|ended), pid", open(sp.log).read()[-20000:]))
     assert said["state"] != "running", "it did start: the limit was none"
-    assert starts <= 12, f"{starts} starts in 6 s: no back-off"
+    assert starts <= 12, f"{starts} starts in 4 s: no back-off"
     assert not n.udp_passes("app", "44.128.255.251", 4000, timeout=0.2), "open without a resolver"
     whole_again("a start without memory")
 

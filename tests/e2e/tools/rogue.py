@@ -5,7 +5,7 @@ real role's program stands; tests/e2e/test_hostile_keeper.py puts it there."""
 import array, mmap, os, random, select, socket, struct, sys, threading, time
 
 ROLE_MAGIC, PINHOLE_MAGIC = 0x31454C52, 0x31504853
-STATS, PINHOLE, END, GUARD, CATALOG, IMAGE, CLOSE, FLUSH = (int(n) for n in "2 6 11 13 14 12 15 16".split())
+STATS, PINHOLE, END, IMAGE, GUARD, CATALOG, CLOSE, FLUSH, DRAIN = 2, 6, 11, 12, 13, 14, 15, 16, 17
 READY, APPLIED, CLOSED, FAILED, FLUSHED = 64, 65, 66, 67, 68
 OPEN = 1
 channel = socket.socket(fileno=3)
@@ -105,7 +105,7 @@ def misbehave(how):
         for _ in range(100):
             send(READY)
     elif how == "flood-keeper":
-        end = time.monotonic() + 3
+        end = time.monotonic() + 1.5
         while time.monotonic() < end:
             for kind in (APPLIED, CLOSED, FLUSHED, READY, 200):
                 send(kind, rng.randrange(3), 1, b"x" * 1000)
@@ -116,7 +116,7 @@ def misbehave(how):
     elif how == "promises-descriptors":
         channel.send(struct.pack("=IHHQQQ", ROLE_MAGIC, READY, 4, 0, 0, 0))
     elif how == "scribble":
-        end = time.monotonic() + 2
+        end = time.monotonic() + 1
         while time.monotonic() < end:
             stats[:] = os.urandom(len(stats))
             time.sleep(0.01)
@@ -156,6 +156,8 @@ def on_message(data, fds):
         send(CLOSED, a)
     elif kind == FLUSH:
         send(FLUSHED)
+    elif kind == DRAIN:
+        os._exit(0)
     held.extend(fds)
     return False
 
