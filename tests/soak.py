@@ -1,6 +1,6 @@
 """The long forms, which do not fit into ./dev test.
 
-usage: soak.py [fuzz [SECONDS]] | [chaos [SECONDS]] | [kills [COUNT]] | [load [SECONDS]] | [switch [COUNT]] | [history] | [flush [COUNT]] | [upstream [COUNT]] | [hostile [COUNT]]    default: all
+usage: soak.py [fuzz [SECONDS]] | [chaos [SECONDS]] | [kills [COUNT]] | [load [SECONDS]] | [switch [COUNT]] | [history] | [flush [COUNT]] | [upstream [COUNT]] | [clients] | [hostile [COUNT]]    default: all
     fuzz     every target for SECONDS each (600)
     chaos    random deaths, stops, switches and flushes under load for SECONDS (1,800)
     kills    every role killed COUNT times (20), three seconds apart, under load
@@ -10,6 +10,7 @@ usage: soak.py [fuzz [SECONDS]] | [chaos [SECONDS]] | [kills [COUNT]] | [load [S
     switch   COUNT policy switches under load (10,000)
     upstream hostile upstreams and clients, COUNT times (20), each with another seed
     hostile  COUNT messages changed at random (3,000,000) from a hostile resolver to the firewall role
+    clients  datagrams and TCP messages of every length, longer floods
     flush    `nft flush ruleset` COUNT times under load (2,000), with an owned table and without
 """
 import os, subprocess, sys
@@ -60,12 +61,16 @@ def flush(count="2000"):
     return run("./dev", "build") or run("/usr/bin/python3", "tests/e2e/test_flush.py", FLUSHES=count)
 
 
+def clients():
+    return run("./dev", "build") or run("/usr/bin/python3", "tests/e2e/test_clients_hostile.py", CLIENTS_LONG="1")
+
+
 def hostile(messages="3000000"):
     return run("./dev", "build") or run("/usr/bin/python3", "tests/e2e/test_hostile_roles.py", HOSTILE_MESSAGES=messages,
                                         HOSTILE_SECONDS="7200")
 
 
-forms = {"fuzz": fuzz, "chaos": chaos, "kills": kills, "load": load, "switch": switch, "history": history,
+forms = {"clients": clients, "fuzz": fuzz, "chaos": chaos, "kills": kills, "load": load, "switch": switch, "history": history,
          "flush": flush, "upstream": upstream,
          "hostile": hostile}
 args = sys.argv[1:]
