@@ -188,7 +188,7 @@ static int fill_new(sqlite3 *db, const void *arg)
 
 int schema_check(sqlite3 *db, int64_t *ret_version)
 {
-	int64_t version, application;
+	int64_t version = 0, application = 0;
 	int r;
 
 	r = sql_int(db, "PRAGMA application_id", &application);

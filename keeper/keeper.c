@@ -529,7 +529,7 @@ static int open_fresh(struct keeper *k, struct diag *diag)
 static int open_all(struct keeper *k, struct takeover *takeover, struct diag *diag)
 {
 	char path[CONFIG_PATH_MAX + 16];
-	struct edition *none;
+	struct edition *none = NULL;
 	struct server_access access = { k->config->admin_gid, k->config->analyst_gid };
 	int r;
 

@@ -10,6 +10,7 @@
  */
 #include "fetch.h"
 
+#include <assert.h>
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
@@ -150,6 +151,7 @@ static void table_put(struct fetches *fetches, struct fetch *fetch)
 
 static void table_remove(struct fetch *fetch)
 {
+	assert(fetch->hash_link);
 	*fetch->hash_link = fetch->hash_next;
 	if (fetch->hash_next)
 		fetch->hash_next->hash_link = fetch->hash_link;

@@ -547,6 +547,7 @@ void queries_free(struct queries *queries)
 	while (queries->first) {
 		struct query *q = queries->first;
 
+		/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): who ends leaves the list */
 		if (!q->prefetch)
 			respond_nothing(q->worker, &q->asked, REASON_INTERNAL);
 		query_enter(q, QUERY_ENDED);

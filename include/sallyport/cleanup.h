@@ -12,8 +12,7 @@
 
 #define CLEANUP(func) __attribute__((cleanup(func##_cleanup)))
 #define DEFINE_CLEANUP(type, func)                                                                 \
-	static inline void func##_cleanup(                                                         \
-	    type *p) /* NOLINT(bugprone-macro-parentheses): a type */                              \
+	static inline void func##_cleanup(type *p)                                                 \
 	{                                                                                          \
 		if (*p)                                                                            \
 			func(*p);                                                                  \
