@@ -109,6 +109,15 @@ UPSTREAM = {
                      (rr(HOP, 35, bytes(4) + b"\1s\1x\0" + name("a.example.org")),)),
     "caa": message(ANSWER, question(qtype=257), (rr(HOP, 257, b"\0\5issueca.test"),)),
     "unknown": message(ANSWER, question(qtype=65281), (rr(HOP, 65281, b"\xc0\x0c\0"),)),
+    # A chain made from wildcards, each link with all the proofs; one record comes twice.
+    "wildcards": message(ANSWER, question("a.example.org"), (
+        rr(HOP, 5, b"\1b\xc0\x0e"), rrsig("a.example.org", 5, 2), rr("b.example.org", 5, b"\1c\xc0\x0e"),
+        rrsig("b.example.org", 5, 2), rr("c.example.org", 1, A1), rr("C.example.org", 1, A1),
+        rrsig("c.example.org", 1, 2)),
+        tuple(rr(f"n{i % 5}.example.org", 47, name("o.example.org") + b"\0\1\x40") for i in range(8))
+        + (rrsig("n1.example.org", 47, 3), SOA)),
+    "overflow": message(0x8186, question(".".join(["l" * 63] * 3 + ["old.example.org"])),
+                        (rr("old.example.org", 39, name("n" * 60 + ".example.org")),)),
     "hip": message(ANSWER, question(qtype=55), (rr(HOP, 55, b"\1\2\0\2hkk" + name("a.test")),)),
 }
 NAMES = {
