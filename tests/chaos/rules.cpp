@@ -462,6 +462,17 @@ bool Rules::may(const Key &key) const
 	       });
 }
 
+bool Rules::must(const Key &key) const
+{
+	auto it = said.find(key.dst);
+	Ns grace;
+
+	return it != said.end() &&
+	       std::any_of(it->second.begin(), it->second.end(), [&](uint32_t name) {
+		       return policies.must(key.src, names.text(name), key.proto, key.port, grace);
+	       });
+}
+
 void Rules::on_listed(const Key &key, Ns at)
 {
 	auto it = holes.find(key);
@@ -561,7 +572,10 @@ void Rules::on_crossed(const Packet &p)
 	known->second = p.at;
 	if (going)
 		return;
-	later.push_back({ p.at, key, 0, false });
+	if (must(key))
+		later.push_back({ p.at, key, 0, false });
+	else
+		count["flows_closing"]++; // it is being revoked: P5 says until when
 }
 
 void Rules::on_inward(const Packet &p)
@@ -654,7 +668,7 @@ void Rules::on_count(Ns at)
 		if (t <= at - 5 * S)
 			reading_least = n;
 	reading_at = at;
-	reading = std::async(std::launch::async, read_history, folder, false);
+	reading = std::async(std::launch::async, read_history, folder, true);
 }
 
 void Rules::history_is_read()
@@ -662,8 +676,26 @@ void Rules::history_is_read()
 	if (!reading.valid() ||
 	    reading.wait_for(std::chrono::seconds(0)) != std::future_status::ready)
 		return;
+	if (read_at == 0)
+		read_at = now(); // what it has was asked before this; that must be known first
+	if (judged < read_at)
+		return;
 	History h = reading.get();
+	read_at = 0;
 	count["counted"]++;
+	for (const auto &[key, n] : h.each) {
+		const auto &[who, name, type] = key;
+		auto it = asked.find({ who, names.id(name),
+		                       type == "A"      ? 1
+		                       : type == "AAAA" ? 28
+		                                        : 0 });
+		uint64_t most = it == asked.end() ? 0 : it->second.asked;
+
+		if (n > most)
+			broken("P4", reading_at,
+			       who + " has asked " + std::to_string(most) + " times for " + name +
+			           " " + type + ", recorded are " + std::to_string(n));
+	}
 	if (!h.fault.empty())
 		broken("P4", reading_at, "the history cannot be read: " + h.fault);
 	if (h.rows + h.missing() < reading_least)

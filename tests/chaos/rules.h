@@ -92,7 +92,8 @@ class Rules
 	void with_hindsight(const Later &what);
 	enum Answer { NO, YES, UNKNOWN };
 	Answer there(const Hole &hole, Ns at) const;
-	bool may(const Key &key) const; // does a policy that may be in force allow it, by any name
+	bool may(const Key &key) const;  // does a policy that may be in force allow it, by any name
+	bool must(const Key &key) const; // do all of them
 	void overdue(Ns now);
 	void history_is_read();
 	void tidy(Ns now);
@@ -126,7 +127,7 @@ class Rules
 	std::deque<std::pair<Ns, uint64_t>> answered_at; // in all, up to then
 	std::future<History> reading;
 	uint64_t reading_least = 0;
-	Ns reading_at = 0;
+	Ns reading_at = 0, read_at = 0;
 	std::deque<std::string> last_deeds;
 
 	Ns start = 0, last_round = 0, last_list = 0, last_tidy = 0, judged = 0;

@@ -46,7 +46,7 @@ class Chaos:
     def __init__(self, name, seed, env=None, **replaced):
         self.rng, self.seed, self.name = random.Random(seed), seed, name
         self.lock, self.applied, self.n_policies, self.lines = threading.Lock(), None, 0, []
-        self.stopped, self.refused = set(), 0
+        self.stopped, self.refused, self.starting = set(), 0, None
         self.clock = h.work(f"{name}.clock")
         with open(self.clock, "wb") as f:
             f.write(bytes(8))
@@ -170,14 +170,16 @@ class Chaos:
 
     def keeper(self, _, seconds):
         """The daemon dies; a new one comes later."""
+        if self.starting:
+            self.starting.join()
         self.sp.process.kill()
         self.sp.process.wait()
-        self.tell("keeper")
         return seconds, self.restart, None
 
     def restart(self, _):
-        if self.sp.process.poll() is not None:
-            self.sp.up()
+        """It may have to wait for the last historian; what else is done goes on meanwhile."""
+        self.starting = threading.Thread(target=self.sp.up, args=(30,))
+        self.starting.start()
 
     def reload(self, _what, _seconds):
         self.sp.process.send_signal(signal.SIGHUP)
@@ -246,8 +248,9 @@ class Chaos:
             e[1](e[2])
         for pid in list(self.stopped):
             self.go_on(pid)
-        if self.applied:
-            self.applied.join()
+        for thread in (self.starting, self.applied):
+            if thread:
+                thread.join()
         for p in crowd:
             h.same(p.wait(20), 0, "the crowd's exit status")
             h._started.remove(p)
