@@ -9,7 +9,6 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -127,96 +126,6 @@ static void each_query_is_there_once_whatever_step_it_died_at(void **state)
 	assert_true(n > 50); /* or the steps were not counted */
 }
 
-/* Records come while a batch is being written, more than the rings hold: they are read beside the
- * writing and saved behind the batch. */
-#define BESIDE_STEPS 6
-
-struct beside {
-	struct kit *kit;
-	uint64_t *n_asked; /* shared with the parent */
-	unsigned int steps;
-};
-
-static void ask_beside(void *arg)
-{
-	struct beside *beside = arg;
-
-	on_step(NULL);
-	if (beside->steps++ >= BESIDE_STEPS)
-		return;
-	for (int i = 0; i < 80; i++) {
-		char name[64];
-		const struct kit_query q = { .name = name,
-			                     .verdict = i % 4 ? VERDICT_ALLOW : VERDICT_DENY };
-
-		/* Some are equal to some of the batch. */
-		snprintf(name, sizeof(name), "q0-%d.test.", (int)(*beside->n_asked % 300));
-		++*beside->n_asked;
-		if (kit_ask(beside->kit, 0, &q) == 0)
-			fail_msg("the ring is full");
-	}
-}
-
-static void play_beside(struct kit *kit, uint64_t *n_asked)
-{
-	struct beside beside = { kit, n_asked, 0 };
-	struct historian *h;
-
-	kit->options.on_step = ask_beside;
-	kit->options.on_step_arg = &beside;
-	h = kit_historian(kit);
-	for (int i = 0; i < 4; i++) {
-		kit_pass(kit, 1000);
-		kit_tick(kit, h);
-	}
-	historian_free(h);
-}
-
-static void what_comes_while_a_batch_is_written_is_there_once(void **state)
-{
-	uint64_t *n_asked =
-	    mmap(NULL, sizeof(*n_asked), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	bool died = true;
-	uint64_t n;
-
-	(void)state;
-	assert_ptr_not_equal(n_asked, MAP_FAILED);
-	for (n = 1; died; n += stride()) {
-		struct kit kit;
-		struct kit_sums sums;
-		pid_t pid;
-		int status;
-
-		assert_true(n < STEPS_MAX);
-		kit_init(&kit, 2048);
-		kit_vfs_install();
-		*n_asked = 0;
-		ask_all(&kit, 0);
-		pid = fork();
-		if (pid == 0) {
-			kit_vfs.die_after = n;
-			play_beside(&kit, n_asked);
-			_exit(0);
-		}
-		assert_int_equal(waitpid(pid, &status, 0), pid);
-		assert_true(WIFEXITED(status) &&
-		            (WEXITSTATUS(status) == KIT_DIED || WEXITSTATUS(status) == 0));
-		died = WEXITSTATUS(status) == KIT_DIED;
-		kit_vfs = (struct kit_vfs){ 0 };
-		kit_pass(&kit, 5000);
-		play(&kit, true);
-		sums = kit_sum(&kit);
-		if (sums.queries != QUERIES + *n_asked || sums.gaps != 0)
-			fail_msg("step %llu: %llu queries of %llu, %llu gaps (%#x)",
-			         (unsigned long long)n, (unsigned long long)sums.queries,
-			         (unsigned long long)(QUERIES + *n_asked),
-			         (unsigned long long)sums.gaps, sums.causes);
-		kit_fini(&kit);
-	}
-	munmap(n_asked, sizeof(*n_asked));
-	assert_true(n > 50);
-}
-
 /* The backlog in play: the disk refuses, a save releases the rings, and then it dies. */
 static void the_backlog_is_written_once_whatever_step_it_died_at(void **state)
 {
@@ -331,7 +240,6 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(each_query_is_there_once_whatever_step_it_died_at),
-		cmocka_unit_test(what_comes_while_a_batch_is_written_is_there_once),
 		cmocka_unit_test(the_backlog_is_written_once_whatever_step_it_died_at),
 		cmocka_unit_test(gaps_are_told_once_whatever_step_it_died_at),
 		cmocka_unit_test(many_deaths_in_a_row_lose_nothing),
