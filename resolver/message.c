@@ -226,9 +226,7 @@ static int make_index(struct message *m)
 {
 	size_t first = 0;
 
-	if (m->n == 0)
-		return ERR_OK;
-	m->order = malloc(m->n * sizeof(*m->order));
+	m->order = malloc(MAX(m->n, (size_t)1) * sizeof(*m->order));
 	if (!m->order)
 		return ERR_NOMEM;
 	for (size_t i = 0; i < m->n; i++)

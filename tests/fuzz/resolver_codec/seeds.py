@@ -116,6 +116,7 @@ UPSTREAM = {
         rrsig("c.example.org", 1, 2)),
         tuple(rr(f"n{i % 5}.example.org", 47, name("o.example.org") + b"\0\1\x40") for i in range(8))
         + (rrsig("n1.example.org", 47, 3), SOA)),
+    "other_class": message(ANSWER, question(), (rr(HOP, 1, A1, rclass=3),)),
     "overflow": message(0x8186, question(".".join(["l" * 63] * 3 + ["old.example.org"])),
                         (rr("old.example.org", 39, name("n" * 60 + ".example.org")),)),
     "hip": message(ANSWER, question(qtype=55), (rr(HOP, 55, b"\1\2\0\2hkk" + name("a.test")),)),
