@@ -127,10 +127,14 @@ static void hand_on(struct tcp_connection *conn, const uint8_t *msg, size_t len)
 	query_received(conn->worker, &client, msg, len);
 }
 
+static void proceed_later(struct tcp_connection *conn);
+
 /* Hand on what has come as far as there is room, then decide what to wait for. */
 static void proceed(struct tcp_connection *conn)
 {
-	bool draining = conn->worker->listeners->draining;
+	struct worker *worker = conn->worker;
+	bool draining = worker->listeners->draining, stopped;
+	unsigned int cost = 0, most = listener_turn_cost(worker);
 	const uint8_t *msg;
 	size_t len;
 	int r;
@@ -138,9 +142,12 @@ static void proceed(struct tcp_connection *conn)
 	conn->refs++;
 	conn->delivering = true;
 	/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): one count is ours, until the end of this */
-	while (conn->open && !draining && has_room(conn) &&
+	while (conn->open && !draining && has_room(conn) && cost < most &&
 	       tcp_frames_next(&conn->frames, &msg, &len)) {
+		uint64_t waited = worker->n_waited;
+
 		hand_on(conn, msg, len);
+		cost += listener_cost_of(worker, waited);
 		/* Recorded, but whoever sends this does not speak DNS. */
 		if (len < DNS_HEADER_LEN)
 			conn_close(conn);
@@ -151,19 +158,23 @@ static void proceed(struct tcp_connection *conn)
 		return;
 	}
 
-	if (!has_room(conn) || !tcp_frames_partial(&conn->frames) || conn->eof)
+	/* One connection's queries do not take the whole turn: the rest in the next one. */
+	stopped = cost >= most && has_room(conn) && tcp_frames_partial(&conn->frames);
+	if (stopped)
+		proceed_later(conn);
+	if (stopped || !has_room(conn) || !tcp_frames_partial(&conn->frames) || conn->eof)
 		conn->began_ns = 0;
 	else if (conn->began_ns == 0)
 		conn->began_ns = conn->worker->now_ns;
 
-	if (conn->eof || draining || !has_room(conn))
+	if (conn->eof || draining || stopped || !has_room(conn))
 		r = stream_read_off(&conn->stream);
 	else
 		r = stream_read_on(&conn->stream);
 	/* RFC 7766, section 6.2.3 and 6.2.4: a client that has closed its side still gets its
 	 * answers. */
-	if (r < 0 ||
-	    ((conn->eof || draining) && conn->pending == 0 && stream_waiting(&conn->stream) == 0))
+	if (r < 0 || ((conn->eof || draining) && !stopped && conn->pending == 0 &&
+	              stream_waiting(&conn->stream) == 0))
 		conn_close(conn);
 	else
 		set_timer(conn);
@@ -186,15 +197,19 @@ static void proceed_later(struct tcp_connection *conn)
 
 void listen_tcp_turn(struct listeners *listeners)
 {
-	while (listeners->resume) {
-		struct tcp_connection *conn = listeners->resume;
+	struct tcp_connection *resume = TAKE(listeners->resume);
 
-		listeners->resume = conn->resume_next;
+	while (resume) {
+		struct tcp_connection *conn = resume;
+
+		resume = conn->resume_next;
 		conn->resuming = false;
 		if (conn->open)
 			proceed(conn);
 		listen_tcp_unref(conn);
 	}
+	if (listeners->resume)
+		listen_udp_stay_awake(listeners);
 }
 
 void listen_tcp_answered(struct tcp_connection *conn)

@@ -18,12 +18,8 @@
 #include "query.h"
 #include "sallyport/err.h"
 #include "sallyport/log.h"
-#include "tally.h"
 
-#define READS_PER_TURN 4   /* batches that one turn takes from one socket */
-#define TURN_COST 32       /* what one turn of the loop spends on queries: one each ... */
-#define WAIT_COST 16       /* ... and so many for one that has to wait for somebody; */
-#define TURN_COST_LEAST 16 /* half of it while others wait: their turns come between ours */
+#define READS_PER_TURN 4 /* batches that one turn takes from one socket */
 #define DROPS_AT_ONCE 32
 
 static void on_ready(uv_poll_t *handle, int status, int events);
@@ -240,25 +236,15 @@ static void on_serving(uv_idle_t *serving)
 {
 	struct listeners *listeners = serving->data;
 
-	listen_udp_serve(listeners);
-	if (listeners->in->backlog.n == 0)
+	if (listeners->in->backlog.n > 0)
+		listen_udp_serve(listeners);
+	if (listeners->in->backlog.n == 0 && !listeners->resume)
 		uv_idle_stop(serving);
 }
 
-/* What the query cost that has just been delivered. @waited is n_waited from before. While answers
- * from upstreams are behind, one turn begins one that waits: what has been begun is ended first, or
- * the newcomers of one workload would keep everybody's answers waiting. */
-static unsigned int cost_of(const struct worker *worker, uint64_t waited)
+void listen_udp_stay_awake(struct listeners *listeners)
 {
-	if (worker->n_waited == waited)
-		return 1;
-	return worker->poller->full ? TURN_COST : WAIT_COST;
-}
-
-/* Who waits for an upstream or for fwsync needs some turns of the loop to get on. */
-static unsigned int turn_cost(const struct worker *worker)
-{
-	return tally_in_use(worker->tally, TALLY_QUERIES) > 0 ? TURN_COST_LEAST : TURN_COST;
+	uv_idle_start(&listeners->serving, on_serving);
 }
 
 static void serve(struct listeners *listeners, unsigned int most)
@@ -278,7 +264,7 @@ static void serve(struct listeners *listeners, unsigned int most)
 		message = message_of(turn);
 		deliver(message->listener, message, &n_old);
 		let_go(in, message);
-		cost += cost_of(worker, waited);
+		cost += listener_cost_of(worker, waited);
 	}
 	tell_dropped(worker, COUNT_DROPPED_OLD, n_old);
 	listeners_flush(worker);
@@ -286,13 +272,13 @@ static void serve(struct listeners *listeners, unsigned int most)
 
 void listen_udp_serve(struct listeners *listeners)
 {
-	serve(listeners, turn_cost(listeners->worker));
+	serve(listeners, listener_turn_cost(listeners->worker));
 }
 
 void listen_udp_serve_all(struct listeners *listeners)
 {
 	while (listeners->in->backlog.n > 0)
-		serve(listeners, turn_cost(listeners->worker));
+		serve(listeners, listener_turn_cost(listeners->worker));
 }
 
 void listen_udp_forget(struct listeners *listeners)
@@ -316,7 +302,7 @@ static void read_batch(struct listener *listener)
 	struct listeners *listeners = worker->listeners;
 	struct udp_in *in = listeners->in;
 	uint64_t n_old = 0, n_dropped = 0;
-	unsigned int n = read_some(listener, in), most = turn_cost(worker), i = 0;
+	unsigned int n = read_some(listener, in), most = listener_turn_cost(worker), i = 0;
 
 	if (n == 0)
 		return;
@@ -325,7 +311,7 @@ static void read_batch(struct listener *listener)
 		uint64_t waited = worker->n_waited;
 
 		deliver(listener, in->at[i], &n_old);
-		cost += cost_of(worker, waited);
+		cost += listener_cost_of(worker, waited);
 	}
 	tell_dropped(worker, COUNT_DROPPED_OLD, n_old);
 	if (i > 0)
@@ -343,7 +329,7 @@ static void read_batch(struct listener *listener)
 	tell_dropped(worker, COUNT_LIMIT_BACKLOG, n_dropped);
 	/* The loop does not sleep while somebody waits for his turn. */
 	if (in->backlog.n > 0)
-		uv_idle_start(&listeners->serving, on_serving);
+		listen_udp_stay_awake(listeners);
 }
 
 static void on_ready(uv_poll_t *handle, int status, int events)

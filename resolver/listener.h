@@ -16,6 +16,7 @@
 #include "poller.h"
 #include "sallyport/limits.h"
 #include "stream.h"
+#include "tally.h"
 #include "tcp_frames.h"
 #include "wheel.h"
 #include "worker.h"
@@ -132,6 +133,26 @@ static inline void listener_publish(struct worker *worker)
 		ring_publish(&worker->ring);
 }
 
+#define TURN_COST 32       /* what one turn spends on a socket's queries: one each ... */
+#define WAIT_COST 16       /* ... and so many for one that has to wait for somebody; */
+#define TURN_COST_LEAST 16 /* half of it while others wait: their turns come between ours */
+
+/* What the query cost that has just been delivered. @waited is n_waited from before. While answers
+ * from upstreams are behind, one turn begins one that waits: what has been begun is ended first, or
+ * the newcomers of one workload would keep everybody's answers waiting. */
+static inline unsigned int listener_cost_of(const struct worker *worker, uint64_t waited)
+{
+	if (worker->n_waited == waited)
+		return 1;
+	return worker->poller->full ? TURN_COST : WAIT_COST;
+}
+
+/* Who waits for an upstream or for fwsync needs some turns of the loop to get on. */
+static inline unsigned int listener_turn_cost(const struct worker *worker)
+{
+	return tally_in_use(worker->tally, TALLY_QUERIES) > 0 ? TURN_COST_LEAST : TURN_COST;
+}
+
 int listen_udp_open(struct listener *listener) MUST_CHECK; /* options, poll, buffers */
 void listen_udp_read_off(struct listener *listener);
 void listen_udp_close(struct listener *listener); /* frees it when the handle has closed */
@@ -141,6 +162,8 @@ void listen_udp_answer(const struct client *client, size_t len);
 uint32_t listen_udp_drops(const struct listener *listener);
 struct udp_in *listen_udp_in_new(void);
 void listen_udp_serve(struct listeners *listeners); /* the next batch of the backlog */
+/* The loop does not sleep until nothing waits in the backlog or to be resumed. */
+void listen_udp_stay_awake(struct listeners *listeners);
 void listen_udp_serve_all(struct listeners *listeners);
 void listen_udp_forget(struct listeners *listeners); /* what waits is part of the next gap row */
 

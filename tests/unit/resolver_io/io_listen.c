@@ -73,6 +73,7 @@ void query_received(struct worker *worker, struct client *client, const uint8_t 
 		memcpy(pipeline.held_msg[pipeline.n_held], msg, MIN(len, (size_t)QUERY_LEN));
 		pipeline.held[pipeline.n_held] = *client;
 		client_hold(&pipeline.held[pipeline.n_held++]);
+		worker->n_waited++;
 		break;
 	case DROP:
 		client_drop(worker, client);
@@ -534,6 +535,36 @@ static void a_full_pipeline_stops_reading_until_an_answer(void **state)
 		assert_int_equal(read_tcp(world, fd), i);
 }
 
+static void one_connection_does_not_take_the_whole_turn(void **state)
+{
+	struct world *world = *state;
+	uint8_t msgs[60][2 + QUERY_LEN];
+	unsigned int second = 0;
+	int fd = client(world, 0, SOCK_STREAM, "127.0.0.1");
+
+	pipeline.what = HOLD;
+	for (unsigned int i = 0; i < 60; i++) {
+		msgs[i][0] = 0;
+		msgs[i][1] = QUERY_LEN;
+		query(msgs[i] + 2, i);
+	}
+	client(world, 1, SOCK_STREAM, "127.0.0.1");
+	io_run_ms(&world->io, 20); /* both are accepted */
+	assert_int_equal(send(fd, msgs, sizeof(msgs), MSG_NOSIGNAL), sizeof(msgs));
+	send_tcp(world->clients[1], 1000);
+	until_received(world, 61);
+	while (pipeline.held_msg[second][0] != 1000 >> 8)
+		second++;
+	assert_in_range(second, 0, 8);
+	for (unsigned int i = 0; i < 61; i++)
+		assert_int_equal(
+		    answer(&world->io.worker, &pipeline.held[i], pipeline.held_msg[i], QUERY_LEN),
+		    0);
+	for (unsigned int i = 0; i < 60; i++)
+		assert_int_equal(read_tcp(world, fd), i);
+	assert_int_equal(read_tcp(world, world->clients[1]), 1000);
+}
+
 static void who_closes_its_side_still_gets_its_answers(void **state)
 {
 	struct world *world = *state;
@@ -811,6 +842,7 @@ int main(void)
 		TEST(one_connection_carries_many_queries_answered_in_any_order),
 		TEST(a_message_may_come_octet_by_octet),
 		TEST(a_full_pipeline_stops_reading_until_an_answer),
+		TEST(one_connection_does_not_take_the_whole_turn),
 		TEST(who_closes_its_side_still_gets_its_answers),
 		TEST(an_answer_for_a_client_that_has_gone_is_an_error_only),
 		TEST(who_stalls_is_closed_in_time),
