@@ -311,7 +311,8 @@ static bool listed(const int *list, int number)
 	return false;
 }
 
-/* Some calls can do more than any role has use for: of them only the harmless form is allowed. */
+/* Some calls can do more than any role has use for: of them only the harmless form is allowed. (The
+ * comparisons' last 0 is unused; without it, libseccomp's macros are not C17 to Clang.) */
 
 #define MODE_SPECIAL 07000 /* set-user-id, set-group-id, sticky */
 #define TYPE_MASK 0xf      /* of socket(2)'s type: the rest are flags */
@@ -332,7 +333,7 @@ static int allow_memory(scmp_filter_ctx ctx, int number)
 static int allow_madvise(scmp_filter_ctx ctx)
 {
 	return seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(madvise), 1,
-	                        SCMP_A2_32(SCMP_CMP_NE, MADV_REMOVE));
+	                        SCMP_A2_32(SCMP_CMP_NE, MADV_REMOVE, 0));
 }
 
 /* Threads but no processes, in no namespace of their own. */
@@ -347,7 +348,7 @@ static int allow_clone(scmp_filter_ctx ctx)
 static int allow_tgkill(scmp_filter_ctx ctx)
 {
 	return seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1,
-	                        SCMP_A0_32(SCMP_CMP_EQ, (scmp_datum_t)getpid()));
+	                        SCMP_A0_32(SCMP_CMP_EQ, (scmp_datum_t)getpid(), 0));
 }
 
 /* Not F_SETOWN, F_SETSIG and O_ASYNC, which send any signal to any process of the same user; nor
@@ -360,10 +361,10 @@ static int allow_fcntl(scmp_filter_ctx ctx)
 
 	for (size_t i = 0; i < ARRAY_LEN(commands) && r == 0; i++)
 		r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(fcntl), 1,
-		                     SCMP_A1_32(SCMP_CMP_EQ, (scmp_datum_t)commands[i]));
+		                     SCMP_A1_32(SCMP_CMP_EQ, (scmp_datum_t)commands[i], 0));
 	if (r == 0)
 		r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(fcntl), 2,
-		                     SCMP_A1_32(SCMP_CMP_EQ, F_SETFL),
+		                     SCMP_A1_32(SCMP_CMP_EQ, F_SETFL, 0),
 		                     SCMP_A2_32(SCMP_CMP_MASKED_EQ, O_ASYNC, 0));
 	return r;
 }
@@ -372,7 +373,7 @@ static int allow_fcntl(scmp_filter_ctx ctx)
 static int allow_ioctl(scmp_filter_ctx ctx)
 {
 	return seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1,
-	                        SCMP_A1_32(SCMP_CMP_EQ, FIONBIO));
+	                        SCMP_A1_32(SCMP_CMP_EQ, FIONBIO, 0));
 }
 
 /* A file that is made runs as nobody but its caller. @mode: of the call's arguments. */
@@ -397,9 +398,9 @@ static int allow_sockets(scmp_filter_ctx ctx, const int *families)
 		for (size_t i = 0; i < ARRAY_LEN(kinds) && r == 0; i++)
 			r = seccomp_rule_add(
 			    ctx, SCMP_ACT_ALLOW, SCMP_SYS(socket), 3,
-			    SCMP_A0_32(SCMP_CMP_EQ, (scmp_datum_t)*p),
+			    SCMP_A0_32(SCMP_CMP_EQ, (scmp_datum_t)*p, 0),
 			    SCMP_A1_32(SCMP_CMP_MASKED_EQ, TYPE_MASK, (scmp_datum_t)kinds[i].type),
-			    SCMP_A2_32(SCMP_CMP_EQ, (scmp_datum_t)kinds[i].protocol));
+			    SCMP_A2_32(SCMP_CMP_EQ, (scmp_datum_t)kinds[i].protocol, 0));
 	}
 	return r;
 }
@@ -410,8 +411,8 @@ static int allow_options(scmp_filter_ctx ctx, const struct confine_option *optio
 
 	for (const struct confine_option *o = options; o && o->level != -1 && r == 0; o++)
 		r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(setsockopt), 2,
-		                     SCMP_A1_32(SCMP_CMP_EQ, (scmp_datum_t)o->level),
-		                     SCMP_A2_32(SCMP_CMP_EQ, (scmp_datum_t)o->name));
+		                     SCMP_A1_32(SCMP_CMP_EQ, (scmp_datum_t)o->level, 0),
+		                     SCMP_A2_32(SCMP_CMP_EQ, (scmp_datum_t)o->name, 0));
 	return r;
 }
 
