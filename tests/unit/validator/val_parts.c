@@ -383,6 +383,140 @@ static void times_are_compared_across_the_wrap(void **state)
 	}
 }
 
+/* RFC 4035, section 5.3.1: what is wrong with the fields is found before any key is looked for. */
+static void fields_are_checked_before_keys(void **state)
+{
+	static const struct {
+		const char *title, *owner, *type;
+		uint8_t labels;
+		enum val_why want;
+	} cases[] = {
+		{ "in order", "a.example.", "A", 2, VAL_WHY_NO_KEY },
+		{ "the apex", "example.", "SOA", 1, VAL_WHY_NO_KEY },
+		{ "an owner beside the zone", "a.test.", "A", 2, VAL_WHY_SIGNER },
+		{ "an owner above the zone", ".", "NS", 0, VAL_WHY_SIGNER },
+		{ "an owner that only ends alike", "a.xexample.", "A", 2, VAL_WHY_SIGNER },
+		{ "DS at the apex", "example.", "DS", 1, VAL_WHY_SIGNER },
+		{ "DS below it", "a.example.", "DS", 2, VAL_WHY_NO_KEY },
+		{ "more labels than the owner has", "a.example.", "A", 3, VAL_WHY_LABELS },
+		{ "an asterisk does not count", "*.example.", "A", 2, VAL_WHY_LABELS },
+		{ "a wildcard itself", "*.example.", "A", 1, VAL_WHY_NO_KEY },
+		{ "fewer labels than the zone has", "a.example.", "A", 0, VAL_WHY_LABELS },
+		{ "expanded", "a.b.example.", "A", 1, VAL_WHY_NO_KEY },
+	};
+	const struct val_keys none = { .n = 0 };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		uint8_t sig[VAL_SIG_FIXED + 9 + 4] = { 0 };
+		struct val_row rows[2] = { 0 };
+		struct val_verified verified;
+		struct val_budget budget;
+		enum val_why why;
+		uint16_t type;
+
+		assert_int_equal(name_type_parse(cases[i].type, &type), ERR_OK);
+		val_put16(sig, type);
+		sig[3] = cases[i].labels;
+		val_put32(sig + 8, 2000000);
+		val_put32(sig + 12, 1000000);
+		memcpy(sig + VAL_SIG_FIXED, "\7example\0", 9);
+		rows[0] = (struct val_row){ records_name(&world, cases[i].owner),
+			                    (const uint8_t *)"\0\0\0\0",
+			                    300,
+			                    4,
+			                    type,
+			                    VAL_ANSWER };
+		rows[1] = (struct val_row){ rows[0].owner,  sig,       300, sizeof(sig),
+			                    VAL_TYPE_RRSIG, VAL_ANSWER };
+
+		CLEANUP(val_message_free) struct val_message *message = message_of(rows, 2);
+
+		val_budget_init(&budget);
+		why = val_verify_set(&message->sets[0], (const uint8_t *)"\7example\0", &none,
+		                     &val_rules_default, 1500000, &budget, &verified);
+		if (why != cases[i].want)
+			fail_msg("%s: %s", cases[i].title, val_why_str(why));
+	}
+}
+
+/* RFC 4035, section 5.2; RFC 6840, section 4.4: what an NSEC at a name says of a delegation. */
+static void the_bits_at_a_cut_tell_what_it_is(void **state)
+{
+	static const struct {
+		const char *title, *text, *name;
+		enum val_cut want;
+	} cases[] = {
+		{ "an unsigned delegation", "a.example. NSEC b.example. NS RRSIG NSEC",
+		  "a.example.", VAL_CUT_INSECURE },
+		{ "a signed one, whose DS is kept back",
+		  "a.example. NSEC b.example. NS DS RRSIG NSEC", "a.example.", VAL_CUT_UNPROVEN },
+		{ "the child's apex", "a.example. NSEC b.example. NS SOA RRSIG NSEC DNSKEY",
+		  "a.example.", VAL_CUT_UNPROVEN },
+		{ "no delegation", "a.example. NSEC b.example. A RRSIG NSEC", "a.example.",
+		  VAL_CUT_NONE },
+		{ "an alias", "a.example. NSEC b.example. CNAME RRSIG NSEC", "a.example.",
+		  VAL_CUT_NONE },
+		{ "no such name", "a.example. NSEC c.example. A RRSIG NSEC", "b.example.",
+		  VAL_CUT_NOTHING },
+		{ "an empty non-terminal", "a.example. NSEC x.b.example. A RRSIG NSEC",
+		  "b.example.", VAL_CUT_NONE },
+		{ "below a delegation", "a.example. NSEC b.example. NS RRSIG NSEC", "x.a.example.",
+		  VAL_CUT_UNPROVEN },
+		{ "below a DNAME", "a.example. NSEC b.example. DNAME RRSIG NSEC", "x.a.example.",
+		  VAL_CUT_UNPROVEN },
+		{ "somewhere else", "a.example. NSEC b.example. A RRSIG NSEC", "c.example.",
+		  VAL_CUT_UNPROVEN },
+		{ "nothing at all", "", "a.example.", VAL_CUT_UNPROVEN },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		CLEANUP(val_message_free)
+		struct val_message *message =
+		    records_message(&world, cases[i].text, NULL, NULL, VAL_AUTHORITY);
+		struct val_denial denial;
+		struct val_budget budget;
+		enum val_cut got;
+
+		val_budget_init(&budget);
+		val_denial_init(&denial, records_name(&world, "example."), &val_rules_default,
+		                &budget);
+		for (size_t k = 0; k < message->n_sets; k++)
+			val_denial_add(&denial, &message->sets[k]);
+		got = val_denial_ds(&denial, records_name(&world, cases[i].name));
+		if (got != cases[i].want)
+			fail_msg("%s: got %d", cases[i].title, got);
+	}
+}
+
+static void of_two_anchors_at_one_name_the_negative_counts(void **state)
+{
+	static const uint8_t ds[] = { 0, 1, 13, 2, 0 };
+	const uint8_t *name = records_name(&world, "a.example.");
+	const uint8_t *below = records_name(&world, "x.a.example.");
+
+	(void)state;
+	for (int order = 0; order < 2; order++) {
+		CLEANUP(val_anchors_free) struct val_anchors *anchors = val_anchors_new();
+		const struct val_anchor *anchor;
+
+		for (int i = 0; i < 2; i++) {
+			if (i == order)
+				assert_int_equal(val_anchors_add_negative(anchors, name, 100),
+				                 ERR_OK);
+			else
+				assert_int_equal(
+				    val_anchors_add(anchors, name, VAL_TYPE_DS, ds, sizeof(ds)),
+				    ERR_OK);
+		}
+		anchor = val_anchors_above(anchors, below, 99);
+		assert_true(anchor && anchor->negative);
+		anchor = val_anchors_above(anchors, below, 100);
+		assert_true(anchor && !anchor->negative);
+	}
+}
+
 /* What is no key is left out: signatures by it verify nothing. */
 static void keys_that_are_none_are_not_read(void **state)
 {
@@ -596,6 +730,9 @@ int main(void)
 		cmocka_unit_test(a_signature_that_is_cut_short_breaks_the_message),
 		cmocka_unit_test(an_empty_message_has_no_sets),
 		cmocka_unit_test(times_are_compared_across_the_wrap),
+		cmocka_unit_test(fields_are_checked_before_keys),
+		cmocka_unit_test(the_bits_at_a_cut_tell_what_it_is),
+		cmocka_unit_test(of_two_anchors_at_one_name_the_negative_counts),
 		cmocka_unit_test(keys_that_are_none_are_not_read),
 		cmocka_unit_test(rsa_keys_at_the_limits_are_read),
 		cmocka_unit_test(anchors_are_read_from_text_or_the_line_is_named),

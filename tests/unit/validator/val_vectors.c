@@ -331,46 +331,121 @@ static const struct {
 	  VAL_PROOF_NONE },
 };
 
-static enum val_proof prove(size_t i, struct val_denial *denial)
-{
-	const uint8_t *name = records_name(&world, nsec3_cases[i].name);
+/* Everything of the chain, and what it still does not prove. */
+#define ALL "0p9mh 2t7b4 2vptu 35mth b4um8 gjeqe ji6ne k8ude kohar q04jk r53bq t644e"
 
-	switch (nsec3_cases[i].ask) {
+static const struct {
+	const char *title, *name;
+	enum ask ask;
+	uint16_t type;
+} unproven_cases[] = {
+	{ "a name below a delegation", "x.a.example.", ASK_NXDOMAIN, 0 },
+	{ "a type below a delegation", "x.a.example.", ASK_NODATA, 1 },
+	{ "a type at a delegation", "a.example.", ASK_NODATA, 1 },
+	{ "a DS that is there", "a.example.", ASK_NODATA, VAL_TYPE_DS },
+	{ "a name that is there", "ns1.example.", ASK_NXDOMAIN, 0 },
+	{ "an empty non-terminal", "y.w.example.", ASK_NXDOMAIN, 0 },
+	{ "a name that a wildcard stands for", "a.z.w.example.", ASK_NXDOMAIN, 0 },
+	{ "a wildcard for a name that is there", "x.w.example.", ASK_WILDCARD, 2 },
+	{ "the zone itself", "example.", ASK_NXDOMAIN, 0 },
+	{ "a name above the zone", ".", ASK_NXDOMAIN, 0 },
+	{ "a name beside the zone", "a.test.", ASK_NXDOMAIN, 0 },
+};
+
+/* What do those records of @chain prove whose owners begin with a word of @owners? */
+static enum val_proof prove(const char *chain_text, const char *owners, const char *name_text,
+                            enum ask ask, uint16_t type)
+{
+	CLEANUP(val_message_free)
+	struct val_message *chain = records_message(&world, chain_text, NULL, NULL, VAL_AUTHORITY);
+	const uint8_t *name = records_name(&world, name_text);
+	struct val_denial denial;
+	struct val_budget budget;
+
+	val_budget_init(&budget);
+	val_denial_init(&denial, records_name(&world, "example."), &val_rules_default, &budget);
+	for (size_t s = 0; s < chain->n_sets; s++) {
+		char prefix[6] = { 0 };
+
+		memcpy(prefix, chain->sets[s].owner + 1, 5);
+		if (strstr(owners, prefix))
+			val_denial_add(&denial, &chain->sets[s]);
+	}
+	switch (ask) {
 	case ASK_NODATA:
-		return val_denial_nodata(denial, name, nsec3_cases[i].type);
+		return val_denial_nodata(&denial, name, type);
 	case ASK_NXDOMAIN:
-		return val_denial_nxdomain(denial, name);
+		return val_denial_nxdomain(&denial, name);
 	case ASK_WILDCARD:
-		return val_denial_wildcard(denial, name, nsec3_cases[i].type);
+		return val_denial_wildcard(&denial, name, type);
 	}
 	return VAL_PROOF_NONE;
 }
 
 static void the_proofs_of_rfc_5155_prove_and_no_part_of_them_does(void **state)
 {
-	CLEANUP(val_message_free)
-	struct val_message *chain = records_message(&world, nsec3_chain, NULL, NULL, VAL_AUTHORITY);
-
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(nsec3_cases); i++) {
-		struct val_denial denial;
-		struct val_budget budget;
-		enum val_proof got;
+		enum val_proof got = prove(nsec3_chain, nsec3_cases[i].owners, nsec3_cases[i].name,
+		                           nsec3_cases[i].ask, nsec3_cases[i].type);
 
-		val_budget_init(&budget);
-		val_denial_init(&denial, records_name(&world, "example."), &val_rules_default,
-		                &budget);
-		for (size_t s = 0; s < chain->n_sets; s++) {
-			char prefix[6] = { 0 };
-
-			memcpy(prefix, chain->sets[s].owner + 1, 5);
-			if (strstr(nsec3_cases[i].owners, prefix))
-				val_denial_add(&denial, &chain->sets[s]);
-		}
-		got = prove(i, &denial);
 		if (got != nsec3_cases[i].want)
 			fail_msg("%s: wanted %d, got %d", nsec3_cases[i].title, nsec3_cases[i].want,
 			         got);
+	}
+}
+
+static void the_whole_chain_of_rfc_5155_does_not_prove_what_is_false(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(unproven_cases); i++) {
+		enum val_proof got = prove(nsec3_chain, ALL, unproven_cases[i].name,
+		                           unproven_cases[i].ask, unproven_cases[i].type);
+
+		if (got != VAL_PROOF_NONE)
+			fail_msg("%s: got %d", unproven_cases[i].title, got);
+	}
+}
+
+/* RFC 5155, section 8.1 and 8.2; the rest would prove that ns1.example has no MX. */
+static void records_that_are_not_understood_prove_nothing(void **state)
+{
+#define OWNER "2t7b4g4vsa5smi47k61mv5bv1a22bojr"
+#define NEXT "2vptu5timamqttgl4luu9kg21e0aor3s A RRSIG\n"
+	static const struct {
+		const char *title, *text;
+		enum val_proof want;
+	} cases[] = {
+		{ "as it is", OWNER ".example. NSEC3 1 1 12 aabbccdd " NEXT, VAL_PROOF_DENIED },
+		{ "an unknown hash", OWNER ".example. NSEC3 2 1 12 aabbccdd " NEXT,
+		  VAL_PROOF_NONE },
+		{ "an unknown flag", OWNER ".example. NSEC3 1 3 12 aabbccdd " NEXT,
+		  VAL_PROOF_NONE },
+		{ "other iterations", OWNER ".example. NSEC3 1 1 11 aabbccdd " NEXT,
+		  VAL_PROOF_NONE },
+		{ "another salt", OWNER ".example. NSEC3 1 1 12 aabbccde " NEXT, VAL_PROOF_NONE },
+		{ "no salt", OWNER ".example. NSEC3 1 1 12 - " NEXT, VAL_PROOF_NONE },
+		{ "an owner too deep", OWNER ".x.example. NSEC3 1 1 12 aabbccdd " NEXT,
+		  VAL_PROOF_NONE },
+		{ "an owner of another zone", OWNER ".test. NSEC3 1 1 12 aabbccdd " NEXT,
+		  VAL_PROOF_NONE },
+		{ "two at one owner",
+		  OWNER ".example. NSEC3 1 1 12 aabbccdd " NEXT OWNER
+		        ".example. NSEC3 1 0 12 aabbccdd " NEXT,
+		  VAL_PROOF_NONE },
+		/* the first decides with which parameters the rest is read */
+		{ "behind one of other iterations",
+		  "0p9mhaveqvm6t7vbl5lop2u3t2rp3tom.example. NSEC3 1 1 11 aabbccdd " NEXT OWNER
+		  ".example. NSEC3 1 1 12 aabbccdd " NEXT,
+		  VAL_PROOF_NONE },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		enum val_proof got = prove(cases[i].text, ALL, "ns1.example.", ASK_NODATA, 15);
+
+		if (got != cases[i].want)
+			fail_msg("%s: got %d", cases[i].title, got);
 	}
 }
 
@@ -380,6 +455,8 @@ int main(void)
 		cmocka_unit_test(published_digests_name_their_keys),
 		cmocka_unit_test(published_signatures_verify),
 		cmocka_unit_test(the_proofs_of_rfc_5155_prove_and_no_part_of_them_does),
+		cmocka_unit_test(the_whole_chain_of_rfc_5155_does_not_prove_what_is_false),
+		cmocka_unit_test(records_that_are_not_understood_prove_nothing),
 	};
 
 	return cmocka_run_group_tests(tests, open_world, close_world);
