@@ -70,6 +70,13 @@ void Rules::deed(const std::string &line)
 	e.kind = Event::DEED;
 	e.at = std::stoll(line);
 	e.deed = line;
+	if (line.find(" begin ") != std::string::npos) {
+		std::istringstream in(line);
+		std::string skip;
+
+		in >> skip >> skip;
+		told_of.begin(in);
+	}
 	if (line.find(" workload ") != std::string::npos) {
 		std::istringstream in(line);
 		std::string skip, name, list, address;
@@ -85,8 +92,8 @@ void Rules::deed(const std::string &line)
 void Rules::watch(const Packet &p)
 {
 	for (const auto &[to, ttl] : p.given) {
-		for (const auto &from : policies.opened_for(p.dst, to)) {
-			for (const auto &[proto, port] : policies.ports()) {
+		for (const auto &from : told_of.opened_for(p.dst, to)) {
+			for (const auto &[proto, port] : told_of.ports()) {
 				Key key{ from, to, port, proto };
 				Hole &hole = holes[key];
 

@@ -106,7 +106,7 @@ class Rules
 	Names names;
 	Links links;
 	Sets sets;
-	Policies policies;
+	Policies policies, told_of; // in their time; all, as soon as we hear of them
 	std::string folder;
 	std::unordered_set<Address, AddressHash> own;
 	std::map<Address, std::string> workload_of;
