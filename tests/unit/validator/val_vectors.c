@@ -433,6 +433,10 @@ static void records_that_are_not_understood_prove_nothing(void **state)
 		  OWNER ".example. NSEC3 1 1 12 aabbccdd " NEXT OWNER
 		        ".example. NSEC3 1 0 12 aabbccdd " NEXT,
 		  VAL_PROOF_NONE },
+		{ "of other iterations than the first",
+		  "0p9mhaveqvm6t7vbl5lop2u3t2rp3tom.example. NSEC3 1 1 12 aabbccdd " NEXT OWNER
+		  ".example. NSEC3 1 1 11 aabbccdd " NEXT,
+		  VAL_PROOF_NONE },
 		/* the first decides with which parameters the rest is read */
 		{ "behind one of other iterations",
 		  "0p9mhaveqvm6t7vbl5lop2u3t2rp3tom.example. NSEC3 1 1 11 aabbccdd " NEXT OWNER
