@@ -100,7 +100,7 @@ def the_checker_finds_what_was_planted():
                  "44.128.99.99 udp/9 is open, and no answer ever opened it", "after its revocation",
                  "is given addresses of", "recorded are", "answered queries are in no row"):
         assert any(what in l for l in lines), f"{what!r} is not among {seen['broken']}: {lines}"
-    h.same(set(seen["broken"]), {"P2", "P4", "P5", "P7"})
+    assert {"P2", "P4", "P5", "P7"} <= set(seen["broken"]), seen["broken"]
 
 
 h.main()
