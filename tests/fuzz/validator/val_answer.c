@@ -236,7 +236,7 @@ static void make_truth(void)
 
 /* One input. */
 struct play {
-	struct world scratch; /* of this input: octets that steps write */
+	struct world scratch; /* the zones; octets of this input alone */
 	struct val_table *table;
 	size_t subject;
 	struct answer *answers; /* own copies, one a question */
@@ -467,7 +467,7 @@ static struct val_message *answer_need(struct play *play, const struct val_need 
 			return message_of(&play->answers[i]);
 	}
 	answer = world_alloc(&play->scratch, sizeof(*answer));
-	world_answer(&truth.world, need->name, need->type, answer);
+	world_answer(&play->scratch, need->name, need->type, answer);
 	return answer->missing ? NULL : message_of(answer);
 }
 
@@ -546,7 +546,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	make_truth();
 	if (size < 1)
 		return 0;
-	world_init(&play.scratch);
+	play.scratch = truth.world; /* its zones, with blocks of its own */
+	play.scratch.arena = NULL;
 	play.table = val_table_new(hash_key);
 	require(play.table != NULL, "no memory");
 	play.answers = answers;
@@ -572,6 +573,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		val_message_free(message);
 	}
 	val_table_free(play.table);
+	play.scratch.n_zones = 0; /* they stay */
 	world_fini(&play.scratch);
 	return 0;
 }
