@@ -394,7 +394,7 @@ static void plan(struct batch *batch, const struct pinhole_view *view, uint64_t 
 		             .deadline_ns =
 		                 MIN(deadline_ns, now_ns + BATCH_DEADLINE_MAX_MS * NS_PER_MS),
 		             .first_op = (uint32_t)batch->n_ops };
-	req->reason = book_reason(batch->book, w->name, view->names, r->names_len, r->names_cut,
+	req->reason = book_reason(batch->book, w->name, view->names, r->names_len, r->names_flags,
 	                          batch->kernel->wall_ns(batch->kernel));
 	if (req->reason == BOOK_NONE) {
 		answer(batch, result, PINHOLE_FULL, 0);

@@ -62,10 +62,10 @@ static void publish_counts(const struct book *book)
 /* Reasons. */
 
 uint32_t book_reason(struct book *book, const char *workload, const uint8_t *names,
-                     uint16_t names_len, uint16_t names_cut, uint64_t wall_ns)
+                     uint16_t names_len, uint16_t names_flags, uint64_t wall_ns)
 {
 	uint32_t reason =
-	    reasons_get(&book->reasons, workload, names, names_len, names_cut, wall_ns);
+	    reasons_get(&book->reasons, workload, names, names_len, names_flags, wall_ns);
 
 	publish_counts(book);
 	return reason;

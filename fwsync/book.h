@@ -41,7 +41,7 @@ uint64_t book_hash(const struct book *book, const struct ledger_element *element
 /* The reason of @workload for these names, made if there is none yet; BOOK_NONE when full. Unused
  * ones are dropped by book_reason_settle(). */
 uint32_t book_reason(struct book *book, const char *workload, const uint8_t *names,
-                     uint16_t names_len, uint16_t names_cut, uint64_t wall_ns);
+                     uint16_t names_len, uint16_t names_flags, uint64_t wall_ns);
 void book_reason_settle(struct book *book, uint32_t reason);
 void book_reason_opened(struct book *book, uint32_t reason, uint64_t query_id,
                         uint32_t policy_version, uint32_t rule);

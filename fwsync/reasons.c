@@ -49,7 +49,7 @@ struct subject {
 	const char *workload;
 	const uint8_t *names;
 	uint64_t workload_hash;
-	uint16_t names_len, names_cut;
+	uint16_t names_len, names_flags;
 };
 
 static uint64_t workload_hash(const struct reasons *r, const char *workload)
@@ -64,8 +64,8 @@ static uint64_t subject_hash(const struct reasons *r, const struct subject *subj
 
 	memcpy(buf, &subject->workload_hash, sizeof(subject->workload_hash));
 	len += sizeof(subject->workload_hash);
-	memcpy(buf + len, &subject->names_cut, sizeof(subject->names_cut));
-	len += sizeof(subject->names_cut);
+	memcpy(buf + len, &subject->names_flags, sizeof(subject->names_flags));
+	len += sizeof(subject->names_flags);
 	if (subject->names_len > 0)
 		memcpy(buf + len, subject->names, subject->names_len);
 	return hash_of(r->key, buf, len + subject->names_len);
@@ -116,13 +116,13 @@ static struct subject subject_of(const struct reasons *r, uint32_t reason)
 		                 .names = has_more(cell) ? r->more[cell->more] : cell->names,
 		                 .workload_hash = r->workload[reason],
 		                 .names_len = cell->names_len,
-		                 .names_cut = cell->names_cut };
+		                 .names_flags = cell->names_flags };
 }
 
 static bool same_subject(const struct subject *a, const struct subject *b)
 {
 	return a->workload_hash == b->workload_hash && a->names_len == b->names_len &&
-	       a->names_cut == b->names_cut &&
+	       a->names_flags == b->names_flags &&
 	       strncmp(a->workload, b->workload, LIMIT_WORKLOAD_NAME) == 0 &&
 	       (a->names_len == 0 || memcmp(a->names, b->names, a->names_len) == 0);
 }
@@ -190,7 +190,7 @@ static void cut_names(struct subject *subject)
 		kept = (uint16_t)(kept + sizeof(len) + len);
 	}
 	subject->names_len = kept;
-	subject->names_cut = 1;
+	subject->names_flags |= PINHOLE_NAMES_CUT;
 }
 
 static void write_cell(struct reasons *r, uint32_t reason, uint32_t more,
@@ -206,7 +206,7 @@ static void write_cell(struct reasons *r, uint32_t reason, uint32_t more,
 	cell->policy_version = 0;
 	cell->rule = 0;
 	cell->names_len = subject->names_len;
-	cell->names_cut = subject->names_cut;
+	cell->names_flags = subject->names_flags;
 	cell->more = near ? 0 : more;
 	memset(cell->workload, 0, sizeof(cell->workload));
 	memcpy(cell->workload, subject->workload, strnlen(subject->workload, LIMIT_WORKLOAD_NAME));
@@ -216,10 +216,10 @@ static void write_cell(struct reasons *r, uint32_t reason, uint32_t more,
 }
 
 uint32_t reasons_get(struct reasons *r, const char *workload, const uint8_t *names,
-                     uint16_t names_len, uint16_t names_cut, uint64_t wall_ns)
+                     uint16_t names_len, uint16_t names_flags, uint64_t wall_ns)
 {
 	struct subject subject = { workload, names, workload_hash(r, workload), names_len,
-		                   names_cut };
+		                   names_flags };
 	uint32_t i = find(r, &subject), more = REASONS_NONE;
 
 	if (i != REASONS_NONE)

@@ -39,7 +39,7 @@ void reasons_fini(struct reasons *reasons);
 /* The reason for these names, made if there is none yet; REASONS_NONE when full. Without a row it
  * goes again by reasons_settle(). */
 uint32_t reasons_get(struct reasons *reasons, const char *workload, const uint8_t *names,
-                     uint16_t names_len, uint16_t names_cut, uint64_t wall_ns);
+                     uint16_t names_len, uint16_t names_flags, uint64_t wall_ns);
 void reasons_settle(struct reasons *reasons, uint32_t reason);
 void reasons_opened(struct reasons *reasons, uint32_t reason, uint64_t query_id,
                     uint32_t policy_version, uint32_t rule);

@@ -128,14 +128,15 @@ bool revoke_row_stands(const struct policy_image *image, const struct resolver_c
 	uint32_t workload;
 	size_t n;
 
-	if (reason->names_cut)
+	if (reason->names_flags & PINHOLE_NAMES_CUT)
 		return false;
 	n = read_names(reason, names);
 	workload = policy_workload(image, element->src);
 	if (n == 0 || workload == POLICY_NONE)
 		return false;
 	policy_judge(image, workload, names[0], type, now_s, &entry);
-	if (entry.kind != VERDICT_ALLOW || entry.require_dnssec ||
+	if (entry.kind != VERDICT_ALLOW ||
+	    (entry.require_dnssec && !(reason->names_flags & PINHOLE_NAMES_SECURE)) ||
 	    is_special(image, conf, names[0]) || !port_stands(image, entry.rule, &element->port))
 		return false;
 	last = entry;

@@ -8,6 +8,7 @@
 #include "query_respond.h"
 #include "sallyport/clock.h"
 #include "sallyport/err.h"
+#include "wire.h"
 #include "worker.h"
 
 uint32_t open_left_s(const struct form *form, uint64_t now_ns)
@@ -69,6 +70,34 @@ bool open_has_other_source(const struct worker *worker, uint32_t workload, bool 
 	return policy_single_sources(&worker->policy->image, workload, v4, &addrs) > 0;
 }
 
+/* The question and its chain, as a later policy will judge them. A target that was asked by itself
+ * (REASON_FOLLOW) stands on the name where its chain began: that name comes first. */
+static void fill_names(const struct asked *asked, const struct form *form,
+                       struct open_request *room, struct pinhole_ask *ask)
+{
+	uint16_t len = (uint16_t)wire_name_len(asked->j.begin);
+	size_t head = sizeof(len) + len;
+
+	ask->request.names_len = form->names_len;
+	ask->request.names_flags = form->names_cut ? PINHOLE_NAMES_CUT : 0;
+	if (form->dnssec == DNSSEC_SECURE)
+		ask->request.names_flags |= PINHOLE_NAMES_SECURE;
+	ask->view.names = form->names;
+	if (!asked->j.followed)
+		return;
+	ask->view.names = room->names;
+	if (head + form->names_len > sizeof(room->names)) {
+		ask->request.names_len = 0;
+		ask->request.names_flags |= PINHOLE_NAMES_CUT;
+		return;
+	}
+	memcpy(room->names, &len, sizeof(len));
+	memcpy(room->names + sizeof(len), asked->j.begin, len);
+	if (form->names_len > 0)
+		memcpy(room->names + head, form->names, form->names_len);
+	ask->request.names_len = (uint16_t)(head + form->names_len);
+}
+
 int open_fill(const struct worker *worker, const struct asked *asked, const struct form *form,
               const struct policy_pinhole *pinhole, bool internal, uint32_t life_s,
               struct open_request *room, struct pinhole_ask *ask)
@@ -114,16 +143,14 @@ int open_fill(const struct worker *worker, const struct asked *asked, const stru
 		.n_src = n_src,
 		.n_dst = form->n_addrs,
 		.n_ports = (uint16_t)n_ports,
-		.names_len = form->names_len,
-		.names_cut = form->names_cut,
 	};
 	ask->view = (struct pinhole_view){
 		.request = &ask->request,
 		.src = (const uint8_t(*)[ADDR_LEN])room->src,
 		.dst = (const uint8_t(*)[ADDR_LEN])form->addrs,
 		.ports = room->ports,
-		.names = form->names,
 	};
+	fill_names(asked, form, room, ask);
 	return ERR_OK;
 }
 

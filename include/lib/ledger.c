@@ -234,7 +234,7 @@ static bool copy_reason(const struct ledger *ledger, uint32_t i, void *ret)
 	reason->policy_version = cell.policy_version;
 	reason->rule = cell.rule;
 	reason->names_len = cell.names_len;
-	reason->names_cut = cell.names_cut;
+	reason->names_flags = cell.names_flags;
 	memcpy(reason->workload, cell.workload, sizeof(reason->workload));
 	reason->workload[LIMIT_WORKLOAD_NAME] = '\0';
 	if (cell.names_len <= LEDGER_NAMES_NEAR)

@@ -66,7 +66,7 @@ struct ledger_cell { /* one question of one workload, as it lies in the memory *
 	uint64_t query_id; /* newest */
 	uint64_t since_wall_ns;
 	uint32_t policy_version, rule; /* of the newest opening */
-	uint16_t names_len, names_cut;
+	uint16_t names_len, names_flags;
 	uint32_t more; /* where all names lie when names_len > LEDGER_NAMES_NEAR */
 	char workload[LIMIT_WORKLOAD_NAME + 1];
 	uint8_t names[LEDGER_NAMES_NEAR];
@@ -76,7 +76,7 @@ struct ledger_reason { /* the same, as a reader gets it */
 	uint64_t query_id;
 	uint64_t since_wall_ns;
 	uint32_t policy_version, rule;
-	uint16_t names_len, names_cut;
+	uint16_t names_len, names_flags;
 	char workload[LIMIT_WORKLOAD_NAME + 1];
 	uint8_t names[LIMIT_PINHOLE_NAMES]; /* as in struct pinhole_request */
 };

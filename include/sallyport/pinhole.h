@@ -50,6 +50,13 @@ struct pinhole_batch {
 
 enum pinhole_request_flag { PINHOLE_INTERNAL = 1 }; /* the rule permits internal addresses */
 
+enum pinhole_names { /* what a later policy has to know of the names */
+	             PINHOLE_NAMES_CUT =
+	                 1, /* not all of them fitted: any policy switch closes it */
+	             PINHOLE_NAMES_SECURE =
+	                 2, /* the answer was validated: rules that require DNSSEC are met */
+};
+
 struct pinhole_request {
 	uint32_t len;            /* of this request with all that follows it; multiple of 8 */
 	uint32_t policy_version; /* that judged it */
@@ -60,7 +67,7 @@ struct pinhole_request {
 	uint16_t flags;
 	uint16_t n_src, n_dst, n_ports; /* each at least 1 */
 	uint16_t names_len;             /* <= LIMIT_PINHOLE_NAMES */
-	uint16_t names_cut; /* nonzero: not all names fitted; any policy switch closes it */
+	uint16_t names_flags;           /* enum pinhole_names */
 	uint32_t reserved;
 };
 

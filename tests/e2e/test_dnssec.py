@@ -139,6 +139,10 @@ def dig(name, qtype="A", *options):
     return h.run(["dig", "@10.1.0.1", "+time=3", "+tries=1", *options, name, qtype], ns="app").stdout
 
 
+def opened():
+    return str(h.elements("gw", "pinhole4"))
+
+
 @h.case
 def signed_data_is_secure_and_says_so():
     for name in ("www.good.test", "x.wild.good.test", "c.good.test", "www.three.test", "y.wild.three.test", "www.rsa.test", "www.d.good.test"):
@@ -177,8 +181,21 @@ def upstreams(*servers):
     sp.cli("flush", "--all")
 
 
-def opened():
-    return str(h.elements("gw", "pinhole4"))
+@h.case
+def a_switch_keeps_what_still_has_its_reason():
+    """A target that was asked by itself stands on its chain's beginning, a rule that requires DNSSEC on
+    the validation of that time."""
+    sp.apply(POLICY.replace("{zone: test, ports", "{zone: good.test, ports").replace("      - {name: www.plain",
+             "      - {name: www.rsa.test, ports: [tcp/443], require: [dnssec]}\n      - {name: www.plain"))
+    sp.cli("flush", "--all")
+    assert "44.128.1.6" in dig("www.d.good.test")      # a DNAME leads to www.rsa.test
+    assert "44.128.1.6" in dig("www.rsa.test")
+    assert "44.128.1.3" in dig("out.good.test") and "44.128.1.3" in opened()
+    before = opened()
+    sp.apply(POLICY.replace("{zone: test, ports", "{zone: good.test, ports").replace("      - {name: www.plain",
+             "      - {name: unrelated.test}\n      - {name: www.rsa.test, ports: [tcp/443], require: [dnssec]}\n      - {name: www.plain"))
+    assert "44.128.1.6" in opened() and "44.128.1.3" in opened(), (before, opened())
+    sp.apply(POLICY)
 
 
 @h.case

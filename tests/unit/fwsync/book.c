@@ -213,7 +213,7 @@ static void long_names_are_kept_whole_while_there_is_room_for_them(void **state)
 	}
 	for (i = 0; i < 5; i++) {
 		assert_int_equal(ledger_read(&f.ledger, i, &row, &reason), 1);
-		assert_int_equal(reason.names_cut, i == 4);
+		assert_int_equal(reason.names_flags, i == 4);
 		assert_int_equal(reason.names_len, i == 4 ? 62 : 310);
 		assert_int_equal(reason.names[reason.names_len - 1], 'a' + i);
 	}
@@ -226,10 +226,10 @@ static void long_names_are_kept_whole_while_there_is_room_for_them(void **state)
 	assert_int_equal(long_reason(&f, 5, 60, 'a'), r[0]);
 	book_remove(f.book, 0);
 	i = long_reason(&f, 5, 60, 'y');
-	assert_int_equal(f.ledger.cells[i].names_cut, 0);
+	assert_int_equal(f.ledger.cells[i].names_flags, 0);
 	open_row(&f, 10, i, T0 + 100 * S);
 	i = long_reason(&f, 5, 60, 'x');
-	assert_int_equal(f.ledger.cells[i].names_cut, 1);
+	assert_int_equal(f.ledger.cells[i].names_flags, 1);
 	unmake(&f);
 }
 

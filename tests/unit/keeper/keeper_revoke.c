@@ -156,6 +156,20 @@ static void a_row_stands_only_if_the_new_policy_would_open_it(void **state)
 	}
 }
 
+static void a_validated_answer_meets_a_rule_that_requires_dnssec(void **state)
+{
+	const struct fixture *f = *state;
+	struct ledger_reason reason = { .rows = 1, .names_flags = PINHOLE_NAMES_SECURE };
+	struct ledger_row row = { .element.port = { TCP443 } };
+
+	assert_int_equal(addr_parse("10.1.0.2", row.element.src), 0);
+	assert_int_equal(addr_parse("8.8.8.8", row.element.dst), 0);
+	put_names(&reason, "secure.test");
+	assert_true(revoke_row_stands(&f->image, &f->conf, NOW_S, &row, &reason));
+	reason.names_flags |= PINHOLE_NAMES_CUT;
+	assert_false(revoke_row_stands(&f->image, &f->conf, NOW_S, &row, &reason));
+}
+
 static void what_cannot_be_judged_is_closed(void **state)
 {
 	const struct fixture *f = *state;
@@ -168,7 +182,7 @@ static void what_cannot_be_judged_is_closed(void **state)
 	assert_true(revoke_row_stands(&f->image, &f->conf, NOW_S, &row, &good));
 
 	reason = good;
-	reason.names_cut = 1;
+	reason.names_flags = PINHOLE_NAMES_CUT;
 	assert_false(revoke_row_stands(&f->image, &f->conf, NOW_S, &row, &reason));
 	reason = good;
 	reason.names_len = UINT16_MAX;
@@ -283,6 +297,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_row_stands_only_if_the_new_policy_would_open_it),
+		cmocka_unit_test(a_validated_answer_meets_a_rule_that_requires_dnssec),
 		cmocka_unit_test(what_cannot_be_judged_is_closed),
 		cmocka_unit_test(what_the_version_in_force_has_judged_is_not_judged_again),
 		cmocka_unit_test(ten_thousand_rows_are_judged_well_within_a_second),
