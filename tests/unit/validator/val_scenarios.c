@@ -535,7 +535,9 @@ static void case_line(struct player *player, const struct line *line)
 	}
 	if (is_world_word(text)) {
 		add_world_line(player, line);
-	} else if ((rest = after(text, "now"))) {
+		return;
+	}
+	if ((rest = after(text, "now"))) {
 		player->now.wall_s = ZONE_BASE_S + (uint64_t)span_parse(rest);
 	} else if (fault) {
 		assert_true(player->n_faults < LINES);
