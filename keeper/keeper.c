@@ -74,6 +74,12 @@ static void start_resolver(struct keeper *k)
 		child_start(c);
 }
 
+static void look_at_unfiltered(struct keeper *k)
+{
+	if (k->rollout.firewall && k->children[ROLE_FWSYNC].state == CHILD_RUNNING)
+		unfiltered_look(&k->unfiltered, k->shared.pages[ROLE_FWSYNC], clock_mono_ns());
+}
+
 static void tell_ready(struct keeper *k)
 {
 	if (k->notified_ready || k->children[ROLE_RESOLVER].state != CHILD_RUNNING)
@@ -95,6 +101,7 @@ static void on_child_ready(void *owner, struct child *child)
 	struct keeper *k = owner;
 
 	(void)child;
+	look_at_unfiltered(k); /* from the first moment that there is a table */
 	rollout_advance(&k->rollout);
 	start_resolver(k);
 	tell_ready(k);
@@ -457,8 +464,7 @@ static void on_pulse(uv_timer_t *timer)
 	for (size_t i = 0; i < ROLE_N && !late; i++)
 		child_check_pulse(&k->children[i], now);
 	restart_pulse(k, now);
-	if (k->rollout.firewall && k->children[ROLE_FWSYNC].state == CHILD_RUNNING)
-		unfiltered_look(&k->unfiltered, k->shared.pages[ROLE_FWSYNC], now);
+	look_at_unfiltered(k);
 	start_resolver(k);
 	tell_ready(k);
 	if (k->watchdog_ns)

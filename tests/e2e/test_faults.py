@@ -56,7 +56,7 @@ access: {admin_group: nosuchgroup}
 CONFIG_FAULTS = [(1, "state_dir"), (3, "nosuchuser"), (4, "workers"), (6, "10.1.0.999"), (7, "70000"),
                  (10, "servers"), (12, "locl"), (13, "ack_timeout"), (14, "tcp/0"), (15, "1KiB"), (16, "nosuchgroup")]
 
-LATER = ["dnssec: {mode: validate}", "dnssec: {trust_anchors: [a.ds]}", "firewall: {hook: output}",
+LATER = ["firewall: {hook: output}",
          "firewall: {hook: both}", "firewall: {remote: {}}", "history: {retention: {max_size: 1GiB}}",
          "history: {retention: {deny_min: 30d}}", "history: {per_workload_rows: 1000}"]
 SMALLEST = "listen: [{address: 10.1.0.1}]\nupstreams: [{zone: \".\", servers: [{address: 44.128.0.53}]}]\n"
