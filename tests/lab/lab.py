@@ -180,7 +180,7 @@ def step(title, ns, command, good, want_exit=None):
     if want_exit is not None:
         ok = ok and p.returncode == want_exit
     print(f"\n{ns}$ {command.replace(h.os.environ['SALLYPORT_WORK'], '$LAB').replace(h.BIN + '/', '')}")
-    for line in out.splitlines()[:14]:
+    for line in out.splitlines()[:30]:
         print("    " + line)
     print(f"  {'ok' if ok else 'NOT AS TOLD'}: {title}", flush=True)
     if ok:
