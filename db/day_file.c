@@ -157,10 +157,16 @@ static int on_log(void *arg, sqlite3 *db, const char *name, int n_pages)
 	int rc = SQLITE_OK;
 
 	file->log_pages = n_pages;
-	/* Busy: some reader needs the rest of the log. It is tried again after the next commit. */
+	/* Busy: some reader needs the rest of the log. Full or broken: the log has it all. It is
+	 * tried again after the next commit. */
 	if (n_pages >= CHECKPOINT_PAGES)
 		rc = sqlite3_wal_checkpoint_v2(db, name, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
-	return rc == SQLITE_BUSY ? SQLITE_OK : rc;
+	if (rc != SQLITE_OK && rc != SQLITE_BUSY && rc != file->log_failed)
+		log_warning(HISTORY_TAG, "the log of a history file cannot be emptied: %s",
+		            sqlite3_errstr(rc));
+	file->log_failed = rc;
+	/* What COMMIT returns: and this one has committed. */
+	return SQLITE_OK;
 }
 
 static int prepare(struct day_file *file)

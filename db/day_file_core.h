@@ -69,6 +69,7 @@ struct day_file {
 	int64_t fold_span;                /* of this transaction: largest last_id - id */
 	uint64_t id_min, id_max, last_us; /* of this transaction; id_max 0: none */
 	int64_t t_last; /* of the last row of this transaction; rows come in order of time */
+	int log_failed; /* SQLite's word for why it was not emptied last */
 	int log_pages, log_pages_max; /* after the last commit; more: held */
 	uint32_t day;
 	enum day_kind kind;
