@@ -61,50 +61,6 @@ int historian_add_ring(struct historian *h, unsigned int worker, int data_fd, in
 
 /* --- starting -------------------------------------------------------------------------------- */
 
-/* What is in the backlog may be in some files already: those that carry its token, or that of the
- * batch in the middle of which it was saved. */
-static void drop_written(struct historian *h)
-{
-	const struct area_state *state = &h->area.state;
-	uint64_t token = state->batch ? state->batch : state->generation;
-	struct day_file *file;
-
-	for (size_t i = 0; i < h->agg.n;) {
-		uint32_t day = h->agg.entries[i].key.day;
-		enum day_kind kind = (enum day_kind)h->agg.entries[i].key.kind;
-
-		if (historian_file(h, day, kind, HISTORIAN_EXISTING, 0, &file) == 0 &&
-		    day_file_has_saved(file, state->area_id, token)) {
-			agg_drop_file(&h->agg, day, kind);
-			i = 0; /* the table was built anew */
-			continue;
-		}
-		/* On to the first entry of another file. */
-		while (i < h->agg.n && h->agg.entries[i].key.day == day &&
-		       h->agg.entries[i].key.kind == (uint8_t)kind)
-			i++;
-	}
-	if (historian_file(h, state->day, DAY_DENY, HISTORIAN_EXISTING, 0, &file) == 0 &&
-	    day_file_has_saved(file, state->area_id, token))
-		memset(h->agg.gaps, 0, sizeof(h->agg.gaps));
-}
-
-/* The gaps that were told about a ring may be newer in the file than in the backlog. */
-static void adopt_account(struct historian *h, struct area_ring *known)
-{
-	struct area_ring told = { 0 };
-	struct day_file *file;
-
-	if (historian_file(h, h->area.state.day, DAY_DENY, HISTORIAN_EXISTING, 0, &file) < 0)
-		return;
-	day_file_pos(file, known->id, &told);
-	for (int v = 0; v < VERDICT_N; v++) {
-		known->lost[v] = MAX(known->lost[v], told.lost[v]);
-		known->vanished[v] = MAX(known->vanished[v], told.vanished[v]);
-	}
-	known->kernel_drops = MAX(known->kernel_drops, told.kernel_drops);
-}
-
 static void start_ring(struct historian *h, unsigned int i)
 {
 	struct historian_ring *ring = &h->rings[i];
@@ -127,7 +83,6 @@ static void start_ring(struct historian *h, unsigned int i)
 	ring->replay_until = head;
 	for (int v = 0; v < VERDICT_N; v++)
 		ring->min_missing[v] = UINT64_MAX;
-	adopt_account(h, known);
 }
 
 static void raise_answers(struct historian *h)
@@ -166,7 +121,9 @@ static void check_clock_at_start(struct historian *h, uint64_t wall_ns, uint64_t
 void historian_start(struct historian *h, uint64_t wall_ns, uint64_t boot_ns)
 {
 	static const uint64_t none[VERDICT_N];
+	const struct area_state *state = &h->area.state;
 	size_t bad;
+	int r;
 
 	h->last_wall_us = wall_ns / 1000;
 	if (area_load(&h->area, &h->agg, &h->next, &bad) < 0) {
@@ -178,13 +135,20 @@ void historian_start(struct historian *h, uint64_t wall_ns, uint64_t boot_ns)
 		agg_gap(&h->agg, HISTORY_GAP_AREA, h->last_wall_us, h->last_wall_us, none, 0,
 		        "entries of the backlog were damaged");
 	}
-	if (h->area.state.generation)
-		drop_written(h);
-	agg_take(&h->agg, &h->next);
+	/* Some files may have it already: those that carry its token, or that of the batch in the
+	 * middle of which it was saved. */
+	if (state->generation)
+		historian_hold_batch(h, state->batch ? state->batch : state->generation);
 	if (h->area.state.day == 0)
 		h->area.state.day = (uint32_t)MIN(wall_ns / DAY_NS, (uint64_t)DAY_MAX);
 	for (unsigned int i = 0; i < LIMIT_WORKERS; i++)
 		start_ring(h, i);
+	r = historian_settle(h);
+	if (r == 0 && h->batch)
+		historian_end_batch(h);
+	if (r < 0)
+		log_error(HISTORY_TAG, "what the history has of the backlog cannot be read: %s",
+		          err_str(r));
 	raise_answers(h);
 	check_clock_at_start(h, wall_ns, boot_ns);
 
@@ -211,16 +175,19 @@ static uint32_t day_of(const struct historian *h, uint64_t *time_us)
 	return today;
 }
 
-/* Is the record at @pos in its file already? Only asked for what lay in the ring at the start. */
-static bool is_written(struct historian *h, const struct historian_ring *ring, uint64_t pos,
-                       uint32_t day, enum day_kind kind)
+/* Is the record at @pos in its file already? Only asked for what lay in the ring at the start.
+ * Returns 1, 0, or why that cannot be said now. */
+static int is_written(struct historian *h, const struct historian_ring *ring, uint64_t pos,
+                      uint32_t day, enum day_kind kind)
 {
 	struct day_file *file;
+	int r;
 
 	if (pos >= ring->replay_until)
-		return false;
-	if (historian_file(h, day, kind, HISTORIAN_EXISTING, 0, &file) < 0)
-		return false;
+		return 0;
+	r = historian_file(h, day, kind, HISTORIAN_EXISTING, 0, &file);
+	if (r < 0)
+		return r == ERR_NOENT ? 0 : r;
 	return pos < day_file_pos(file, ring->ring.id, NULL);
 }
 
@@ -229,16 +196,21 @@ static int take_query(struct historian *h, unsigned int i, uint64_t pos)
 	const struct record_query *query = (const void *)h->record;
 	uint64_t time_us = query->time_ns / 1000;
 	uint32_t day = day_of(h, &time_us);
-	int r = ERR_OK;
+	int r = is_written(h, &h->rings[i], pos, day, agg_kind(query));
 
-	if (!is_written(h, &h->rings[i], pos, day, agg_kind(query)))
+	if (r < 0)
+		return r;
+	if (r > 0)
+		r = ERR_OK;
+	else
 		r = agg_put(h->batch ? &h->next : &h->agg, query, day, time_us);
 	if (r == 0)
 		h->area.state.rings[i].consumed[query->verdict]++;
 	return r;
 }
 
-/* Take the record in h->record, which began at @pos. Returns 0 or ERR_LIMIT (no room). */
+/* Take the record in h->record, which began at @pos. Returns 0, ERR_LIMIT (no room)
+ * or why it has to stay there. */
 static int take(struct historian *h, unsigned int i, uint64_t pos, size_t len)
 {
 	const struct record *record = (const void *)h->record;
@@ -285,8 +257,21 @@ static void make_room(struct historian *h, uint64_t wall_us, uint64_t boot_ns)
 {
 	if (h->retry_ms == 0)
 		write_now(h, wall_us, boot_ns);
+	if (h->batch) /* a file may have it: nothing of it can be counted as given up */
+		return;
 	if (agg_is_filling(&h->agg) && !agg_shrink(&h->agg))
 		agg_clear(&h->agg); /* cannot be: the last step of shrinking drops everything */
+}
+
+/* Seldom needed: made when it is. */
+static bool make_next(struct historian *h)
+{
+	if (h->next.entries)
+		return true;
+	if (agg_init(&h->next) < 0)
+		return false;
+	agg_reserve(&h->next, &h->agg);
+	return true;
 }
 
 static void drain(struct historian *h, unsigned int i, uint64_t wall_us, uint64_t boot_ns)
@@ -295,6 +280,8 @@ static void drain(struct historian *h, unsigned int i, uint64_t wall_us, uint64_
 	struct area_ring *known = &h->area.state.rings[i];
 	uint64_t head = atomic_load_explicit(&ring->ring.head->head, memory_order_acquire);
 
+	if (h->batch && !make_next(h))
+		return;
 	/* What comes meanwhile is for the next time, so that no ring starves the others. */
 	while (known->pos < head) {
 		uint64_t pos = known->pos, next = pos;
@@ -313,13 +300,15 @@ static void drain(struct historian *h, unsigned int i, uint64_t wall_us, uint64_
 			known->pos = MAX(pos, next);
 			break;
 		}
-		if (take(h, i, pos, (size_t)len) < 0) {
-			if (h->batch)
+		int r = take(h, i, pos, (size_t)len);
+
+		if (r < 0) {
+			if (h->batch || r != ERR_LIMIT)
 				break;
 			h->draining = true; /* the record in hand is to be read once */
 			make_room(h, wall_us, boot_ns);
 			h->draining = false;
-			if (take(h, i, pos, (size_t)len) < 0)
+			if ((h->batch && !make_next(h)) || take(h, i, pos, (size_t)len) < 0)
 				break; /* the record stays in the ring */
 		}
 		known->pos = next;
@@ -348,11 +337,6 @@ void historian_drain_beside(struct historian *h)
 {
 	if (h->draining || historian_is_quiet(h))
 		return;
-	if (!h->next.entries) { /* seldom needed: made when it is */
-		if (agg_init(&h->next) < 0)
-			return;
-		agg_reserve(&h->next, &h->agg);
-	}
 	for (unsigned int i = 0; i < LIMIT_WORKERS; i++) {
 		const struct historian_ring *ring = &h->rings[i];
 
@@ -367,7 +351,7 @@ void historian_drain_beside(struct historian *h)
 
 static bool has_news(const struct historian *h)
 {
-	return h->agg.n || h->agg.n_answers || agg_has_gap(&h->agg);
+	return h->batch || h->agg.n || h->agg.n_answers || agg_has_gap(&h->agg);
 }
 
 /* Names of a policy version that have not come yet are worth a short wait. */
@@ -418,7 +402,7 @@ static void check_day(struct historian *h, uint64_t wall_ns)
 {
 	uint32_t today = (uint32_t)MIN(wall_ns / DAY_NS, (uint64_t)DAY_MAX);
 
-	if (today == h->area.state.day)
+	if (today == h->area.state.day || h->batch)
 		return;
 	/* Right after a save nothing depends on the old day any more, and the gaps that wait go
 	 * with the new one. */
@@ -439,7 +423,8 @@ void historian_tick(struct historian *h, uint64_t wall_ns, uint64_t boot_ns)
 		drain(h, i, wall_us, boot_ns);
 		historian_account_sample(h, i);
 	}
-	historian_account(h, wall_us, boot_ns);
+	if (!h->batch) /* else a file may know more than we do; what is missing does not run away */
+		historian_account(h, wall_us, boot_ns);
 
 	/* A ring that fills up is given its room by a save, which costs a copy of memory; the disk
 	 * is asked once a second, so that what is identical within it is one row. */
@@ -487,8 +472,17 @@ int historian_stop(struct historian *h, uint64_t wall_ns, uint64_t boot_ns)
 		if (h->rings[i].ring.head)
 			drain(h, i, wall_us, boot_ns);
 	}
-	historian_account_last(h, wall_us);
-	r = historian_write(h, wall_us);
+	r = historian_settle(h);
+	if (r == 0) {
+		if (h->batch)
+			historian_end_batch(h);
+		historian_account_last(h, wall_us);
+		r = historian_write(h, wall_us);
+		if (r == 0 && !historian_is_quiet(h))
+			r = ERR_AGAIN; /* records had to stay in a ring */
+	} else {
+		historian_save(h);
+	}
 	if (r < 0)
 		log_error(HISTORY_TAG, "the last records could not be written: %s", err_str(r));
 	historian_close_files(h, DAY_FILE_KEEP);

@@ -157,6 +157,9 @@ void historian_account_last(struct historian *h, uint64_t wall_us)
 		account_losses(h, i, MIN(h->accounted_us, wall_us), wall_us);
 		for (int v = 0; v < VERDICT_N; v++)
 			gone[v] = missing(ring, &h->area.state.rings[i], v);
-		account_vanished(h, i, wall_us, gone);
+		/* What could not be taken from the ring is there for a successor. */
+		if (atomic_load_explicit(&ring->ring.head->head, memory_order_acquire) <=
+		    h->area.state.rings[i].pos)
+			account_vanished(h, i, wall_us, gone);
 	}
 }

@@ -46,6 +46,7 @@ struct historian {
 	struct agg agg;  /* read and not written; a batch stays here until its files have it */
 	struct agg next; /* read while a batch is being written; all zero until then */
 	uint64_t batch;  /* the token under which it is; 0: none is */
+	struct agg_gap batch_gaps[HISTORY_GAP_N];    /* the gaps that it has */
 	struct area_ring batch_rings[LIMIT_WORKERS]; /* up to where the batch holds them */
 	struct area area;
 	struct historian_ring rings[LIMIT_WORKERS];
@@ -112,6 +113,15 @@ void historian_account_sample(struct historian *h, unsigned int i);
 void historian_account(struct historian *h, uint64_t wall_us, uint64_t boot_ns);
 /* The producers are gone: what was not seen by now will never be. */
 void historian_account_last(struct historian *h, uint64_t wall_us);
+
+/* historian_settle.c */
+/* From here on agg is what is written under @token, and what is read goes into next. */
+void historian_hold_batch(struct historian *h, uint64_t token);
+/* Drop from the batch what the files have. Returns 0, or why they cannot be asked: then the batch
+ * is still held. */
+int historian_settle(struct historian *h) MUST_CHECK;
+/* What is left of the batch and what was read meanwhile become one. */
+void historian_end_batch(struct historian *h);
 
 /* historian_write.c */
 /* Write everything; what a file would not take stays in agg, and all of that in the backlog.

@@ -12,6 +12,8 @@ struct group {
 	enum day_kind kind;
 	size_t first, n; /* of the sorted entries */
 	bool done;
+	bool
+	    unsure; /* its COMMIT reported an error, which does not say that the file has nothing */
 };
 
 struct batch {
@@ -152,6 +154,7 @@ static void forget_gaps(struct historian *h)
 	for (int i = 0; i < HISTORY_GAP_N; i++)
 		historian_count(h, COUNT_HISTORY_GAPS, h->agg.gaps[i].until_us != 0);
 	memset(h->agg.gaps, 0, sizeof(h->agg.gaps));
+	memset(h->batch_gaps, 0, sizeof(h->batch_gaps));
 }
 
 static int write_group(struct historian *h, struct batch *batch, struct group *group,
@@ -168,6 +171,7 @@ static int write_group(struct historian *h, struct batch *batch, struct group *g
 	r = day_file_begin(file);
 	if (r == 0)
 		r = put_all(h, batch, group, file);
+	group->unsure = r == 0;
 	if (r == 0)
 		r = day_file_commit(file, wall_us);
 	historian_step(h);
@@ -178,6 +182,7 @@ static int write_group(struct historian *h, struct batch *batch, struct group *g
 	historian_count(h, COUNT_HISTORY_TRANSACTIONS, 1);
 	historian_count(h, COUNT_HISTORY_ROWS, group->n);
 	group->done = true;
+	group->unsure = false;
 	if (group->day == h->area.state.day && group->kind == DAY_DENY)
 		forget_gaps(h);
 	return ERR_OK;
@@ -218,15 +223,23 @@ void historian_save(struct historian *h)
 int historian_write(struct historian *h, uint64_t wall_us)
 {
 	struct batch batch = { 0 };
+	bool unsure = false;
 	int first = ERR_OK, r;
 
+	r = historian_settle(h);
+	if (r < 0) {
+		historian_count(h, COUNT_HISTORY_ERRORS, 1);
+		historian_save(h);
+		return r;
+	}
+	if (h->batch)
+		historian_end_batch(h);
 	r = make_groups(h, &batch);
 	if (r < 0)
 		return r;
 	/* From here on what is read goes into next, and positions run ahead of the batch. */
-	h->batch = h->area.state.generation;
+	historian_hold_batch(h, h->area.state.generation);
 	memcpy(h->batch_rings, h->area.state.rings, sizeof(h->batch_rings));
-	agg_reserve(&h->next, &h->agg);
 	for (size_t i = 0; i < batch.n_groups; i++) {
 		struct group *group = &batch.groups[i];
 
@@ -239,14 +252,15 @@ int historian_write(struct historian *h, uint64_t wall_us)
 			historian_count(h, COUNT_HISTORY_ERRORS, 1);
 			historian_file_failed(h, group->day, group->kind, r);
 			first = first ? first : r;
+			unsure |= group->unsure;
 		}
 	}
-	forget(h, &batch);
+	/* The files were closed; opened again they tell, now or later. */
+	if (!unsure || historian_settle(h) == 0) {
+		forget(h, &batch);
+		historian_end_batch(h);
+	}
 	free(batch.sorted);
-	h->batch = 0;
-	agg_take(&h->agg, &h->next);
-	historian_count(h, COUNT_HISTORY_FOLDED, h->agg.folded);
-	h->agg.folded = 0;
 	historian_save(h);
 	historian_leave_readers(h);
 	return first;

@@ -94,6 +94,108 @@ static void the_stop_says_what_could_not_be_written_and_a_successor_writes_it(vo
 	assert_int_equal(kit_sum(kit).denied, 1);
 }
 
+/* The log has room of an earlier day, so a commit succeeds; emptying the log into the file does
+ * not. */
+static void a_commit_counts_though_the_log_cannot_be_emptied(void **state)
+{
+	struct kit *kit = *state;
+	struct historian *h = kit_historian(kit);
+	unsigned int n = 0;
+
+	for (int second = 0; second < 40; second++) {
+		if (second == 2)
+			kit_vfs.disk = KIT_DISK_LOG;
+		for (int i = 0; i < 1000; i++, n++)
+			ask(kit, "n", n, VERDICT_DENY);
+		kit_pass(kit, 1000);
+		kit_tick(kit, h);
+	}
+	kit_vfs.disk = KIT_DISK_FINE;
+	kit_pass(kit, 10000);
+	kit_tick(kit, h);
+	assert_int_equal(kit_sum(kit).queries, n); /* each once */
+	assert_int_equal(kit_sum(kit).gaps, 0);
+	kit_stop(kit, h);
+}
+
+/* A COMMIT fails at its last step, the sync: what it wrote is found again by whoever opens the file
+ * next. */
+static void a_commit_that_says_it_failed_and_did_not_counts_once(void **state)
+{
+	struct kit *kit = *state;
+	struct historian *h = kit_historian(kit);
+	unsigned int n = 0;
+
+	ask(kit, "n", n++, VERDICT_DENY);
+	kit_tick(kit, h);
+	kit_vfs.disk = KIT_DISK_UNSURE;
+	for (int second = 0; second < 20; second++) {
+		for (int i = 0; i < 100; i++, n++)
+			ask(kit, "n", n, n % 2 ? VERDICT_DENY : VERDICT_ALLOW);
+		kit_pass(kit, 1000);
+		kit_tick(kit, h);
+	}
+	assert_true(kit_count(kit, COUNT_HISTORY_ERRORS) > 0);
+	kit_vfs.disk = KIT_DISK_FINE;
+	kit_pass(kit, 10000);
+	kit_tick(kit, h);
+	assert_int_equal(kit_sum(kit).queries, n);
+	assert_int_equal(kit_sum(kit).gaps, 0);
+	kit_stop(kit, h);
+}
+
+/* A historian is killed between the commit and the save; when its successor starts no file can be
+ * opened, so nobody can say yet what they hold. */
+static void a_successor_that_cannot_open_the_files_waits_with_what_they_may_hold(void **state)
+{
+	struct kit *kit = *state;
+	struct historian *h = kit_historian(kit);
+	uint8_t *saved = malloc(kit->area_len);
+	unsigned int n = 0;
+
+	assert_non_null(saved);
+	for (; n < 300; n++)
+		ask(kit, "n", n, n % 2 ? VERDICT_DENY : VERDICT_ALLOW);
+	kit_vfs.disk = KIT_DISK_FULL;
+	kit_tick(kit, h);
+	for (; n < 400; n++) /* read and written, and saved nowhere */
+		ask(kit, "n", n, n % 2 ? VERDICT_DENY : VERDICT_ALLOW);
+	memcpy(saved, kit->area, kit->area_len);
+
+	struct ring_consumer rings[KIT_RINGS];
+	uint64_t tails[KIT_RINGS];
+
+	for (int i = 0; i < KIT_RINGS; i++) {
+		assert_int_equal(ring_consumer_open(&rings[i], kit->data_fd[i], kit->back_fd[i]),
+		                 0);
+		tails[i] = rings[i].back->tail;
+	}
+	kit_vfs.disk = KIT_DISK_FINE;
+	kit_pass(kit, 10000);
+	kit_tick(kit, h);
+	historian_free(h);
+	memcpy(kit->area, saved, kit->area_len); /* as if it had died before its save */
+	for (int i = 0; i < KIT_RINGS; i++) {
+		ring_release(&rings[i], tails[i]);
+		ring_consumer_close(&rings[i]);
+	}
+	free(saved);
+
+	kit_vfs.disk = KIT_DISK_SHUT;
+	h = kit_historian(kit);
+	for (int second = 0; second < 5; second++, n++) {
+		ask(kit, "n", n, VERDICT_DENY);
+		kit_pass(kit, 1000);
+		kit_tick(kit, h);
+	}
+	kit_vfs.disk = KIT_DISK_FINE;
+	kit_pass(kit, 10000);
+	kit_tick(kit, h);
+	kit_stop(kit, h);
+	assert_int_equal(kit_sum(kit).queries, n);
+	assert_int_equal(kit_sum(kit).gaps, 0);
+}
+
 static uint64_t size_of(const struct kit *kit, const char *name)
 {
 	char path[256];
@@ -321,6 +423,9 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 		TEST(a_full_disk_is_outlasted_in_memory),
 		TEST(a_broken_disk_is_outlasted_in_memory),
+		TEST(a_commit_counts_though_the_log_cannot_be_emptied),
+		TEST(a_commit_that_says_it_failed_and_did_not_counts_once),
+		TEST(a_successor_that_cannot_open_the_files_waits_with_what_they_may_hold),
 		TEST(a_reader_that_never_ends_is_left_behind),
 		TEST(a_reader_cannot_be_left_behind_on_a_full_disk),
 		TEST(the_stop_says_what_could_not_be_written_and_a_successor_writes_it),

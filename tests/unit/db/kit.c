@@ -275,6 +275,7 @@ struct kit_vfs kit_vfs;
 struct shim_file {
 	sqlite3_file base;
 	sqlite3_file *real; /* behind us in the same block */
+	bool log;           /* a -wal */
 };
 static sqlite3_vfs *real_vfs, shim_vfs;
 static sqlite3_io_methods shim_methods;
@@ -291,6 +292,9 @@ static int step(int on_full, int on_broken)
 		_exit(KIT_DIED);
 	switch (kit_vfs.disk) {
 	case KIT_DISK_FINE:
+	case KIT_DISK_LOG:
+	case KIT_DISK_UNSURE:
+	case KIT_DISK_SHUT:
 		break;
 	case KIT_DISK_FULL:
 		return on_full;
@@ -312,6 +316,8 @@ static int shim_write(sqlite3_file *f, const void *buf, int n, sqlite3_int64 at)
 {
 	int rc = step(SQLITE_FULL, SQLITE_IOERR_WRITE);
 
+	if (kit_vfs.disk == KIT_DISK_LOG && !((struct shim_file *)(void *)f)->log)
+		return SQLITE_FULL;
 	return rc ? rc : real_of(f)->pMethods->xWrite(real_of(f), buf, n, at);
 }
 static int shim_truncate(sqlite3_file *f, sqlite3_int64 size)
@@ -326,7 +332,7 @@ static int shim_sync(sqlite3_file *f, int flags)
 
 	(void)flags; /* nothing here loses power: a kill leaves what was written */
 	(void)f;
-	return rc;
+	return kit_vfs.disk == KIT_DISK_UNSURE ? SQLITE_IOERR_FSYNC : rc;
 }
 static int shim_size(sqlite3_file *f, sqlite3_int64 *size)
 {
@@ -384,6 +390,9 @@ static int shim_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *file, int
 	(void)vfs;
 	shim->base.pMethods = NULL;
 	shim->real = (void *)(shim + 1);
+	shim->log = (flags & SQLITE_OPEN_WAL) != 0;
+	if (kit_vfs.disk == KIT_DISK_SHUT)
+		return SQLITE_CANTOPEN;
 	rc = real_vfs->xOpen(real_vfs, name, shim->real, flags, out_flags);
 	if (shim->real->pMethods)
 		shim->base.pMethods = &shim_methods;

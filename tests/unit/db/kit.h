@@ -72,6 +72,9 @@ enum kit_disk {
 	KIT_DISK_FINE,
 	KIT_DISK_FULL,   /* every write: SQLITE_FULL */
 	KIT_DISK_BROKEN, /* every write and sync: SQLITE_IOERR */
+	KIT_DISK_LOG,    /* room in the log's file, which was larger once; elsewhere none */
+	KIT_DISK_UNSURE, /* what is written stays, and no sync succeeds */
+	KIT_DISK_SHUT,   /* no file can be opened */
 };
 struct kit_vfs {
 	enum kit_disk disk;
