@@ -288,7 +288,8 @@ static void drain(struct historian *h, unsigned int i, uint64_t wall_us, uint64_
 		int len;
 
 		/* Much of it: written first, and read on beside the writing. */
-		if (!h->batch && agg_is_filling(&h->agg) && h->retry_ms == 0 && !h->stopping)
+		if (!h->batch && agg_is_filling(&h->agg) && h->retry_ms == 0 && !h->stopping &&
+		    h->catalog_wait_ns == 0)
 			break;
 		len = ring_get(&ring->ring, &next, h->record, LIMIT_RECORD_BYTES);
 		if (len == 0)
@@ -429,8 +430,8 @@ void historian_tick(struct historian *h, uint64_t wall_ns, uint64_t boot_ns)
 	/* A ring that fills up is given its room by a save, which costs a copy of memory; the disk
 	 * is asked once a second, so that what is identical within it is one row. */
 	due = boot_ns >= h->next_write_ns;
-	if ((due && has_news(h) && !waits_for_catalog(h, boot_ns)) ||
-	    (agg_is_filling(&h->agg) && h->retry_ms == 0))
+	if (((due && has_news(h)) || (agg_is_filling(&h->agg) && h->retry_ms == 0)) &&
+	    !waits_for_catalog(h, boot_ns))
 		write_now(h, wall_us, boot_ns);
 	else if (ring_fill(h) >= 4 || (due && ring_fill(h) > 0))
 		historian_save(h);

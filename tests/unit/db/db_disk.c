@@ -196,6 +196,42 @@ static void a_successor_that_cannot_open_the_files_waits_with_what_they_may_hold
 	assert_int_equal(kit_sum(kit).gaps, 0);
 }
 
+/* A full disk kept the names out of the folder, so a death loses them; the keeper tells them again,
+ * a moment after the start, and the backlog, however full, waits for that. */
+static void a_large_backlog_waits_for_its_names(void **state)
+{
+	struct kit *kit = *state;
+	struct historian *h = kit_historian(kit);
+	unsigned int n = 0;
+	char path[256];
+
+	kit_vfs.disk = KIT_DISK_FULL;
+	while (n < AGG_ENTRIES_MAX / 2 + 3000) {
+		for (int i = 0; i < 1000; i++, n++)
+			ask(kit, "n", n, VERDICT_DENY);
+		kit_pass(kit, 100);
+		kit_tick(kit, h);
+	}
+	historian_free(h);
+	snprintf(path, sizeof(path), "%s/catalog-1", kit->dir);
+	assert_int_equal(unlink(path), 0);
+	kit_vfs.disk = KIT_DISK_FINE;
+
+	assert_int_equal(historian_new(&kit->options, &h), 0);
+	for (unsigned int i = 0; i < KIT_RINGS; i++)
+		assert_int_equal(historian_add_ring(h, i, kit->data_fd[i], kit->back_fd[i]), 0);
+	historian_start(h, kit->wall_ns, kit->boot_ns);
+	kit_tick(kit, h);
+	kit_pass(kit, 50);
+	kit_catalog(h, 1);
+	kit_tick(kit, h);
+	kit_stop(kit, h);
+	assert_int_equal(kit_sum(kit).queries, n);
+	assert_int_equal(kit_sql(kit, "2026-11-23.deny.db",
+	                         "SELECT count(*) FROM workload WHERE workload LIKE '?%'"),
+	                 0);
+}
+
 static uint64_t size_of(const struct kit *kit, const char *name)
 {
 	char path[256];
@@ -426,6 +462,7 @@ int main(void)
 		TEST(a_commit_counts_though_the_log_cannot_be_emptied),
 		TEST(a_commit_that_says_it_failed_and_did_not_counts_once),
 		TEST(a_successor_that_cannot_open_the_files_waits_with_what_they_may_hold),
+		TEST(a_large_backlog_waits_for_its_names),
 		TEST(a_reader_that_never_ends_is_left_behind),
 		TEST(a_reader_cannot_be_left_behind_on_a_full_disk),
 		TEST(the_stop_says_what_could_not_be_written_and_a_successor_writes_it),

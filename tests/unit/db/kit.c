@@ -75,7 +75,7 @@ void kit_fini(struct kit *kit)
 	kit_vfs = (struct kit_vfs){ 0 };
 }
 
-static void add_catalog(struct historian *h, unsigned int version)
+void kit_catalog(struct historian *h, unsigned int version)
 {
 	char text[512];
 	int n = snprintf(text, sizeof(text),
@@ -94,8 +94,8 @@ struct historian *kit_historian(struct kit *kit)
 	assert_int_equal(historian_new(&kit->options, &h), 0);
 	for (unsigned int i = 0; i < KIT_RINGS; i++)
 		assert_int_equal(historian_add_ring(h, i, kit->data_fd[i], kit->back_fd[i]), 0);
-	add_catalog(h, 1);
-	add_catalog(h, 2);
+	kit_catalog(h, 1);
+	kit_catalog(h, 2);
 	historian_start(h, kit->wall_ns, kit->boot_ns);
 	return h;
 }

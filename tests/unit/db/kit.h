@@ -29,7 +29,8 @@ void kit_fini(struct kit *kit); /* removes the folder */
 
 /* A historian that takes up where the last one stopped, with a catalog for version 1 and 2. */
 struct historian *kit_historian(struct kit *kit);
-void kit_pass(struct kit *kit, uint64_t ms); /* time goes by, on both clocks */
+void kit_catalog(struct historian *h, uint32_t version); /* tell its names */
+void kit_pass(struct kit *kit, uint64_t ms);             /* time goes by, on both clocks */
 void kit_tick(struct kit *kit, struct historian *h);
 void kit_stop(struct kit *kit, struct historian *h); /* must succeed; frees */
 
