@@ -34,7 +34,9 @@ def interrupted(pattern, until, signals=(signal.SIGINT,)):
         os.chmod(folder, 0o711)
         p = subprocess.Popen(["/usr/bin/python3", os.path.join(h.ROOT, "tests/run.py"), pattern], cwd=h.ROOT, env=env,
                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, text=True,
-                             start_new_session=True)
+                             start_new_session=True,
+                             # Whoever started us in the background may have had Ctrl-C ignored.
+                             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
         try:
             h.until(f"{until} runs", lambda: p.poll() is not None or
                     any(os.path.basename(exe) == until for exe in marked(mark, folder).values()), 200, 0.02)
