@@ -138,7 +138,7 @@ def with_fwsync_stopped_the_answer_is_SERVFAIL_in_time_and_the_stale_batch_opens
         os.kill(pid, signal.SIGCONT)
     assert m and m.status == "SERVFAIL" and not m.addresses, f"{m and m.status}"
     assert m.ede, "no extended error"
-    assert took < ACK_S + 0.1 + 0.05, f"took {took:.3f} s"
+    assert took < ACK_S + 0.1, f"took {took:.3f} s"
     time.sleep(ACK_S)
     assert not n.udp_passes("app", "44.128.164.16", 4006)
     out = h.nft("gw", "get", "element", "inet", "sallyport", "pinhole4",
