@@ -144,8 +144,9 @@ static int read_reply(const struct cli *cli, int fd, uint8_t *buf, bool quiet,
 	}
 }
 
-int request_run(const struct cli *cli, const struct request *request, request_data_cb *data,
-                void *arg, bool *ret_reached)
+/* Connect, ask, read the answer. */
+static int run_once(const struct cli *cli, const struct request *request, request_data_cb *data,
+                    void *arg, bool *ret_reached)
 {
 	CLEANUP(free) char *words = NULL;
 	CLEANUP(free) uint8_t *buf = malloc(LIMIT_CONTROL_FRAME);
@@ -153,8 +154,6 @@ int request_run(const struct cli *cli, const struct request *request, request_da
 	size_t len = 0;
 	int r;
 
-	if (ret_reached)
-		*ret_reached = false;
 	words = join_words(request, &len);
 	if (!words || !buf)
 		return cli_nomem(cli);
@@ -169,6 +168,27 @@ int request_run(const struct cli *cli, const struct request *request, request_da
 	if (r < 0 && r != ERR_CLOSED)
 		return broken(cli, r);
 	return read_reply(cli, fd, buf, request->quiet, data, arg);
+}
+
+int request_run(const struct cli *cli, const struct request *request, request_data_cb *data,
+                void *arg, bool *ret_reached)
+{
+	if (ret_reached)
+		*ret_reached = false;
+	/* Of whom may not change anything the keeper takes no descriptors (keeper/rights.h): they
+	 * would find nobody, and only waiting would tell. So words go first. */
+	if (request->n_fds) {
+		const char *const may[] = { "may", request->words[0] };
+		const struct request ask = { .words = may,
+			                     .n_words = ARRAY_LEN(may),
+			                     .timeout_s = request->timeout_s,
+			                     .quiet = request->quiet };
+		int status = run_once(cli, &ask, NULL, NULL, ret_reached);
+
+		if (status != CLI_YES)
+			return status;
+	}
+	return run_once(cli, request, data, arg, ret_reached);
 }
 
 int request_words(const struct cli *cli, request_data_cb *data, void *arg, const char *const *words,

@@ -15,7 +15,7 @@ struct request {
 	const int *fds; /* borrowed */
 	size_t n_fds;
 	int timeout_s; /* of silence; 0: 30 s */
-	bool quiet;    /* print neither its complaints nor that it cannot be reached or breaks off */
+	bool quiet; /* print neither its complaints nor that it cannot be reached or breaks off */
 };
 
 /* Connect, ask, hand every object to @data, print every complaint to err, and return the keeper's

@@ -1,8 +1,8 @@
 /* keeper/keeper.h - sallyportd itself: one loop, three roles, the store, the control socket.
  *
- * The keeper reads no network input. It stays what it was started as (root, or under its unit a user
- * with ambient capabilities) and keeps the few that starting roles needs (privileges.h). All others
- * are given up after the start.
+ * The keeper reads no network input. It stays what it was started as (root, or under its unit a
+ * user with ambient capabilities) and keeps the few that starting roles needs (privileges.h). All
+ * others are given up after the start.
  */
 #pragma once
 

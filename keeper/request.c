@@ -328,19 +328,19 @@ void request_status(struct keeper *k, struct server_client *client)
 	counters(k, &all, &limits);
 	server_json_give(
 	    client,
-	    json_pack("{s:s,s:i,s:i,s:b,s:I,s:I,s:o,s:i,s:o,s:o,s:o,s:{s:I,s:I},s:o,s:o,s:{s:I},s:o}",
-	              "version", SALLYPORT_VERSION, "pid", (int)getpid(), "takeovers",
-	              (int)k->restart.count, "ready", (int)k->notified_ready, "uptime_s",
-	              (json_int_t)((clock_mono_ns() - k->started_mono_ns) / NS_PER_S),
-	              "policy_version", (json_int_t)e->version, "policy_applied",
-	              rollout_in_force(&k->rollout) ? json_integer((json_int_t)e->version)
-	                                            : json_null(),
-	              "workers", (int)k->config->workers, "roles", roles(k), "counters", all,
-	              "limits_hit", limits, "pinholes", "open",
-	              (json_int_t)atomic_load(&ledger->rows_used), "ledger_size",
-	              (json_int_t)ledger->n_rows, "listeners", listening(k), "upstreams",
-	              upstreams(k), "history", "backlog_records",
-	              (json_int_t)shared_backlog(&k->shared), "warnings", warnings(k)));
+	    json_pack(
+		"{s:s,s:i,s:i,s:b,s:I,s:I,s:o,s:i,s:o,s:o,s:o,s:{s:I,s:I},s:o,s:o,s:{s:I},s:o}",
+		"version", SALLYPORT_VERSION, "pid", (int)getpid(), "takeovers",
+		(int)k->restart.count, "ready", (int)k->notified_ready, "uptime_s",
+		(json_int_t)((clock_mono_ns() - k->started_mono_ns) / NS_PER_S), "policy_version",
+		(json_int_t)e->version, "policy_applied",
+		rollout_in_force(&k->rollout) ? json_integer((json_int_t)e->version) : json_null(),
+		"workers", (int)k->config->workers, "roles", roles(k), "counters", all,
+		"limits_hit", limits, "pinholes", "open",
+		(json_int_t)atomic_load(&ledger->rows_used), "ledger_size",
+		(json_int_t)ledger->n_rows, "listeners", listening(k), "upstreams", upstreams(k),
+		"history", "backlog_records", (json_int_t)shared_backlog(&k->shared), "warnings",
+		warnings(k)));
 	server_exit(client, 0);
 }
 
@@ -386,15 +386,17 @@ static const struct {
 void request_handle(void *arg, struct server_client *client, const struct server_request *request)
 {
 	struct keeper *k = arg;
+	bool asks_whether = request->n_words == 2 && strcmp(request->words[0], "may") == 0;
+	const char *word = request->words[asks_whether];
 	enum verb verb = VERB_STATUS;
 
-	while (verb < VERB_N && strcmp(verbs[verb].word, request->words[0]) != 0)
+	while (verb < VERB_N && strcmp(verbs[verb].word, word) != 0)
 		verb++;
 	if (verb == VERB_N) {
 		server_error(client,
 		             "error: this sallyportd does not know \"%.60s\"; is it older than "
 		             "the command?",
-		             request->words[0]);
+		             word);
 		server_exit(client, 2);
 		return;
 	}
@@ -402,6 +404,10 @@ void request_handle(void *arg, struct server_client *client, const struct server
 		server_error(client, "error: %s is for root and the admin group", verbs[verb].word);
 		keeper_audit(k, request->uid, verbs[verb].word, "refused: not permitted");
 		server_exit(client, 2);
+		return;
+	}
+	if (asks_whether) {
+		server_exit(client, 0);
 		return;
 	}
 	switch (verb) {

@@ -105,8 +105,8 @@ enum query_step pin_step(struct query *q)
 	int r;
 
 	/* Bogus data goes to who asked with CD=1, and opens nothing (promise P1's exception). */
-	if (form->n_addrs == 0 || form->dnssec == DNSSEC_BOGUS || !open_needed(worker, &asked->j.verdict) ||
-	    respond_truncates(worker, asked, form))
+	if (form->n_addrs == 0 || form->dnssec == DNSSEC_BOGUS ||
+	    !open_needed(worker, &asked->j.verdict) || respond_truncates(worker, asked, form))
 		return answer(q, NO_TTL_CAP);
 	policy_pinhole(&worker->policy->image, asked->j.workload, &q->pinhole);
 	if (epoch)

@@ -16,8 +16,8 @@ void zones_free(struct zones *zones);
  * ZONE_NONE. Costs a probe a label. */
 uint16_t zones_find(const struct zones *zones, const uint8_t *name);
 /* Who is asked (@name, @type): of DS the parent's side, for the zone's own server would answer from
- * the child's (RFC 4035, section 2.4). A zone with `dnssec: off` has its DS asked of nobody else: the
- * question alone would tell its name. */
+ * the child's (RFC 4035, section 2.4). A zone with `dnssec: off` has its DS asked of nobody else:
+ * the question alone would tell its name. */
 uint16_t zones_find_question(const struct zones *zones, const uint8_t *name, uint16_t type);
 bool zones_is_root(const struct zones *zones, uint16_t zone);  /* the zone "." */
 bool zones_internal(const struct zones *zones, uint16_t zone); /* false for ZONE_NONE */

@@ -1,3 +1,4 @@
+/* clang-format off: the table is laid out by hand */
 /* sallyport/control.h - the control socket between `sallyport` and the keeper.
  *
  * A SOCK_STREAM socket, run_dir/control.sock. One request a connection: a frame of kind
@@ -9,37 +10,47 @@
  * Requests (words) and what CONTROL_DATA carries; times are RFC 3339 texts, `?` marks null-able
  * ones:
  *
- *   status              {version, pid, takeovers, ready, uptime_s, policy_version, policy_applied?, workers,
- *                        roles:[{role, pid, state, restarts, since}], counters:{name:n ...},
- *                        limits_hit:{name:n ...}, pinholes:{open, ledger_size}, listeners:[text],
- *                        upstreams:[text], history:{backlog_records}, warnings:[text]}
- *   policy-apply FILE COMMENT FEED...   descriptors: the policy, then the feeds in that order
- * (names as in the policy): {policy_version, rules, workloads, feed_names, seconds}; warnings and
- * faults as CONTROL_ERROR lines; exit 2 on faults. Returns when resolver and fwsync both report the
- * version policy-versions     {version, time, uid, user?, file, comment, current, sha256, rules,
+ *   may VERB             nothing; exit 2, and why, when the caller may not. To be asked before a
+ *                        request with descriptors: of whom may only read none are let in
+ *   status               {version, pid, takeovers, ready, uptime_s, policy_version,
+ *                        policy_applied?, workers, roles:[{role, pid, state, restarts, since}],
+ *                        counters:{name:n ...}, limits_hit:{name:n ...},
+ *                        pinholes:{open, ledger_size}, listeners:[text], upstreams:[text],
+ *                        history:{backlog_records}, warnings:[text]}
+ *   policy-apply FILE COMMENT FEED...
+ *                        descriptors: the policy, then the feeds in that order (names as in the
+ *                        policy): {policy_version, rules, workloads, feed_names, seconds}; warnings
+ *                        and faults as CONTROL_ERROR lines; exit 2 on faults. Returns when resolver
+ *                        and fwsync both report the version
+ *   policy-versions      {version, time, uid, user?, file, comment, current, sha256, rules,
  *                        workloads}, newest first
- *   policy-show N|current        {version, time, uid, user?, file, comment, text,
+ *   policy-show N|current
+ *                        {version, time, uid, user?, file, comment, text,
  *                        feeds:[{name, file, sha256, bytes}]}; a text over 160 KiB goes on in
  *                        further objects {version, text}
- *   policy-feed SHA256  {sha256, text}... in pieces of at most 512 KiB
- *   policy-rollback N   as policy-apply: N's text and feeds as a new version
- *   explain WHO NAME TYPE [version N] [at TIME]   WHO: a workload's name or an address:
- *                        {workload?, profile?, name, type, verdict, reason, rule?, rule_line?,
- * feed?, policy_version, denied?, rcode_if_denied?, ports:[text], follow?, internal,
- *                        require_dnssec, observed, would_be?, zone?, special?, hosts:[address],
- * considered:[ {rule?, feed?, verdict, why, line?, profile?, owner?, reason?, ticket?, expires?}]};
- * exit 1 when denied workload-list       {workload, profile, mode, sources:[text], pinholes}
- *   profile-list        {profile, mode, denied, allow, deny, feeds, workloads, pinhole:{floor_s,
- *                        grace_s, max_s, addresses, per_workload}}
- *   pinholes [WORKLOAD] {workload, source, destination, proto, port?, name, chain:[name], rule?,
+ *   policy-feed SHA256   {sha256, text}... in pieces of at most 512 KiB
+ *   policy-rollback N    as policy-apply: N's text and feeds as a new version
+ *   explain WHO NAME TYPE [version N] [at TIME]
+ *                        WHO: a workload's name or an address: {workload?, profile?, name, type,
+ *                        verdict, reason, rule?, rule_line?, feed?, policy_version, denied?,
+ *                        rcode_if_denied?, ports:[text], follow?, internal, require_dnssec,
+ *                        observed, would_be?, zone?, special?, hosts:[address],
+ *                        considered:[{rule?, feed?, verdict, why, line?, profile?, owner?, reason?,
+ *                        ticket?, expires?}]}; exit 1 when denied
+ *   workload-list        {workload, profile, mode, sources:[text], pinholes}
+ *   profile-list         {profile, mode, denied, allow, deny, feeds, workloads,
+ *                        pinhole:{floor_s, grace_s, max_s, addresses, per_workload}}
+ *   pinholes [WORKLOAD]  {workload, source, destination, proto, port?, name, chain:[name], rule?,
  *                        policy_version, query_id, opened, age_s, expires, left_s}
- *   flush NAME [below] | flush --all    {flushed}
- *   reload              {reloaded:true, warnings:[text]}
- *   restart             {restarting:true, takeovers}: the check is passed; the successor's status
+ *   flush NAME [below] | flush --all
+ *                        {flushed}
+ *   reload               {reloaded:true, warnings:[text]}
+ *   restart              {restarting:true, takeovers}: the check is passed; the successor's status
  *                        says that number of takeovers, and ready:true when it serves
- *   audit FROM TO LIMIT {id, time, uid?, user?, action, detail?, policy_version?}, newest first;
+ *   audit FROM TO LIMIT  {id, time, uid?, user?, action, detail?, policy_version?}, newest first;
  *                        FROM and TO in nanoseconds since 1970 (0: no bound), at most LIMIT
  */
+/* clang-format on */
 #pragma once
 
 #include <stddef.h>

@@ -64,6 +64,7 @@ static const struct script scripts[] = {
 		"profiles: {app: {allow: [{name: b.test}]}}\\n\",\"feeds\":[]}"),
 	    FRAME_EXIT("\0") } },
 	{ "policy-show 9 ", { FRAME_ERROR("there is no version 9"), FRAME_EXIT("\2") } },
+	{ "may policy-apply ", { FRAME_EXIT("\0") } },
 	{ "policy-apply ",
 	  { FRAME_ERROR("p.yaml:3:1: warning: something"),
 	    FRAME_DATA("{\"policy_version\":4,\"rules\":1,\"workloads\":1,\"feed_names\":2,"
@@ -332,9 +333,37 @@ static void apply_passes_policy_and_feeds_with_the_callers_rights(void **state)
 	      "p.yaml:3:1: warning: something\n");
 	assert_non_null(strstr(run.out, "+ rule app: allow c.test"));
 	assert_null(strstr(run.out, "allow b.test"));
+	assert_non_null(strstr(asked, "[may] [policy-apply]\n[policy-apply] ["));
 	assert_non_null(
 	    strstr(asked, "policy.yaml] [because of it] [malware]\nfd 0: version: 1\n"));
 	assert_non_null(strstr(asked, "fd 1: evil.test\n"));
+	free(asked);
+	run_fini(&run);
+	keeper_stop(&keeper);
+}
+
+/* Descriptors of whom may not apply would not be let in. */
+static void apply_asks_first_whether_it_may(void **state)
+{
+	static const struct script refusal[] = {
+		{ "may policy-apply ",
+		  { FRAME_ERROR("error: policy-apply is for root and the admin group"),
+		    FRAME_EXIT("\2") } },
+		{ "policy-show current ", { FRAME_ERROR("there is none"), FRAME_EXIT("\2") } },
+	};
+	struct keeper keeper;
+	struct run run;
+	char *asked;
+
+	(void)state;
+	keeper_start(&keeper, refusal, ARRAY_LEN(refusal));
+	keeper_write(&keeper, "policy.yaml", POLICY);
+	keeper_write(&keeper, "feed.txt", "evil.test\n");
+	run = keeper_run(&keeper, "policy|apply|%s/policy.yaml");
+	asked = keeper_asked(&keeper);
+	check("apply", &run, 2, "", "policy-apply is for root and the admin group");
+	assert_null(strstr(asked, "\n[policy-apply]"));
+	assert_null(strstr(asked, "fd 0"));
 	free(asked);
 	run_fini(&run);
 	keeper_stop(&keeper);
@@ -509,6 +538,7 @@ int main(void)
 		cmocka_unit_test(verbs_ask_and_show),
 		cmocka_unit_test(json_is_one_object_a_line),
 		cmocka_unit_test(apply_passes_policy_and_feeds_with_the_callers_rights),
+		cmocka_unit_test(apply_asks_first_whether_it_may),
 		cmocka_unit_test(apply_dry_changes_nothing),
 		cmocka_unit_test(apply_tells_all_faults_before_it_asks),
 		cmocka_unit_test(a_policy_that_is_no_utf8_is_a_fault_with_its_place),
