@@ -309,20 +309,30 @@ void agg_take(struct agg *agg, struct agg *from)
 	agg_clear(from);
 }
 
+void agg_gap_join(struct agg_gap *into, const struct agg_gap *from)
+{
+	if (into->until_us == 0)
+		into->from_us = from->from_us;
+	into->from_us = MIN(into->from_us, from->from_us);
+	into->until_us = MAX(into->until_us, MAX(from->until_us, UINT64_C(1)));
+	for (int i = 0; i < VERDICT_N; i++)
+		into->lost[i] += from->lost[i];
+	into->kernel_drops += from->kernel_drops;
+	if (from->note[0])
+		memcpy(into->note, from->note, sizeof(into->note));
+}
+
 void agg_gap(struct agg *agg, enum history_gap cause, uint64_t from_us, uint64_t until_us,
              const uint64_t lost[static VERDICT_N], uint64_t kernel_drops, const char *note)
 {
-	struct agg_gap *gap = &agg->gaps[cause];
+	struct agg_gap gap = { .from_us = from_us,
+		               .until_us = until_us,
+		               .kernel_drops = kernel_drops };
 
-	if (gap->until_us == 0)
-		gap->from_us = from_us;
-	gap->from_us = MIN(gap->from_us, from_us);
-	gap->until_us = MAX(gap->until_us, MAX(until_us, UINT64_C(1)));
-	for (int i = 0; i < VERDICT_N; i++)
-		gap->lost[i] += lost[i];
-	gap->kernel_drops += kernel_drops;
+	memcpy(gap.lost, lost, sizeof(gap.lost));
 	if (note)
-		snprintf(gap->note, sizeof(gap->note), "%s", note);
+		snprintf(gap.note, sizeof(gap.note), "%s", note);
+	agg_gap_join(&agg->gaps[cause], &gap);
 }
 
 bool agg_has_gap(const struct agg *agg)

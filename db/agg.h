@@ -115,6 +115,7 @@ void agg_take(struct agg *agg, struct agg *from);
 void agg_gap(struct agg *agg, enum history_gap cause, uint64_t from_us, uint64_t until_us,
              const uint64_t lost[static VERDICT_N], uint64_t kernel_drops, const char *note);
 bool agg_has_gap(const struct agg *agg);
+void agg_gap_join(struct agg_gap *into, const struct agg_gap *from); /* both as one */
 
 const char *agg_name(const struct agg *agg, const struct agg_entry *entry); /* name_len octets */
 

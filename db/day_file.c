@@ -377,16 +377,17 @@ uint64_t day_file_pos(const struct day_file *file, uint64_t ring_id, struct area
 	return pos;
 }
 
-bool day_file_has_saved(const struct day_file *file, uint64_t area_id, uint64_t generation)
+int day_file_saved(const struct day_file *file, uint64_t area_id, uint64_t *ret_token)
 {
 	sqlite3_stmt *stmt = file->stmts[STMT_SAVED_GET];
-	bool has = false;
+	int r;
 
 	sqlite3_bind_int64(stmt, 1, (int64_t)area_id);
-	if (sql_step(stmt) > 0)
-		has = (uint64_t)sqlite3_column_int64(stmt, 0) == generation;
-	sqlite3_reset(stmt);
-	return has;
+	r = sql_step(stmt);
+	if (r >= 0)
+		*ret_token = r > 0 ? (uint64_t)sqlite3_column_int64(stmt, 0) : 0;
+	sqlite3_reset(stmt); /* repeats the error of the step, which we have */
+	return MIN(r, ERR_OK);
 }
 
 /* --- transactions ---------------------------------------------------------------------------- */

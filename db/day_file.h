@@ -69,8 +69,8 @@ enum day_kind day_file_kind(const struct day_file *file);
 /* Up to where the file contains ring @ring_id (0: nothing of it), as of the last commit. With
  * @ret_ring not NULL also what was reported about it. */
 uint64_t day_file_pos(const struct day_file *file, uint64_t ring_id, struct area_ring *ret_ring);
-/* Does it contain the backlog that was saved under this token? */
-bool day_file_has_saved(const struct day_file *file, uint64_t area_id, uint64_t generation);
+/* The token of the last batch that it took from that backlog; 0: none. */
+int day_file_saved(const struct day_file *file, uint64_t area_id, uint64_t *ret_token) MUST_CHECK;
 
 int day_file_begin(struct day_file *file) MUST_CHECK;
 int day_file_commit(struct day_file *file, uint64_t now_us) MUST_CHECK;

@@ -22,6 +22,7 @@ int historian_new(const struct historian_options *options, struct historian **re
 	if (!h || sodium_init() < 0)
 		return ERR_NOMEM;
 	h->options = *options;
+	h->note_file.fd = -1;
 	h->dir = strdup(options->dir);
 	h->record = malloc(LIMIT_RECORD_BYTES);
 	if (!h->dir || !h->record)
@@ -40,6 +41,7 @@ void historian_free(struct historian *h)
 	if (!h)
 		return;
 	historian_close_files(h, DAY_FILE_KEEP);
+	note_file_close(&h->note_file);
 	for (unsigned int i = 0; i < LIMIT_WORKERS; i++)
 		ring_consumer_close(&h->rings[i].ring);
 	historian_free_catalogs(h);
@@ -149,6 +151,7 @@ void historian_start(struct historian *h, uint64_t wall_ns, uint64_t boot_ns)
 	if (r < 0)
 		log_error(HISTORY_TAG, "what the history has of the backlog cannot be read: %s",
 		          err_str(r));
+	historian_note_open(h);
 	raise_answers(h);
 	check_clock_at_start(h, wall_ns, boot_ns);
 
@@ -352,7 +355,8 @@ void historian_drain_beside(struct historian *h)
 
 static bool has_news(const struct historian *h)
 {
-	return h->batch || h->agg.n || h->agg.n_answers || agg_has_gap(&h->agg);
+	return h->batch || h->agg.n || h->agg.n_answers || agg_has_gap(&h->agg) ||
+	       historian_note_owes(h);
 }
 
 /* Names of a policy version that have not come yet are worth a short wait. */
@@ -409,6 +413,8 @@ static void check_day(struct historian *h, uint64_t wall_ns)
 	 * with the new one. */
 	h->area.state.day = today;
 	historian_save(h);
+	if (historian_note_owes(h)) /* it names the day's file */
+		historian_note_save(h);
 	raise_answers(h);
 }
 
@@ -482,10 +488,13 @@ int historian_stop(struct historian *h, uint64_t wall_ns, uint64_t boot_ns)
 		if (r == 0 && !historian_is_quiet(h))
 			r = ERR_AGAIN; /* records had to stay in a ring */
 	} else {
+		historian_account_last(h, wall_us);
 		historian_save(h);
 	}
-	if (r < 0)
+	if (r < 0) {
 		log_error(HISTORY_TAG, "the last records could not be written: %s", err_str(r));
+		historian_note_last(h);
+	}
 	historian_close_files(h, DAY_FILE_KEEP);
 	return r;
 }

@@ -163,3 +163,16 @@ void historian_account_last(struct historian *h, uint64_t wall_us)
 			account_vanished(h, i, wall_us, gone);
 	}
 }
+
+void historian_account_left(const struct historian *h, unsigned int i,
+                            uint64_t ret_left[static VERDICT_N])
+{
+	const struct historian_ring *ring = &h->rings[i];
+	const struct area_ring *known = &h->area.state.rings[i];
+
+	for (int v = 0; v < VERDICT_N; v++)
+		ret_left[v] =
+		    !ring->ring.head || ring->adopt_counts
+			? 0
+			: MIN(rise(missing(ring, known, v), known->vanished[v]), RISE_MAX);
+}

@@ -6,6 +6,7 @@
 #include "catalog.h"
 #include "day_file.h"
 #include "historian.h"
+#include "note.h"
 #include "sallyport/ring.h"
 
 #define HISTORY_TAG "history"
@@ -49,6 +50,8 @@ struct historian {
 	struct agg_gap batch_gaps[HISTORY_GAP_N];    /* the gaps that it has */
 	struct area_ring batch_rings[LIMIT_WORKERS]; /* up to where the batch holds them */
 	struct area area;
+	struct note_file note_file;
+	struct note note; /* what the file says */
 	struct historian_ring rings[LIMIT_WORKERS];
 	struct historian_file files[HISTORIAN_FILES_MAX];
 	struct catalog *catalogs[HISTORIAN_CATALOGS_MAX];
@@ -93,6 +96,9 @@ int historian_file(struct historian *h, uint32_t day, enum day_kind kind, enum h
                    uint64_t id_base, struct day_file **ret_file) MUST_CHECK;
 /* An open file, or NULL. */
 struct day_file *historian_open_file(struct historian *h, uint32_t day, enum day_kind kind);
+/* The token of the last batch that this file took from that backlog; 0: none, or no such file. */
+int historian_saved(struct historian *h, uint32_t day, enum day_kind kind, uint64_t area_id,
+                    uint64_t *ret_token) MUST_CHECK;
 /* It failed with @err: close it, and move it aside if it is damaged. */
 void historian_file_failed(struct historian *h, uint32_t day, enum day_kind kind, int err);
 /* Go on without the readers that keep a file's log from being emptied. */
@@ -113,6 +119,9 @@ void historian_account_sample(struct historian *h, unsigned int i);
 void historian_account(struct historian *h, uint64_t wall_us, uint64_t boot_ns);
 /* The producers are gone: what was not seen by now will never be. */
 void historian_account_last(struct historian *h, uint64_t wall_us);
+/* What was offered to ring @i and neither read nor told as lost. */
+void historian_account_left(const struct historian *h, unsigned int i,
+                            uint64_t ret_left[static VERDICT_N]);
 
 /* historian_settle.c */
 /* From here on agg is what is written under @token, and what is read goes into next. */
@@ -122,6 +131,18 @@ void historian_hold_batch(struct historian *h, uint64_t token);
 int historian_settle(struct historian *h) MUST_CHECK;
 /* What is left of the batch and what was read meanwhile become one. */
 void historian_end_batch(struct historian *h);
+
+/* historian_note.c: what is told after a death of everybody (db/note.h). */
+void historian_note_open(struct historian *h);
+/* The disk refuses: note what no file has. */
+void historian_note_save(struct historian *h);
+/* The same at the end, with what has to stay in the rings. */
+void historian_note_last(struct historian *h);
+/* Is there anything in the note that is to be told or taken back? */
+bool historian_note_owes(const struct historian *h);
+/* The files have all that there is: tell what an earlier daemon's note says, and empty it. Returns
+ * 0 or why that has to be tried again. */
+int historian_note_settle(struct historian *h, uint64_t wall_us) MUST_CHECK;
 
 /* historian_write.c */
 /* Write everything; what a file would not take stays in agg, and all of that in the backlog.

@@ -129,6 +129,18 @@ int historian_file(struct historian *h, uint32_t day, enum day_kind kind, enum h
 	return ERR_OK;
 }
 
+int historian_saved(struct historian *h, uint32_t day, enum day_kind kind, uint64_t area_id,
+                    uint64_t *ret_token)
+{
+	struct day_file *file;
+	int r = historian_file(h, day, kind, HISTORIAN_EXISTING, 0, &file);
+
+	*ret_token = 0;
+	if (r < 0)
+		return r == ERR_NOENT ? ERR_OK : r;
+	return day_file_saved(file, area_id, ret_token);
+}
+
 void historian_file_failed(struct historian *h, uint32_t day, enum day_kind kind, int err)
 {
 	struct historian_file *slot = find(h, day, kind);

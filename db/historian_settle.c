@@ -13,12 +13,10 @@
 /* Does the file have the batch? 1, 0, or why that cannot be said now. */
 static int has_batch(struct historian *h, uint32_t day, enum day_kind kind)
 {
-	struct day_file *file;
-	int r = historian_file(h, day, kind, HISTORIAN_EXISTING, 0, &file);
+	uint64_t token;
+	int r = historian_saved(h, day, kind, h->area.state.area_id, &token);
 
-	if (r < 0)
-		return r == ERR_NOENT ? 0 : r;
-	return day_file_has_saved(file, h->area.state.area_id, h->batch);
+	return r < 0 ? r : token == h->batch;
 }
 
 static int drop_written(struct historian *h)

@@ -220,7 +220,7 @@ void historian_save(struct historian *h)
 	historian_step(h);
 }
 
-int historian_write(struct historian *h, uint64_t wall_us)
+static int write_batch(struct historian *h, uint64_t wall_us)
 {
 	struct batch batch = { 0 };
 	bool unsure = false;
@@ -264,4 +264,17 @@ int historian_write(struct historian *h, uint64_t wall_us)
 	historian_save(h);
 	historian_leave_readers(h);
 	return first;
+}
+
+int historian_write(struct historian *h, uint64_t wall_us)
+{
+	int r = write_batch(h, wall_us);
+
+	if (r == 0) {
+		r = historian_note_settle(h, wall_us);
+		historian_count(h, COUNT_HISTORY_ERRORS, r < 0);
+	} else {
+		historian_note_save(h);
+	}
+	return r;
 }

@@ -54,9 +54,7 @@ static void ask_beside(void *arg)
 {
 	struct beside *beside = arg;
 
-	kit_vfs.steps++;
-	if (kit_vfs.die_after && kit_vfs.steps == kit_vfs.die_after)
-		_exit(KIT_DIED);
+	kit_step(NULL);
 	if (beside->steps++ >= BESIDE_STEPS)
 		return;
 	for (int i = 0; i < 80; i++) {

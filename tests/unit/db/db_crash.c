@@ -21,22 +21,9 @@
 
 #define STEPS_MAX 4000
 
-/* Every step with SALLYPORT_SOAK in the environment (./dev soak: minutes), else every 23rd from
- * another one in each test; neighbours are much alike. */
-static uint64_t stride(void)
-{
-	return getenv("SALLYPORT_SOAK") ? 1 : 23;
-}
+#define STRIDE 23 /* another first step in each test */
 
 #define QUERIES 40 /* of which a quarter are denials, on two days, folded in pairs */
-
-static void on_step(void *arg)
-{
-	(void)arg;
-	kit_vfs.steps++;
-	if (kit_vfs.die_after && kit_vfs.steps == kit_vfs.die_after)
-		_exit(KIT_DIED);
-}
 
 static void ask_all(struct kit *kit, int batch)
 {
@@ -59,7 +46,7 @@ static void play(struct kit *kit, bool to_the_end)
 {
 	struct historian *h;
 
-	kit->options.on_step = on_step;
+	kit->options.on_step = kit_step;
 	h = kit_historian(kit);
 	kit_tick(kit, h);
 	kit_pass(kit, 1000);
@@ -107,7 +94,7 @@ static void each_query_is_there_once_whatever_step_it_died_at(void **state)
 	uint64_t n;
 
 	(void)state;
-	for (n = 1; died; n += stride()) {
+	for (n = 1; died; n += kit_stride(STRIDE)) {
 		struct kit kit;
 
 		assert_true(n < STEPS_MAX);
@@ -133,7 +120,7 @@ static void the_backlog_is_written_once_whatever_step_it_died_at(void **state)
 	uint64_t n;
 
 	(void)state;
-	for (n = MIN(stride(), 4); died; n += stride()) {
+	for (n = MIN(kit_stride(STRIDE), 4); died; n += kit_stride(STRIDE)) {
 		struct kit kit;
 
 		assert_true(n < STEPS_MAX);
@@ -160,7 +147,7 @@ static void gaps_are_told_once_whatever_step_it_died_at(void **state)
 	bool died = true;
 
 	(void)state;
-	for (uint64_t n = MIN(stride(), 7); died; n += stride()) {
+	for (uint64_t n = MIN(kit_stride(STRIDE), 7); died; n += kit_stride(STRIDE)) {
 		struct kit kit;
 		struct kit_sums sums;
 

@@ -19,6 +19,33 @@
 #include "sallyport/clock.h"
 #include "sallyport/prefix.h"
 
+static void make_rings(struct kit *kit, size_t slots)
+{
+	for (int i = 0; i < KIT_RINGS; i++) {
+		assert_int_equal(ring_create(slots, &kit->data_fd[i], &kit->back_fd[i]), 0);
+		assert_int_equal(
+		    ring_producer_open(&kit->producers[i], kit->data_fd[i], kit->back_fd[i]), 0);
+	}
+}
+
+static void drop_rings(struct kit *kit)
+{
+	for (int i = 0; i < KIT_RINGS; i++) {
+		ring_producer_close(&kit->producers[i]);
+		close(kit->data_fd[i]);
+		close(kit->back_fd[i]);
+	}
+}
+
+void kit_all_die(struct kit *kit)
+{
+	size_t slots = (size_t)kit->producers[0].n_slots;
+
+	drop_rings(kit);
+	make_rings(kit, slots);
+	memset(kit->area, 0, kit->area_len);
+}
+
 void kit_init(struct kit *kit, size_t slots)
 {
 	*kit = (struct kit){ .wall_ns = KIT_NOON, .boot_ns = NS_PER_S, .next_id = 1 << 20 };
@@ -27,11 +54,7 @@ void kit_init(struct kit *kit, size_t slots)
 
 	snprintf(kit->dir, sizeof(kit->dir), "%s/sallyport-db-XXXXXX", tmp ? tmp : "/tmp");
 	assert_non_null(mkdtemp(kit->dir));
-	for (int i = 0; i < KIT_RINGS; i++) {
-		assert_int_equal(ring_create(slots, &kit->data_fd[i], &kit->back_fd[i]), 0);
-		assert_int_equal(
-		    ring_producer_open(&kit->producers[i], kit->data_fd[i], kit->back_fd[i]), 0);
-	}
+	make_rings(kit, slots);
 	kit->area_len = historian_area_bytes();
 	kit->area =
 	    mmap(NULL, kit->area_len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -64,11 +87,7 @@ static void remove_folder(const char *path)
 
 void kit_fini(struct kit *kit)
 {
-	for (int i = 0; i < KIT_RINGS; i++) {
-		ring_producer_close(&kit->producers[i]);
-		close(kit->data_fd[i]);
-		close(kit->back_fd[i]);
-	}
+	drop_rings(kit);
 	munmap(kit->area, kit->area_len);
 	free(kit->lane);
 	remove_folder(kit->dir);
@@ -285,16 +304,23 @@ static sqlite3_file *real_of(sqlite3_file *file)
 	return ((struct shim_file *)(void *)file)->real;
 }
 
-static int step(int on_full, int on_broken)
+void kit_step(void *arg)
 {
+	(void)arg;
 	kit_vfs.steps++;
 	if (kit_vfs.die_after && kit_vfs.steps == kit_vfs.die_after)
 		_exit(KIT_DIED);
+}
+
+static int step(int on_full, int on_broken)
+{
+	kit_step(NULL);
 	switch (kit_vfs.disk) {
 	case KIT_DISK_FINE:
 	case KIT_DISK_LOG:
 	case KIT_DISK_UNSURE:
 	case KIT_DISK_SHUT:
+	case KIT_DISK_UNSURE_SHUT:
 		break;
 	case KIT_DISK_FULL:
 		return on_full;
@@ -302,6 +328,11 @@ static int step(int on_full, int on_broken)
 		return on_broken;
 	}
 	return SQLITE_OK;
+}
+
+uint64_t kit_stride(uint64_t n)
+{
+	return getenv("SALLYPORT_SOAK") ? 1 : n;
 }
 
 static int shim_close(sqlite3_file *f)
@@ -332,7 +363,9 @@ static int shim_sync(sqlite3_file *f, int flags)
 
 	(void)flags; /* nothing here loses power: a kill leaves what was written */
 	(void)f;
-	return kit_vfs.disk == KIT_DISK_UNSURE ? SQLITE_IOERR_FSYNC : rc;
+	return kit_vfs.disk == KIT_DISK_UNSURE || kit_vfs.disk == KIT_DISK_UNSURE_SHUT
+	           ? SQLITE_IOERR_FSYNC
+	           : rc;
 }
 static int shim_size(sqlite3_file *f, sqlite3_int64 *size)
 {
@@ -391,7 +424,7 @@ static int shim_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *file, int
 	shim->base.pMethods = NULL;
 	shim->real = (void *)(shim + 1);
 	shim->log = (flags & SQLITE_OPEN_WAL) != 0;
-	if (kit_vfs.disk == KIT_DISK_SHUT)
+	if (kit_vfs.disk == KIT_DISK_SHUT || kit_vfs.disk == KIT_DISK_UNSURE_SHUT)
 		return SQLITE_CANTOPEN;
 	rc = real_vfs->xOpen(real_vfs, name, shim->real, flags, out_flags);
 	if (shim->real->pMethods)

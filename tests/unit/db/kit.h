@@ -25,7 +25,8 @@ struct kit {
 
 /* A fresh world; @slots a ring. Ends the test on failure. */
 void kit_init(struct kit *kit, size_t slots);
-void kit_fini(struct kit *kit); /* removes the folder */
+void kit_all_die(struct kit *kit); /* the keeper, too: rings and backlog are gone, files stay */
+void kit_fini(struct kit *kit);    /* removes the folder */
 
 /* A historian that takes up where the last one stopped, with a catalog for version 1 and 2. */
 struct historian *kit_historian(struct kit *kit);
@@ -71,11 +72,12 @@ int64_t kit_sql(const struct kit *kit, const char *file, const char *sql);
 /* A VFS over the default one, in effect for files opened from now on. */
 enum kit_disk {
 	KIT_DISK_FINE,
-	KIT_DISK_FULL,   /* every write: SQLITE_FULL */
-	KIT_DISK_BROKEN, /* every write and sync: SQLITE_IOERR */
-	KIT_DISK_LOG,    /* room in the log's file, which was larger once; elsewhere none */
-	KIT_DISK_UNSURE, /* what is written stays, and no sync succeeds */
-	KIT_DISK_SHUT,   /* no file can be opened */
+	KIT_DISK_FULL,        /* every write: SQLITE_FULL */
+	KIT_DISK_BROKEN,      /* every write and sync: SQLITE_IOERR */
+	KIT_DISK_LOG,         /* room in the log's file, which was larger once; elsewhere none */
+	KIT_DISK_UNSURE,      /* what is written stays, and no sync succeeds */
+	KIT_DISK_SHUT,        /* no file can be opened */
+	KIT_DISK_UNSURE_SHUT, /* both: whoever closes a file does not see it again */
 };
 struct kit_vfs {
 	enum kit_disk disk;
@@ -85,3 +87,7 @@ struct kit_vfs {
 #define KIT_DIED 77
 extern struct kit_vfs kit_vfs;
 void kit_vfs_install(void);
+void kit_step(void *arg); /* for on_step: the historian's own steps count, too */
+/* Every step with SALLYPORT_SOAK in the environment (./dev soak: minutes), else every @n-th;
+ * neighbours are much alike. */
+uint64_t kit_stride(uint64_t n);
