@@ -32,12 +32,13 @@ void ask_init(struct ask *ask, const uint8_t *name, uint16_t type, bool checking
               struct entropy *entropy)
 {
 	uint8_t bits[NAME_MAX_WIRE / 8 + 1];
-	size_t i = 0;
+	size_t i = (size_t)name_wire_len(name, NAME_MAX_WIRE);
 
 	ask->id = entropy_u16(entropy);
 	ask->type = type;
 	ask->checking_disabled = checking_disabled;
-	entropy_take(entropy, bits, sizeof(bits));
+	entropy_take(entropy, bits, i / 8 + 1);
+	i = 0;
 	while (name[i]) {
 		size_t end = i + name[i] + 1U;
 

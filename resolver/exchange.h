@@ -1,7 +1,6 @@
 /* resolver/exchange.h - one send of one question to one server, and what comes back.
  *
- *   IDLE --start--> UDP  --event--> IDLE        one connected socket of its own: the kernel picks a
- *                                               random port and keeps strangers' datagrams out
+ *   IDLE --start--> UDP  --event--> IDLE        on a connected socket that is its own meanwhile
  *   IDLE --start--> TCP  --event--> IDLE        pipelined on a connection that others use, too
  *
  * Lies in its fetch. Every event ends the exchange; it can be started again. Nothing is called
@@ -14,12 +13,12 @@
 #include <stdint.h>
 
 #include "ask.h"
-#include "poller.h"
 #include "sallyport/cleanup.h"
 
 struct worker;
 struct server;
 struct upstream_tcp;
+struct upstream_udp;
 struct exchange;
 
 enum exchange_event {
@@ -49,11 +48,11 @@ struct exchange {
 	struct ask ask;
 	uint64_t sent_ns;
 	uint16_t rcode;
-	uint8_t state;  /* enum exchange_state */
-	bool timed_out; /* exchange_late() was said */
-	bool sent;      /* TCP: the octets have left */
-	bool alone;     /* TCP: on a connection that nobody else uses */
-	struct poller_item udp;
+	uint8_t state;            /* enum exchange_state */
+	bool timed_out;           /* exchange_late() was said */
+	bool sent;                /* TCP: the octets have left */
+	bool alone;               /* TCP: on a connection that nobody else uses */
+	struct upstream_udp *udp; /* UDP: until the answer has come */
 	struct upstream_tcp *conn;
 	struct exchange *next, **link; /* in the connection's list */
 };

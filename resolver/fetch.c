@@ -16,7 +16,6 @@
 #include <string.h>
 
 #include "cache.h"
-#include "entropy.h"
 #include "exchange.h"
 #include "sallyport/err.h"
 #include "sallyport/limits.h"
@@ -75,7 +74,6 @@ struct fetch {
 
 struct fetches {
 	struct worker *worker;
-	struct entropy entropy;
 	size_t n;
 	struct fetch *ended, **ended_tail;
 	struct fetch_waiter *denied; /* to be told FETCH_DENIED */
@@ -291,7 +289,7 @@ static int choose(struct fetch *fetch)
 	if (fetch->n_tries > 0 || n_living < 2 || fetch->round != FETCH_FIRST)
 		return best;
 
-	uint16_t dice = entropy_u16(&fetch->worker->fetches->entropy);
+	uint16_t dice = entropy_u16(&fetch->worker->entropy);
 
 	if (dice % EXPLORE_ODDS != 0)
 		return best;
@@ -317,13 +315,12 @@ static int try(struct fetch *fetch, size_t i)
 		.worker = fetch->worker,
 		.server = fetch->servers[i].server,
 		.owner = fetch,
-		.udp = { .fd = -1 },
 		.alone = fetch->servers[i].alone,
 	};
 	ask_init(&exchange->ask, fetch->name, fetch->type,
 	         fetch->round != FETCH_CHECKED &&
 	             settings_disable_checking(fetch->worker->settings, fetch->name),
-	         &fetch->worker->fetches->entropy);
+	         &fetch->worker->entropy);
 	r = fetch->servers[i].tcp ? exchange_tcp_start(exchange) : exchange_udp_start(exchange);
 	if (r == ERR_LIMIT || r == ERR_NOMEM) { /* no fault of the server's, and no try */
 		fetch->starved = true;

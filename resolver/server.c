@@ -25,8 +25,11 @@ struct server *server_ref(struct server *server)
 
 void server_unref(struct server *server)
 {
-	if (--server->refs == 0)
-		free(server); /* connections hold references, so there are none */
+	if (--server->refs > 0)
+		return;
+	/* Connections hold references, so there are none, and so do exchanges. */
+	upstream_udp_close_resting(server);
+	free(server);
 }
 
 static struct server *find(const struct servers *servers, const struct conf_server *conf)

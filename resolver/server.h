@@ -16,6 +16,7 @@
 #include "sallyport/cleanup.h"
 #include "sallyport/limits.h"
 #include "sallyport/prefix.h"
+#include "upstream_udp.h"
 
 #define SERVER_DEAD_AFTER 3
 #define SERVER_SILENT_MS 1000
@@ -28,7 +29,6 @@
 struct worker;
 struct settings;
 struct upstream_tcp;
-struct entropy;
 
 struct server { /* reference-counted within one worker */
 	unsigned int refs;
@@ -43,6 +43,7 @@ struct server { /* reference-counted within one worker */
 	uint64_t probe_gap_ns;
 	struct upstream_tcp *conns; /* exchange_tcp.c's */
 	unsigned int n_conns;
+	struct upstream_udp_pool udp;
 };
 
 struct servers;

@@ -13,6 +13,7 @@
 #include <uv.h>
 
 #include "cache.h"
+#include "entropy.h"
 #include "memo.h"
 #include "policy_slot.h"
 #include "sallyport/cleanup.h"
@@ -70,7 +71,8 @@ struct worker {
 	struct fetches *fetches;
 	struct queries *queries;
 	struct listeners *listeners;
-	struct servers *servers; /* upstream state: RTT, back-off */
+	struct servers *servers; /* upstream state: RTT, back-off, sockets */
+	struct entropy entropy;
 	bool draining;
 	_Atomic uint32_t
 	    policy_version;           /* for the main thread: the version this worker judges by */

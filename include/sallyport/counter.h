@@ -53,6 +53,7 @@
 	X(PREFETCHES, "prefetches", "hot names refreshed before they expired")                     \
 	X(UPSTREAM_QUERIES, "upstream_queries", "questions sent upstream")                         \
 	X(UPSTREAM_TCP, "upstream_tcp", "of these by TCP")                                         \
+	X(UPSTREAM_SOCKETS, "upstream_sockets", "sockets opened to ask by UDP")                    \
 	X(UPSTREAM_TIMEOUTS, "upstream_timeouts", "questions without an answer in time")           \
 	X(UPSTREAM_MALFORMED, "upstream_malformed", "upstream messages that break the format")     \
 	X(LIMIT_UPSTREAM_MESSAGE, "limit_upstream_message",                                        \
