@@ -7,11 +7,13 @@
 #include <string.h>
 #include <time.h>
 
+#include "sallyport/boot.h"
 #include "sallyport/clock.h"
 #include "sallyport/err.h"
 #include "sallyport/log.h"
 
 #include "batch.h"
+#include "proof.h"
 #include "selftest.h"
 
 #define TAG "firewall"
@@ -103,8 +105,43 @@ static uint64_t kernel_epoch(struct kernel *kernel)
 
 /* Open and close. */
 
+/* What this kernel can do, tried out. */
+static int try_kernel(struct firewall *fw, struct proof *ret_proof, const char **ret_why)
+{
+	int r;
+
+	*ret_why = "nf_tables cannot be asked (CAP_NET_ADMIN? CONFIG_NF_TABLES?)";
+	r = table_owner_works(&fw->nl);
+	if (r < 0)
+		return r;
+	ret_proof->owned_tables = r > 0;
+	if (!fw->book)
+		return ERR_OK;
+	*ret_why = "the start self-test failed: this kernel's timed sets cannot be relied on";
+	return selftest(&fw->nl, &ret_proof->way);
+}
+
+/* The same, as long as the kernel is the same, from who tried it before. */
+static int know_kernel(struct firewall *fw, struct proof *ret_proof, const char **ret_why)
+{
+	struct boot boot;
+	int r;
+
+	boot_read(&boot);
+	if (fw->book && proof_recall(fw->ledger, &boot, boot_age_ns(), ret_proof)) {
+		log_info(TAG, "elements expire, and are renewed by %s: tried on this kernel before",
+		         renew_way_str(ret_proof->way));
+		return ERR_OK;
+	}
+	r = try_kernel(fw, ret_proof, ret_why);
+	if (r == 0 && fw->book)
+		proof_keep(fw->ledger, &boot, boot_age_ns(), ret_proof);
+	return r;
+}
+
 int firewall_open(struct firewall *fw, int netlink_fd, const char **ret_why)
 {
+	struct proof proof = { 0 };
 	int r;
 
 	fw->kernel = (struct kernel){ kernel_upsert, kernel_remove, kernel_restore, kernel_now,
@@ -114,22 +151,16 @@ int firewall_open(struct firewall *fw, int netlink_fd, const char **ret_why)
 	r = nl_open(&fw->nl, netlink_fd);
 	if (r < 0)
 		return r;
-	if (fw->conf.owner) {
-		*ret_why = "nf_tables cannot be asked (CAP_NET_ADMIN? CONFIG_NF_TABLES?)";
-		r = table_owner_works(&fw->nl);
-		if (r < 0)
-			return r;
-		fw->table_flags = r ? TABLE_FLAG_OWNER | TABLE_FLAG_PERSIST : 0;
-		if (!r)
-			log_info(TAG,
-			         "this kernel has no owned tables (Linux 6.9): a monitor watches");
-	}
-	if (!fw->book)
-		return ERR_OK;
-	*ret_why = "the start self-test failed: this kernel's timed sets cannot be relied on";
-	r = selftest(&fw->nl, &fw->way);
+	r = know_kernel(fw, &proof, ret_why);
 	if (r < 0)
 		return r;
+	fw->way = proof.way;
+	if (fw->conf.owner && proof.owned_tables)
+		fw->table_flags = TABLE_FLAG_OWNER | TABLE_FLAG_PERSIST;
+	else if (fw->conf.owner)
+		log_info(TAG, "this kernel has no owned tables (Linux 6.9): a monitor watches");
+	if (!fw->book)
+		return ERR_OK;
 	*ret_why = "the monitor of nf_tables cannot be opened";
 	r = monitor_open(&fw->monitor, fw->nl.write_portid);
 	if (r < 0)

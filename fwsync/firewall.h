@@ -39,6 +39,7 @@ struct firewall {
 	struct stats_lane *lane;
 	struct pinhole_epoch *epoch_page;
 	struct book *book;
+	struct ledger_head *ledger; /* borrowed; the book's */
 	struct guard guard;
 	struct table_guarded guarded; /* what the table has, unless guarded_kept */
 	bool guarded_kept; /* it has what a predecessor's policy said, and we have no policy yet */
@@ -69,7 +70,8 @@ struct firewall {
 };
 
 /* Sockets and self-test; before the role confines itself. @fw holds conf, lane, epoch_page, book
- * (NULL with --guard). Returns 0 or an error; @ret_why says for people what is missing. */
+ * and ledger (both NULL with --guard). Returns 0 or an error; @ret_why says for people what is
+ * missing. */
 int firewall_open(struct firewall *fw, int netlink_fd, const char **ret_why) MUST_CHECK;
 void firewall_fini(struct firewall *fw);
 

@@ -390,6 +390,7 @@ static int start(struct fwsync *s)
 		return give_up(s, r, "no memory for the ledger's index");
 	if (dropped)
 		log_warning(TAG, "%u half-written rows of the ledger dropped", dropped);
+	s->fw.ledger = s->ledger.head;
 	r = firewall_open(&s->fw, s->netlink_fd, &why);
 	if (r < 0)
 		return give_up(s, r, why);

@@ -14,6 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "sallyport/boot.h"
 #include "sallyport/err.h"
 #include "sallyport/ledger.h"
 #include "sallyport/log.h"
@@ -23,38 +24,15 @@
 #define NAME_NEW "ledger.new"
 #define WAIT_MS 3000 /* for an earlier fwsync that is being killed */
 
-/* The kernel's boot id, where /proc shows it: a sandbox may hide it, and a tmpfs does not survive
- * its kernel anyway. */
-static void read_boot_id(uint8_t ret_id[static 16])
-{
-	CLEANUP(fd_close) int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
-	char text[64];
-	ssize_t len = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
-	size_t n = 0;
-
-	memset(ret_id, 0, 16);
-	for (ssize_t i = 0; i < len && n < 32; i++) {
-		unsigned int digit;
-
-		if (text[i] >= '0' && text[i] <= '9')
-			digit = (unsigned int)(text[i] - '0');
-		else if (text[i] >= 'a' && text[i] <= 'f')
-			digit = (unsigned int)(text[i] - 'a') + 10;
-		else
-			continue;
-		ret_id[n / 2] = (uint8_t)((unsigned int)ret_id[n / 2] << 4 | digit);
-		n++;
-	}
-	if (n < 32)
-		memset(ret_id, 0, 16);
-}
-
 static struct ledger_origin origin_now(void)
 {
 	struct ledger_origin origin = { .netns = 0 };
+	struct boot boot;
 	struct stat st;
 
-	read_boot_id(origin.boot_id);
+	/* A tmpfs does not survive its kernel anyway: not to know is no fault. */
+	boot_read(&boot);
+	memcpy(origin.boot_id, boot.id, sizeof(origin.boot_id));
 	if (stat("/proc/self/ns/net", &st) == 0)
 		origin.netns = st.st_ino;
 	return origin;

@@ -177,6 +177,7 @@ int ledger_copy(struct ledger *to, const struct ledger *from)
 	atomic_store(&to->head->rows_high, high);
 	atomic_store(&to->head->complete, atomic_load(&from->head->complete));
 	to->head->origin = from->head->origin;
+	to->head->proof = from->head->proof;
 	return ERR_OK;
 }
 

@@ -24,16 +24,25 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "sallyport/boot.h"
 #include "sallyport/limits.h"
 #include "sallyport/pinhole.h"
 #include "sallyport/prefix.h"
 
-#define LEDGER_MAGIC UINT64_C(0x3352474445475053)
+#define LEDGER_MAGIC UINT64_C(0x3452474445475053)
 #define LEDGER_NAMES_NEAR 88 /* octets of names in a cell */
 
 struct ledger_origin {       /* whose elements these are */
 	uint8_t boot_id[16]; /* zeros: not known */
 	uint64_t netns;      /* the network namespace's inode */
+};
+struct ledger_proof {             /* what fwsync has tried out on this kernel: fwsync/proof.h */
+	_Atomic uint32_t version; /* as that of a row */
+	uint32_t way;             /* of renewing */
+	uint32_t owned_tables;    /* 1: the kernel has them; 0: it has not */
+	uint32_t reserved;
+	uint64_t proven_ns; /* boot_age_ns(); 0: nothing was proven yet */
+	struct boot boot;
 };
 struct ledger_head {
 	uint64_t magic;
@@ -44,6 +53,7 @@ struct ledger_head {
 	_Atomic uint32_t complete; /* every element in the kernel has a row here; 0 in a new ledger,
 	                              for the kernel's table may be older */
 	uint32_t reserved;
+	struct ledger_proof proof;
 };
 
 struct ledger_element { /* a kernel element's key */

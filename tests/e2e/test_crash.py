@@ -229,6 +229,10 @@ def service_is_back_in_under_a_second_after_kill_9_of_each_role_under_load():
     print(f"    {load.answered} of {load.asked} queries answered, {sent} datagrams of one flow passed", flush=True)
     for role, times in took.items():
         assert max(times) < 1, f"{role}: service came back after {max(times):.2f} s"
+    with open(sp.log) as f:
+        said = f.read()
+    h.same((said.count("elements expire; renewed by"), said.count("tried on this kernel before")), (1, KILLS),
+           "the kernel was tried out (once), and a successor believed its predecessor")
 
 
 @h.case

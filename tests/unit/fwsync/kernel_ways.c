@@ -11,8 +11,13 @@
 
 #include <errno.h>
 #include <sched.h>
+#include <signal.h>
 #include <sodium.h>
+#include <stdatomic.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "sallyport/err.h"
@@ -108,6 +113,51 @@ static void the_self_test_finds_a_way_and_leaves_nothing(void **state)
 	lasts(way, &e, 30000);
 }
 
+/* A machine so busy that we are let run for a tenth of a millisecond, then not for up to 40. It
+ * ends on our word, and never while we are held. */
+static _Noreturn void stop_and_go(pid_t whom, const atomic_bool *end)
+{
+	for (unsigned int i = 0; i < 2000 && !atomic_load(end); i++) {
+		const struct timespec held = { .tv_nsec = (long)(10 + i % 4 * 10) * 1000000 },
+				      let = { .tv_nsec = 20000 };
+
+		kill(whom, SIGSTOP);
+		nanosleep(&held, NULL);
+		kill(whom, SIGCONT);
+		nanosleep(&let, NULL);
+	}
+	_exit(0);
+}
+
+static void a_busy_machine_does_not_make_the_kernel_look_unfit(void **state)
+{
+	enum renew_way quiet = RENEW_N, way = RENEW_N;
+	atomic_bool *end =
+	    mmap(NULL, sizeof(*end), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	pid_t tormentor, self = getpid();
+	int tests, r = 0;
+
+	(void)state;
+	assert_ptr_not_equal(end, MAP_FAILED);
+	if (!here)
+		skip();
+	assert_int_equal(selftest(&nl, &quiet), ERR_OK);
+	tormentor = fork();
+	assert_true(tormentor >= 0);
+	if (tormentor == 0)
+		stop_and_go(self, end);
+	for (tests = 0; tests < 4 && r == 0; tests++) {
+		r = selftest(&nl, &way);
+		if (r == 0 && way != quiet)
+			r = ERR_INVAL;
+	}
+	atomic_store(end, true);
+	assert_int_equal(waitpid(tormentor, NULL, 0), tormentor);
+	munmap(end, sizeof(*end));
+	if (r < 0)
+		fail_msg("test %d: %s, %s", tests, err_str(r), renew_way_str(way));
+}
+
 static void removing_what_is_not_there_is_no_error(void **state)
 {
 	(void)state;
@@ -174,6 +224,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_way_makes_lengthens_and_shortens),
 		cmocka_unit_test(the_self_test_finds_a_way_and_leaves_nothing),
+		cmocka_unit_test(a_busy_machine_does_not_make_the_kernel_look_unfit),
 		cmocka_unit_test(removing_what_is_not_there_is_no_error),
 		cmocka_unit_test(the_largest_transaction_fits_every_way),
 		cmocka_unit_test(a_full_set_and_a_missing_table_have_their_names),
