@@ -207,6 +207,40 @@ static int check_policy(const struct cli *cli, const char *file)
 	return status;
 }
 
+static int keep_object(json_t *object, void *arg)
+{
+	json_t **kept = arg;
+
+	if (!*kept)
+		*kept = json_incref(object);
+	return ERR_OK;
+}
+
+/* Only a running sallyportd has seen what the upstreams answer. */
+static int check_upstreams(const struct cli *cli)
+{
+	const char *const ask[] = { "status" };
+	const struct request request = { .words = ask, .n_words = 1, .quiet = true };
+	CLEANUP(json_decref) json_t *status = NULL;
+	const json_t *unfit;
+	int result = CLI_YES;
+
+	if (request_run(cli, &request, keep_object, &status, NULL) == CLI_FAILED)
+		return CLI_YES; /* whether it must be there is the policy's business */
+	unfit = json_object_get(status, "unfit_upstreams");
+	for (size_t i = 0; i < json_array_size(unfit) && result == CLI_YES; i++) {
+		const json_t *one = json_array_get(unfit, i);
+		CLEANUP(free)
+		char *text = text_format(
+		    "upstream %s of the zone %s cannot serve a validated zone (%s); name another "
+		    "server, or one that answers with DNSSEC records",
+		    json_text(one, "server"), json_text(one, "zone"), json_text(one, "state"));
+
+		result = text ? put_fault(cli, "", 0, 0, "warning", text) : cli_nomem(cli);
+	}
+	return result;
+}
+
 int verb_check(struct cli *cli, const char *const *words, size_t n_words)
 {
 	CLEANUP(diag_fini) struct diag diag = { 0 };
@@ -214,7 +248,7 @@ int verb_check(struct cli *cli, const char *const *words, size_t n_words)
 	/* Read here: a configuration too wrong to find the daemon with is what we are to explain.
 	 */
 	bool usable = settings_read(&cli->settings, cli->config, cli->config_named, &diag) == 0;
-	int config = CLI_YES, policy = CLI_YES;
+	int config = CLI_YES, upstreams = CLI_YES, policy = CLI_YES;
 
 	if (cli->settings.defaulted)
 		cli_note(cli, "%s cannot be read, so no configuration was checked", cli->config);
@@ -224,10 +258,12 @@ int verb_check(struct cli *cli, const char *const *words, size_t n_words)
 		cli_diag(cli, &diag);
 		config = CLI_FAILED;
 	}
+	if (usable)
+		upstreams = check_upstreams(cli);
 	if (usable || file)
 		policy = check_policy(cli, file);
 	else
 		cli_note(cli, "so sallyportd cannot be asked for its policy; name a policy file");
 	settings_fini(&cli->settings);
-	return MAX(config, policy);
+	return MAX(MAX(config, upstreams), policy);
 }

@@ -289,6 +289,66 @@ static json_t *upstreams(const struct keeper *k)
 	return array;
 }
 
+/* What the resolver's probes have found of server @j of zone @i. */
+static enum upstream_state fitness_of(const struct keeper *k, uint32_t i, uint32_t j)
+{
+	return upstream_state(&k->shared.pages[ROLE_RESOLVER]->upstreams, i,
+	                      &k->config->resolver.zones[i], j);
+}
+
+static json_t *server_text(const struct conf_server *server)
+{
+	char addr[ADDR_TEXT_LEN];
+
+	addr_text(server->addr, addr);
+	return json_sprintf(addr_is_v4(server->addr) ? "%s:%u" : "[%s]:%u", addr, server->port);
+}
+
+static json_t *unfit_upstreams(const struct keeper *k)
+{
+	const struct resolver_conf *conf = &k->config->resolver;
+	json_t *array = json_array();
+
+	for (uint32_t i = 0; i < conf->n_zones; i++) {
+		char name[NAME_TEXT_LEN];
+
+		name_to_text(conf->zones[i].name, name);
+		for (uint32_t j = 0; j < conf->zones[i].n_servers; j++) {
+			enum upstream_state state = fitness_of(k, i, j);
+
+			if (upstream_is_unfit(state))
+				json_array_append_new(
+				    array, json_pack("{s:s,s:o,s:s}", "zone", name, "server",
+				                     server_text(&conf->zones[i].servers[j]),
+				                     "state", upstream_state_str(state)));
+		}
+	}
+	return array;
+}
+
+static void warn_about_upstreams(const struct keeper *k, json_t *array)
+{
+	const struct resolver_conf *conf = &k->config->resolver;
+
+	for (uint32_t i = 0; i < conf->n_zones; i++) {
+		char name[NAME_TEXT_LEN];
+
+		name_to_text(conf->zones[i].name, name);
+		for (uint32_t j = 0; j < conf->zones[i].n_servers; j++) {
+			const char *wrong = upstream_wrong_str(fitness_of(k, i, j));
+			char addr[ADDR_TEXT_LEN];
+
+			addr_text(conf->zones[i].servers[j].addr, addr);
+			if (wrong)
+				json_array_append_new(
+				    array, json_sprintf(
+					       "upstream %s (port %u, zone %s) %s: it is not "
+					       "asked while another server is fit",
+					       addr, conf->zones[i].servers[j].port, name, wrong));
+		}
+	}
+}
+
 static void warn_about_guard(const struct keeper *k, json_t *array)
 {
 	const struct fwsync_conf *conf = &k->config->fwsync;
@@ -308,6 +368,7 @@ static json_t *warnings(const struct keeper *k)
 	for (size_t i = 0; i < k->warnings.n_items; i++)
 		json_array_append_new(array, request_text(k->warnings.items[i].text));
 	warn_about_guard(k, array);
+	warn_about_upstreams(k, array);
 	for (size_t i = 0; i < ROLE_N; i++) {
 		if (k->children[i].state == CHILD_BACKOFF)
 			json_array_append_new(array, json_sprintf("%s keeps dying; see the log",
@@ -329,7 +390,8 @@ void request_status(struct keeper *k, struct server_client *client)
 	server_json_give(
 	    client,
 	    json_pack(
-		"{s:s,s:i,s:i,s:b,s:I,s:I,s:o,s:i,s:o,s:o,s:o,s:{s:I,s:I},s:o,s:o,s:{s:I},s:o}",
+		"{s:s,s:i,s:i,s:b,s:I,s:I,s:o,s:i,s:o,s:o,s:o,s:{s:I,s:I},s:o,s:o,s:o,s:{s:I},"
+		"s:o}",
 		"version", SALLYPORT_VERSION, "pid", (int)getpid(), "takeovers",
 		(int)k->restart.count, "ready", (int)k->notified_ready, "uptime_s",
 		(json_int_t)((clock_mono_ns() - k->started_mono_ns) / NS_PER_S), "policy_version",
@@ -339,8 +401,8 @@ void request_status(struct keeper *k, struct server_client *client)
 		"limits_hit", limits, "pinholes", "open",
 		(json_int_t)atomic_load(&ledger->rows_used), "ledger_size",
 		(json_int_t)ledger->n_rows, "listeners", listening(k), "upstreams", upstreams(k),
-		"history", "backlog_records", (json_int_t)shared_backlog(&k->shared), "warnings",
-		warnings(k)));
+		"unfit_upstreams", unfit_upstreams(k), "history", "backlog_records",
+		(json_int_t)shared_backlog(&k->shared), "warnings", warnings(k)));
 	server_exit(client, 0);
 }
 

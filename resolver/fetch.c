@@ -17,6 +17,7 @@
 
 #include "cache.h"
 #include "exchange.h"
+#include "fitness.h"
 #include "sallyport/err.h"
 #include "sallyport/limits.h"
 #include "server.h"
@@ -63,6 +64,7 @@ struct fetch {
 		uint8_t n_broken;
 		bool blamed;  /* this question has counted against it */
 		bool refused; /* it has given its no */
+		bool unfit;   /* it gives no signatures */
 		bool tcp;     /* no more by UDP for this question */
 		bool alone;   /* the next connection is not shared: the last one was lost or held
 		                 up, perhaps by a neighbour's question */
@@ -254,6 +256,18 @@ static bool usable(const struct fetch *fetch, size_t i)
 	       (fetch->servers[i].tcp || fetch->n_udp < LIMIT_UPSTREAM_UDP_TRIES);
 }
 
+/* Who gives no signatures is not asked while somebody lives who does. */
+static bool is_passed_over(const struct fetch *fetch, size_t i)
+{
+	if (!fetch->servers[i].unfit)
+		return false;
+	for (size_t j = 0; j < fetch->n_servers; j++) {
+		if (!fetch->servers[j].unfit && !fetch->servers[j].server->dead)
+			return true;
+	}
+	return false;
+}
+
 static bool is_avoided(const struct fetch *fetch, const struct server *server)
 {
 	return fetch->round != FETCH_FIRST && server->port == fetch->avoid_port &&
@@ -273,7 +287,7 @@ static int choose(struct fetch *fetch)
 		uint64_t rank = fetch->servers[i].n_asked + (server->dead ? 1u : 0u);
 		uint64_t score = rank * UINT64_C(1000000000000) + server->srtt_us;
 
-		if (!usable(fetch, i))
+		if (!usable(fetch, i) || is_passed_over(fetch, i))
 			continue;
 		if (server->dead)
 			score += UINT64_C(100000000000) + server->n_failed;
@@ -294,7 +308,7 @@ static int choose(struct fetch *fetch)
 	if (dice % EXPLORE_ODDS != 0)
 		return best;
 	dice = (uint16_t)(dice / EXPLORE_ODDS % fetch->n_servers);
-	return fetch->servers[dice].server->dead ? best : dice;
+	return fetch->servers[dice].server->dead || is_passed_over(fetch, dice) ? best : dice;
 }
 
 static const struct exchange_ops ops;
@@ -319,7 +333,7 @@ static int try(struct fetch *fetch, size_t i)
 	};
 	ask_init(&exchange->ask, fetch->name, fetch->type,
 	         fetch->round != FETCH_CHECKED &&
-	             settings_disable_checking(fetch->worker->settings, fetch->name),
+	             settings_disable_checking(fetch->worker->settings, fetch->name, fetch->type),
 	         &fetch->worker->entropy);
 	r = fetch->servers[i].tcp ? exchange_tcp_start(exchange) : exchange_udp_start(exchange);
 	if (r == ERR_LIMIT || r == ERR_NOMEM) { /* no fault of the server's, and no try */
@@ -392,7 +406,8 @@ static void advance(struct fetch *fetch)
 static void probe(struct fetch *fetch)
 {
 	for (size_t i = 0; i < fetch->n_servers && !fetch->ended; i++) {
-		if (fetch->servers[i].n_asked > 0 || fetch->n_udp + 1 >= LIMIT_UPSTREAM_UDP_TRIES)
+		if (fetch->servers[i].n_asked > 0 || fetch->servers[i].unfit ||
+		    fetch->n_udp + 1 >= LIMIT_UPSTREAM_UDP_TRIES)
 			continue;
 		if (!server_probe(fetch->servers[i].server, now_of(fetch)))
 			continue;
@@ -438,12 +453,18 @@ static void on_timer(struct wheel_item *item)
 
 /* ---- what comes back ---- */
 
+static uint16_t zone_of(const struct fetch *fetch, const uint8_t *name)
+{
+	const struct worker *worker = fetch->worker;
+
+	return settings_zone_of(worker->settings, name, fetch->type, worker->wall_ns / NS_PER_S);
+}
+
 static bool same_zone(void *ctx, const uint8_t *name)
 {
 	const struct fetch *fetch = ctx;
 
-	return zones_find_question(fetch->worker->settings->zones, name, fetch->type) ==
-	       fetch->zone;
+	return zone_of(fetch, name) == fetch->zone;
 }
 
 /* Returns 0 or an error: then the message is of no use. */
@@ -582,6 +603,7 @@ static void start(struct fetch *fetch)
 
 	for (size_t i = 0; i < n; i++) {
 		fetch->servers[i].server = server_ref(servers[i]);
+		fetch->servers[i].unfit = fitness_is_unfit(worker, fetch->zone, i);
 		all_dead = all_dead && servers[i]->dead;
 	}
 	fetch->n_servers = (uint8_t)n;
@@ -761,8 +783,7 @@ void fetches_zones_changed(struct worker *worker)
 		all = fetch->ended_next;
 		stop_exchanges(fetch);
 		forget_servers(fetch);
-		fetch->zone =
-		    zones_find_question(worker->settings->zones, fetch->name, fetch->type);
+		fetch->zone = zone_of(fetch, fetch->name);
 		table_put(fetches, fetch);
 		/* Without a zone there are no servers, and it fails. */
 		start(fetch);

@@ -242,6 +242,7 @@ static void make_worker(struct role_state *role, unsigned int i)
 		.follow = role->follow,
 		.tally = role->tally,
 		.amplification = role->amplification,
+		.upstreams = &role->stats->upstreams,
 		.lane = &role->stats->lanes[i + 1],
 		.epoch = role->epoch,
 		.ring_fd = intake->ring[i],

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fitness.h"
 #include "query_guard.h"
 #include "query_wait.h"
 #include "reply.h"
@@ -143,11 +144,9 @@ static void on_fetched(struct fetch_waiter *waiter, enum fetch_status status,
 /* Get what the validator needs: STEP_NEXT when it has it, STEP_WAIT while it is fetched. */
 static enum query_step ask(struct query *q)
 {
-	static const uint8_t nobody[ADDR_LEN];
 	struct worker *worker = q->worker;
 	const struct val_need *need = val_job_need(q->job);
-	uint16_t zone = zones_find_question(worker->settings->zones, need->name, need->type);
-	const struct entry *link = q->links[q->n_validated];
+	uint16_t zone = query_zone(q, need->name, need->type);
 	bool again = q->round != FETCH_FIRST;
 	struct entry *entry = NULL;
 
@@ -161,10 +160,8 @@ static enum query_step ask(struct query *q)
 	q->asked.fetched = true;
 	q->waiter.may_send = resolve_may_send;
 	q->waiter.done = on_fetched;
-	if (zone == ZONE_NONE ||
-	    fetch_join_round(worker, need->name, need->type, zone, q->round,
-	                     again ? link->upstream : nobody, again ? link->upstream_port : 0,
-	                     &q->waiter) < 0) {
+	if (zone == ZONE_NONE || fetch_join_round(worker, need->name, need->type, zone, q->round,
+	                                          q->avoid, q->avoid_port, &q->waiter) < 0) {
 		give(q, NULL);
 		return STEP_NEXT;
 	}
@@ -181,16 +178,36 @@ static uint16_t ede_of(enum val_why why)
 	return ede ? ede : EDE_DNSSEC_BOGUS;
 }
 
+/* What a server that strips makes of an answer: with the signatures the proofs go. */
+static bool is_lack(uint16_t ede)
+{
+	return ede == EDE_DNSKEY_MISSING || ede == EDE_RRSIGS_MISSING || ede == EDE_NSEC_MISSING;
+}
+
+/* Do signatures or keys lack because no server of the zone, or of the zone above all, gives any? */
+static bool lacks_fit_servers(const struct worker *worker, const uint8_t *owner,
+                              char ret_text[static FITNESS_TEXT_LEN])
+{
+	static const uint8_t root[] = { 0 };
+	const struct zones *zones = worker->settings->zones;
+
+	return fitness_culprit(worker, zones_find(zones, owner), ret_text) != UPSTREAM_UNKNOWN ||
+	       fitness_culprit(worker, zones_find(zones, root), ret_text) != UPSTREAM_UNKNOWN;
+}
+
 static enum query_step fail_bogus(struct query *q, enum val_why why)
 {
 	const uint8_t *owner =
 	    q->n_validated < q->n_links ? q->links[q->n_validated]->name : query_pending(q);
 	char name[NAME_TEXT_LEN], type[NAME_TYPE_TEXT_LEN], text[2 * REPLY_EDE_TEXT];
+	char culprit[FITNESS_TEXT_LEN];
 	const struct refusal refusal = { RCODE_SERVFAIL, ede_of(why), REASON_BOGUS, text };
+	bool unfit = is_lack(refusal.ede) && lacks_fit_servers(q->worker, owner, culprit);
 
 	name_to_text(owner, name);
 	name_type_text(q->question.qtype, type);
-	snprintf(text, sizeof(text), "%.90s %s: %s", name, type, val_why_str(why));
+	snprintf(text, sizeof(text), "%.60s %s: %s%s%s", name, type, val_why_str(why),
+	         unfit ? "; " : "", unfit ? culprit : "");
 	q->asked.dnssec = DNSSEC_BOGUS;
 	return query_fail(q, &refusal);
 }
@@ -216,6 +233,10 @@ static enum query_step conclude_bogus(struct query *q, struct entry *entry,
 {
 	struct worker *worker = q->worker;
 
+	if (is_lack(ede_of(result->why))) {
+		fitness_suspect(worker, entry->zone);
+		fitness_suspect(worker, query_zone(q, result->name, result->type));
+	}
 	entry_set_validated(entry, DNSSEC_BOGUS, result->why, worker->now_ns + BOGUS_S * NS_PER_S);
 	if (result->why != VAL_WHY_LIMIT && q->round + 1 < FETCH_ROUNDS) {
 		count(worker->lane, COUNT_DNSSEC_RETRIES);

@@ -8,6 +8,7 @@
 #include "sallyport/clock.h"
 #include "sallyport/counter.h"
 #include "sallyport/err.h"
+#include "settings.h"
 #include "wire.h"
 #include "worker.h"
 
@@ -307,6 +308,11 @@ struct query *query_new_prefetch(struct worker *worker, const struct asked *aske
 }
 
 /* Judging again. */
+
+uint16_t query_zone(const struct query *q, const uint8_t *name, uint16_t type)
+{
+	return settings_zone_of(q->worker->settings, name, type, q->worker->wall_ns / NS_PER_S);
+}
 
 const uint8_t *query_pending(const struct query *q)
 {

@@ -85,7 +85,9 @@ struct query {
 	struct entry *stale; /* what the cache had of the link that is being asked for */
 	/* VALIDATING: how many links are judged, the job for the next, and in which round it is. */
 	uint8_t n_validated, round;
-	uint8_t why; /* enum val_why, of the round before */
+	uint8_t why;             /* enum val_why, of the round before */
+	uint8_t avoid[ADDR_LEN]; /* who gave the link of that round: in this one nothing is asked */
+	uint16_t avoid_port;     /* there while there is another */
 	struct val_job *job;
 	struct val_message *records; /* of the link that is judged */
 	uint64_t memo_generation;    /* before the first look into the cache */
@@ -133,6 +135,8 @@ enum query_step query_end_judged(struct query *q); /* by asked.j, which is not J
  * question's judgement; false with JUDGE_RESOLVE in it: the chain is denied at *ret_target. */
 bool query_judge_again(struct query *q, struct judgement *ret_j, const uint8_t **ret_target,
                        struct verdict *ret_verdict);
+/* The zone of `upstreams` that is asked (@name, @type) at this moment. */
+uint16_t query_zone(const struct query *q, const uint8_t *name, uint16_t type);
 /* The name that is asked, or will be asked, next. */
 const uint8_t *query_pending(const struct query *q);
 

@@ -6,6 +6,8 @@
  * resolved through this same pipeline when the client asks for them.
  */
 
+#include <string.h>
+
 #include "prefetch.h"
 #include "query_wait.h"
 #include "sallyport/clock.h"
@@ -239,7 +241,7 @@ enum query_step resolve_again(struct query *q, unsigned int i)
 {
 	struct entry *bogus = q->links[i];
 	struct worker *worker = q->worker;
-	uint16_t zone = zones_find_question(worker->settings->zones, bogus->name, bogus->type);
+	uint16_t zone = query_zone(q, bogus->name, bogus->type);
 	enum query_step step = STEP_WAIT;
 	unsigned int n = q->n_links;
 
@@ -247,12 +249,14 @@ enum query_step resolve_again(struct query *q, unsigned int i)
 	q->n_links = (uint8_t)i;
 	for (; q->n_given > 0; q->n_given--)
 		entry_unref(q->given[q->n_given - 1]);
+	memcpy(q->avoid, bogus->upstream, sizeof(q->avoid));
+	q->avoid_port = bogus->upstream_port;
 	q->asked.fetched = true;
 	q->waiter.may_send = resolve_may_send;
 	q->waiter.done = on_fetched;
 	if (q->n_fetches++ == LIMIT_SUBQUERIES ||
-	    fetch_join_round(worker, bogus->name, bogus->type, zone, q->round, bogus->upstream,
-	                     bogus->upstream_port, &q->waiter) < 0)
+	    fetch_join_round(worker, bogus->name, bogus->type, zone, q->round, q->avoid,
+	                     q->avoid_port, &q->waiter) < 0)
 		step = STEP_NEXT; /* the old answer has to do, and it is bogus */
 	else
 		q->fetching = true;
@@ -276,7 +280,7 @@ static enum query_step look_up(struct query *q, const uint8_t *name, const struc
 		                         REASON_UPSTREAM, "no upstream is configured for it" };
 	struct worker *worker = q->worker;
 	const uint16_t type = q->question.qtype;
-	uint16_t zone = zones_find_question(worker->settings->zones, name, type);
+	uint16_t zone = query_zone(q, name, type);
 	struct entry *entry = NULL;
 
 	if (zone == ZONE_NONE)

@@ -5,6 +5,7 @@
 
 #include "sallyport/err.h"
 #include "sallyport/limits.h"
+#include "wire.h"
 
 static void or_default(uint32_t *value, uint32_t fallback)
 {
@@ -59,11 +60,25 @@ static int add_validation(struct settings *settings)
 	return ERR_OK;
 }
 
-bool settings_disable_checking(const struct settings *settings, const uint8_t *name)
+bool settings_disable_checking(const struct settings *settings, const uint8_t *name, uint16_t type)
 {
+	/* A DS is the parent's, and so is its validation (RFC 4035, section 2.4). */
+	if (type == TYPE_DS && name[0] != 0)
+		name += 1 + name[0];
 	/* The times of negative anchors do not matter: either way we decide. */
 	return settings->validation.anchors &&
 	       val_anchors_above(settings->validation.anchors, name, 0) != NULL;
+}
+
+uint16_t settings_zone_of(const struct settings *settings, const uint8_t *name, uint16_t type,
+                          uint64_t wall_s)
+{
+	const struct val_anchors *anchors = settings->validation.anchors;
+	const struct val_anchor *anchor =
+	    type == TYPE_DS && anchors ? val_anchors_above(anchors, name, wall_s) : NULL;
+
+	return anchor && anchor->negative ? zones_find(settings->zones, name)
+	                                  : zones_find_question(settings->zones, name, type);
 }
 
 struct settings *settings_new(const struct resolver_conf *conf)

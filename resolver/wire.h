@@ -50,7 +50,15 @@ enum wire_type {
 	TYPE_IXFR = 251,
 };
 enum wire_edns { EDNS_COOKIE = 10, EDNS_EDE = 15 };
-enum wire_ede { EDE_STALE = 3, EDE_DNSSEC_BOGUS = 6, EDE_FILTERED = 17, EDE_STALE_NXDOMAIN = 19 };
+enum wire_ede {
+	EDE_STALE = 3,
+	EDE_DNSSEC_BOGUS = 6,
+	EDE_DNSKEY_MISSING = 9,
+	EDE_RRSIGS_MISSING = 10,
+	EDE_NSEC_MISSING = 12,
+	EDE_FILTERED = 17,
+	EDE_STALE_NXDOMAIN = 19,
+};
 
 static inline uint16_t wire_u16(const uint8_t *p)
 {

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "fetch.h"
+#include "fitness.h"
 #include "held.h"
 #include "listen.h"
 #include "pinhole_client.h"
@@ -138,6 +139,8 @@ static void take_set(struct worker_thread *thread, struct worker_set *set)
 		worker->settings = old;
 		return;
 	}
+	if (fitness_settings_changed(worker->fitness) < 0)
+		log_error("worker", "no memory to probe the upstreams");
 	queries_settings_changed(worker);
 	if (memo_bytes(&old->conf) != memo_bytes(&worker->settings->conf))
 		resize_memo(worker);
@@ -211,6 +214,8 @@ static void on_beat(uv_timer_t *beat)
 
 	worker_touch_clock(worker);
 	listeners_count_drops(worker);
+	if (worker->fitness && !worker->draining)
+		fitness_turn(worker->fitness);
 	atomic_store_explicit(&worker->lane->heartbeat_ns, worker->now_ns, memory_order_relaxed);
 }
 
@@ -236,6 +241,7 @@ static void worker_free(struct worker *worker)
 	if (worker->pinholes)
 		pinhole_client_free(worker->pinholes);
 	fetches_free(worker->fetches);
+	fitness_free(worker->fitness);
 	servers_free(worker->servers);
 	listeners_free(worker->listeners);
 	if (worker->held)
@@ -308,6 +314,11 @@ static int make_parts(struct worker *worker, const struct worker_spec *spec)
 	worker->held = held_new(HELD_ROWS, conf->hash_key);
 	worker->servers = servers_new(worker->settings, NULL);
 	worker->fetches = fetches_new(worker);
+	if (worker->index == 0 && worker->servers) {
+		worker->fitness = fitness_new(worker);
+		if (!worker->fitness)
+			return ERR_NOMEM;
+	}
 	worker->listeners = listeners_new(worker);
 	if (!worker->memo || !worker->held || !worker->servers || !worker->fetches ||
 	    !worker->listeners)
@@ -344,6 +355,7 @@ int worker_new(const struct worker_spec *spec, struct worker **ret_worker)
 	worker->follow = spec->follow;
 	worker->tally = spec->tally;
 	worker->amplification = spec->amplification;
+	worker->upstreams = spec->upstreams;
 	worker->lane = spec->lane;
 	worker->epoch = spec->epoch;
 	worker->pinhole_fd = -1;

@@ -34,6 +34,7 @@ struct follow_table;
 struct tally;
 struct amplification;
 struct servers;
+struct fitness;
 
 /* Configuration and what derives from it; immutable, reference-counted, swapped at END. */
 struct settings {
@@ -57,6 +58,7 @@ struct worker {
 	struct follow_table *follow;         /* shared */
 	struct tally *tally;                 /* shared */
 	struct amplification *amplification; /* shared */
+	struct upstream_words *upstreams;    /* shared; NULL in tests */
 	struct stats_lane *lane;             /* this worker's counters (lane index + 1) */
 	struct ring_producer ring;           /* history */
 	const struct pinhole_epoch *epoch;   /* read-only page; NULL when firewall.mode is none */
@@ -72,6 +74,7 @@ struct worker {
 	struct queries *queries;
 	struct listeners *listeners;
 	struct servers *servers; /* upstream state: RTT, back-off, sockets */
+	struct fitness *fitness; /* of the first worker: it probes for all */
 	struct entropy entropy;
 	bool draining;
 	_Atomic uint32_t
@@ -96,6 +99,7 @@ struct worker_spec {
 	struct follow_table *follow;
 	struct tally *tally;
 	struct amplification *amplification;
+	struct upstream_words *upstreams;
 	struct stats_lane *lane;
 	const struct pinhole_epoch *epoch;
 	int ring_fd, ring_back_fd; /* borrowed for the call */

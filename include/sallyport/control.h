@@ -16,7 +16,8 @@
  *                        policy_applied?, workers, roles:[{role, pid, state, restarts, since}],
  *                        counters:{name:n ...}, limits_hit:{name:n ...},
  *                        pinholes:{open, ledger_size}, listeners:[text], upstreams:[text],
- *                        history:{backlog_records}, warnings:[text]}
+ *                        unfit_upstreams:[{zone, server, state}], history:{backlog_records},
+ *                        warnings:[text]}
  *   policy-apply FILE COMMENT FEED...
  *                        descriptors: the policy, then the feeds in that order (names as in the
  *                        policy): {policy_version, rules, workloads, feed_names, seconds}; warnings

@@ -13,6 +13,7 @@
 
 #include "sallyport/cleanup.h"
 #include "sallyport/limits.h"
+#include "sallyport/upstream.h"
 
 /* X(symbol, text, what is counted) */
 #define COUNTERS(X)                                                                                \
@@ -60,6 +61,10 @@
 	  "upstream messages with more records, names or octets than is taken")                    \
 	X(UPSTREAM_MISMATCH, "upstream_mismatch", "upstream messages with a wrong ID or question") \
 	X(UPSTREAM_FAILED, "upstream_failed", "questions that no server answered")                 \
+	X(UPSTREAM_PROBES, "upstream_probes",                                                      \
+	  "questions that ask whether a server gives signatures")                                  \
+	X(UPSTREAM_UNFIT, "upstream_unfit",                                                        \
+	  "times that a server was found to give no signatures, or to give them again")            \
 	X(GUARD_STRIPPED, "guard_stripped", "addresses stripped as not globally reachable")        \
 	X(GUARD_TARGETS, "guard_targets", "chains that led to a denied name")                      \
 	X(DNSSEC_SECURE, "dnssec_secure", "links of answers found secure")                         \
@@ -115,6 +120,7 @@ struct stats_lane {
 struct stats_page {
 	uint64_t magic;
 	struct stats_lane lanes[STATS_LANES];
+	struct upstream_words upstreams; /* the resolver's */
 };
 
 static inline void count_add(struct stats_lane *lane, enum counter counter, uint64_t n)

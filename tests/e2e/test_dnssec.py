@@ -2,11 +2,12 @@
 who changes what he likes. What is bogus opens nothing (P1, P3)."""
 import os, re, sys
 
-import dns.flags, dns.message, dns.query, dns.rdata, dns.rdatatype
+import dns.rdata, dns.rdatatype
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import harness as h
 import network as n
+import signed
 
 h.enter(os.path.abspath(__file__), seconds=240)
 n.build()
@@ -32,82 +33,7 @@ profiles:
 workloads:
   app: {source: [10.1.0.2, "fd00:1::2"], profile: p}
 """
-folder = h.work("knot")
-os.makedirs(folder)
-conf = f"server:\n  rundir: {folder}\n  listen: 44.128.0.54@53\ndatabase:\n  storage: {folder}\n"
-conf += "log:\n  - target: stderr\n    any: warning\npolicy:\n"
-conf += "  - id: ecdsa\n    algorithm: ecdsap256sha256\n    single-type-signing: on\n"
-conf += "  - id: nsec3\n    algorithm: ed25519\n    nsec3: on\n    nsec3-iterations: 0\n    nsec3-salt-length: 0\n"
-conf += "  - id: rsa\n    algorithm: rsasha256\n    ksk-size: 2048\n    zsk-size: 1024\nzone:\n"
-for zone, (text, policy) in ZONES.items():
-    with open(f"{folder}/{zone or 'root'}.zone", "w") as f:
-        f.write(f"$ORIGIN {zone}.\n$TTL 60\n@ SOA ns.test. h.test. 1 3600 900 604800 60\n@ NS ns.test.\n{text}")
-    conf += f"  - domain: {zone}.\n    file: {folder}/{zone or 'root'}.zone\n    zonefile-sync: -1\n    journal-content: all\n    zonefile-load: difference\n"
-    if policy:
-        conf += f"    dnssec-signing: on\n    dnssec-policy: {policy}\n"
-
-
-def write(name, text):
-    with open(f"{folder}/{name}", "w") as f:
-        f.write(text)
-    return f"{folder}/{name}"
-
-
-def direct(name, qtype, **kw):
-    with h.inside("net"):
-        return h.ask("44.128.0.54", name, qtype, timeout=0.5, **kw)
-
-
-def keys_of(zone):
-    with h.inside("net"):
-        text = h.run(["kdig", "@44.128.0.54", "+dnssec", "+noall", "+answer", zone + ".", "DNSKEY"]).stdout
-    return "\n".join(l for l in text.splitlines() if "\tDNSKEY\t257" in l)
-
-
-def in_net(*cmd, **kw):
-    return h.run(list(cmd), ns="net", **kw).stdout
-
-
-h.start(["knotd", "-c", write("knot.conf", conf)], ns="net", log=f"{folder}/log")
-signed = [z for z, (_, p) in ZONES.items() if p]
-
-
-def ready():
-    return all("RRSIG" in in_net("kdig", "@44.128.0.54", "+dnssec", "+timeout=1", z + ".", "DNSKEY", check=False) for z in signed)
-
-
-h.until("knotd has signed its zones", ready, 30)
-# The parents get their children's DS.
-for zone in ("good.test", "three.test", "rsa.test", "test"):
-    parent = zone.partition(".")[2]
-    ds = in_net("sh", "-c", f"keymgr -c {folder}/knot.conf {zone}. ds")
-    with open(f"{folder}/{parent or 'root'}.zone", "a") as f:
-        f.write("\n".join(l for l in ds.splitlines() if " 13 2 " in l or " 15 2 " in l or " 8 2 " in l).replace(zone + ". DS", zone + ". 60 DS") + "\n")
-    text = open(f"{folder}/{parent or 'root'}.zone").read().replace(" 1 3600 900", " 2 3600 900")
-    write(f"{parent or 'root'}.zone", text)
-in_net("knotc", "-c", f"{folder}/knot.conf", "zone-reload")
-h.until("the DS records are there", lambda: all("\tDS\t" in in_net("kdig", "@44.128.0.54", "+timeout=1", z + ".", "DS", check=False)
-                                               for z in ("good.test", "three.test", "rsa.test", "test")), 20)
-anchor = write("root.ds", in_net("keymgr", "-c", f"{folder}/knot.conf", ".", "ds"))
-
-
-class Liar(h.Upstream):
-    """Asks the honest server, and changes what lies() says before it tells."""
-
-    def __init__(self, address):
-        self.lies, self.checked = {}, []  # name -> function over the message; flags as they came
-        super().__init__("net", address, None)
-
-    def reply(self, q, tcp):
-        query = dns.message.from_wire(q)
-        if query.question[0].rdtype == dns.rdatatype.A:
-            self.checked.append((query.question[0].name.to_text().lower(), bool(query.flags & dns.flags.CD)))
-        with h.inside("net"):
-            answer = dns.query.tcp(query, "44.128.0.54", timeout=2)
-        lie = self.lies.get(query.question[0].name.to_text().lower())
-        if lie:
-            lie(answer)
-        return answer.to_wire()
+tree = signed.Tree(ZONES)
 
 
 def forge(answer):
@@ -128,9 +54,9 @@ def empty(answer):
     answer.answer[:] = []
 
 
-liar = Liar("44.128.0.55")
+liar = signed.Liar("44.128.0.55")
 liar.lies = {"forged.good.test.": forge, "www.rsa.test.": strip, "nope2.good.test.": strip, "three.test.": empty}
-CONFIG = n.CONFIG.replace("dnssec: {mode: off}", f"dnssec: {{mode: validate, trust_anchors: [{anchor}]}}")
+CONFIG = n.CONFIG.replace("dnssec: {mode: off}", f"dnssec: {{mode: validate, trust_anchors: [{tree.anchor}]}}")
 sp = h.Sallyport("gw", CONFIG.replace("44.128.0.53", "44.128.0.54")).up()
 sp.apply(POLICY)
 

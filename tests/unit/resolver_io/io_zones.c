@@ -131,6 +131,78 @@ static void every_zone_of_a_full_table_is_found(void **state)
 	free(conf);
 }
 
+/* The root is anchored; nta.test. is under a negative anchor until T, corp.test. is an ordinary
+ * zone, off.test. has `dnssec: off`, island.example. an anchor of its own without the root's. */
+enum { BEFORE = 1000, T = 2000, AFTER = 3000 };
+static const struct {
+	const char *title, *name;
+	uint16_t type;
+	uint64_t at_s;
+	uint16_t want;
+	bool cd, cd_island; /* with the root's anchor; with the island's alone */
+} question_cases[] = {
+	{ "an address", "www.corp.test.", 1, BEFORE, 1, true, false },
+	{ "a zone's DS is its parent's", "corp.test.", 43, BEFORE, 0, true, false },
+	{ "but not its DNSKEY", "corp.test.", 48, BEFORE, 1, true, false },
+	{ "nor DS below it", "a.corp.test.", 43, BEFORE, 1, true, false },
+	{ "a DS under `dnssec: off` leaves to nobody else", "off.test.", 43, BEFORE, 3, true,
+	  false },
+	{ "nor under a negative anchor", "nta.test.", 43, BEFORE, 2, true, false },
+	{ "until that ends", "nta.test.", 43, AFTER, 0, true, false },
+	{ "an address under one", "www.nta.test.", 1, BEFORE, 2, true, true },
+	{ "an island", "island.example.", 1, BEFORE, 0, true, true },
+	{ "its DS stands above it", "island.example.", 43, BEFORE, 0, true, false },
+	{ "DS below its apex", "a.island.example.", 43, BEFORE, 0, true, true },
+	{ "what has no anchor", "example.", 1, BEFORE, 0, true, false },
+	{ "the root's DS", ".", 43, BEFORE, 0, true, false },
+};
+
+static struct settings *settings_of(const char *anchor)
+{
+	static const char *const zone_names[] = { ".", "corp.test.", "nta.test.", "off.test." };
+	static const uint8_t ds[4 + 32] = { 0x12, 0x34, 13, 2 };
+	struct resolver_conf *conf = io_conf();
+	struct settings *settings;
+
+	conf->dnssec = DNSSEC_MODE_VALIDATE;
+	conf->n_zones = ARRAY_LEN(zone_names);
+	for (size_t i = 0; i < ARRAY_LEN(zone_names); i++)
+		name_of(zone_names[i], conf->zones[i].name);
+	conf->zones[3].dnssec_off = 1;
+	conf->n_anchors = 2;
+	name_of(anchor, conf->anchors[0].name);
+	conf->anchors[0].type = 43;
+	conf->anchors[0].len = sizeof(ds);
+	memcpy(conf->anchors[0].rdata, ds, sizeof(ds));
+	name_of("nta.test.", conf->anchors[1].name);
+	conf->anchors[1].until_s = T;
+	settings = settings_new(conf);
+	assert_non_null(settings);
+	free(conf);
+	return settings;
+}
+
+static void who_is_asked_and_whether_with_checking_disabled(void **state)
+{
+	struct settings *root = settings_of("."), *island = settings_of("island.example.");
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(question_cases); i++) {
+		uint8_t wire[NAME_MAX_WIRE];
+		uint16_t type = question_cases[i].type, zone;
+
+		name_of(question_cases[i].name, wire);
+		zone = settings_zone_of(root, wire, type, question_cases[i].at_s);
+		if (zone != question_cases[i].want)
+			fail_msg("%s: zone %u", question_cases[i].title, zone);
+		if (settings_disable_checking(root, wire, type) != question_cases[i].cd ||
+		    settings_disable_checking(island, wire, type) != question_cases[i].cd_island)
+			fail_msg("%s: CD", question_cases[i].title);
+	}
+	settings_unref(root);
+	settings_unref(island);
+}
+
 static void counts_beyond_the_arrays_are_clamped(void **state)
 {
 	struct resolver_conf *conf = io_conf();
@@ -197,6 +269,7 @@ int main(void)
 		cmocka_unit_test(without_a_root_zone_a_stranger_has_none),
 		cmocka_unit_test(the_longest_name_is_looked_up),
 		cmocka_unit_test(every_zone_of_a_full_table_is_found),
+		cmocka_unit_test(who_is_asked_and_whether_with_checking_disabled),
 		cmocka_unit_test(counts_beyond_the_arrays_are_clamped),
 		cmocka_unit_test(any_difference_of_zones_is_seen),
 	};
