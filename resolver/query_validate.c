@@ -27,6 +27,7 @@ void validate_forget(struct query *q)
 {
 	val_job_free(TAKE(q->job));
 	val_message_free(TAKE(q->records));
+	entry_unref(TAKE(q->need_entry));
 }
 
 void validate_stop(struct query *q)
@@ -97,7 +98,7 @@ static enum query_step begin(struct query *q, const struct entry *entry)
 	q->records = message_of(entry);
 	subject.message = q->records;
 	if (q->records)
-		q->job = val_job_new(&q->worker->settings->validation, &subject);
+		q->job = val_job_new(&q->worker->settings->validation, &subject, &q->budget);
 	if (q->job)
 		return STEP_NEXT;
 
@@ -109,14 +110,13 @@ static enum query_step begin(struct query *q, const struct entry *entry)
 
 /* Sub-questions. */
 
-static void give(struct query *q, const struct entry *entry)
+/* The job borrows from @entry until it needs something else. */
+static void give(struct query *q, struct entry *entry)
 {
-	struct val_now now = now_of(q->worker);
-	struct val_message *message =
-	    entry && entry->kind != ENTRY_FAILURE ? message_of(entry) : NULL;
-
-	val_job_give(q->job, message, &now);
-	val_message_free(message);
+	entry_unref(TAKE(q->need_entry));
+	if (entry && entry->kind != ENTRY_FAILURE)
+		q->need_entry = entry_ref(entry);
+	val_job_give(q->job, q->need_entry ? message_of(q->need_entry) : NULL);
 }
 
 static void on_fetched(struct fetch_waiter *waiter, enum fetch_status status,
@@ -267,12 +267,26 @@ static void conclude(struct query *q, struct entry *entry, enum dnssec_state sta
 	validate_forget(q);
 }
 
+/* Each limit that was met, by its name, once a job. */
+static void count_spent(struct query *q)
+{
+#define LIMIT_COUNTER(sym) COUNT_LIMIT_VAL_##sym,
+	static const enum counter counters[] = { VAL_LIMITS(LIMIT_COUNTER) };
+
+	count_add(q->worker->lane, COUNT_DNSSEC_CHECKS, q->checks - q->budget.checks);
+	q->checks = q->budget.checks;
+	for (unsigned int i = 0; i < VAL_LIMIT_N; i++) {
+		if (q->budget.met & (UINT32_C(1) << i))
+			count(q->worker->lane, counters[i]);
+	}
+	q->budget.met = 0;
+}
+
 static enum query_step conclude_job(struct query *q, struct entry *entry)
 {
 	const struct val_result *result = val_job_result(q->job);
 
-	count_add(q->worker->lane, COUNT_DNSSEC_CHECKS,
-	          VAL_BUDGET_CHECKS - val_job_budget(q->job)->checks);
+	count_spent(q);
 	switch (result->state) {
 	case VAL_BOGUS:
 		return conclude_bogus(q, entry, result);
@@ -302,6 +316,7 @@ static void on_turn(uv_timer_t *timer)
 		if (!q->gave_way)
 			continue;
 		q->gave_way = false;
+		val_budget_turn(&q->budget);
 		query_run(q); /* may end q alone; others only change their state */
 	}
 }

@@ -247,6 +247,8 @@ static struct query *make(struct worker *worker, const struct asked *asked)
 	keep_question(q, asked->q);
 	q->asked.q = &q->question;
 	q->memo_generation = guard_generation(worker);
+	val_budget_init(&q->budget);
+	q->checks = q->budget.checks;
 	q->deadline_ns = asked->read_ns + worker->settings->conf.query_ms * NS_PER_MS;
 	return q;
 }

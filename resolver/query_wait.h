@@ -22,6 +22,7 @@
 #include "query_open.h"
 #include "query_respond.h"
 #include "tally.h"
+#include "val_budget.h"
 
 enum query_limit {
 	QUERY_TICK_MS = 20,          /* how exactly deadlines are kept */
@@ -89,6 +90,9 @@ struct query {
 	uint8_t avoid[ADDR_LEN]; /* who gave the link of that round: in this one nothing is asked */
 	uint16_t avoid_port;     /* there while there is another */
 	struct val_job *job;
+	struct val_budget budget;    /* of all links together */
+	uint32_t checks;             /* what was left of them when they were last counted */
+	struct entry *need_entry;    /* what came for the job's need, which borrows from it */
 	struct val_message *records; /* of the link that is judged */
 	uint64_t memo_generation;    /* before the first look into the cache */
 

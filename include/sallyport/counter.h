@@ -74,6 +74,27 @@
 	X(DNSSEC_RETRIES, "dnssec_retries", "bogus answers asked for again")                       \
 	X(DNSSEC_CHECKS, "dnssec_checks", "signatures checked")                                    \
 	X(LIMIT_DNSSEC, "limit_dnssec", "validations that met a limit of their budget")            \
+	X(LIMIT_VAL_CHECKS, "limit_val_checks",                                                    \
+	  "validations that needed more signature checks than a query has")                        \
+	X(LIMIT_VAL_CHECKS_SET, "limit_val_checks_set",                                            \
+	  "RRsets with more signatures than are checked")                                          \
+	X(LIMIT_VAL_FAILURES, "limit_val_failures",                                                \
+	  "validations in which too many signatures did not verify")                               \
+	X(LIMIT_VAL_FAILURES_MESSAGE, "limit_val_failures_message",                                \
+	  "messages in which too many signatures did not verify")                                  \
+	X(LIMIT_VAL_KEYS_TAG, "limit_val_keys_tag",                                                \
+	  "key tags that more keys share than are tried")                                          \
+	X(LIMIT_VAL_KEYS, "limit_val_keys", "zones with more keys than are kept")                  \
+	X(LIMIT_VAL_DS, "limit_val_ds", "delegations with more DS than are looked at")             \
+	X(LIMIT_VAL_DENIAL, "limit_val_denial", "proofs with more NSEC or NSEC3 than are taken")   \
+	X(LIMIT_VAL_HASHES, "limit_val_hashes",                                                    \
+	  "validations that needed more NSEC3 hashes than a query has")                            \
+	X(LIMIT_VAL_HASHES_PROOF, "limit_val_hashes_proof",                                        \
+	  "proofs that needed more NSEC3 hashes than one has")                                     \
+	X(LIMIT_VAL_QUESTIONS, "limit_val_questions",                                              \
+	  "validations that needed too many DS and DNSKEY")                                        \
+	X(LIMIT_VAL_SIGNERS, "limit_val_signers", "answers that name more signers than are tried") \
+	X(LIMIT_VAL_RECORDS, "limit_val_records", "RRsets with more records than are validated")   \
 	X(REJUDGED, "rejudged", "queries judged again after a policy switch")                      \
 	X(HELD, "held", "answers whose pinholes were held already")                                \
 	X(PINHOLE_REQUESTS, "pinhole_requests", "requests sent to fwsync")                         \

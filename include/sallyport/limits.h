@@ -81,6 +81,24 @@ enum limit {
 	LIMIT_WAITING_SMALL_BYTES = 4 << 10,   /* little */
 	LIMIT_WAITING_QUERY_BYTES = 128 << 10, /* of one query; an answer has 64 KiB at most */
 
+	/* Validating the answer to one query. Over it all that is not yet proven is bogus:
+	 * SERVFAIL, and cached as a failure; what was verified stays known, so that a later try
+	 * goes on from there. */
+	LIMIT_VAL_CHECKS = 96,          /* signatures checked */
+	LIMIT_VAL_CHECKS_SET = 8,       /* the same, of one RRset */
+	LIMIT_VAL_FAILURES = 32,        /* signatures that do not verify */
+	LIMIT_VAL_FAILURES_MESSAGE = 8, /* the same, in one message; an honest one has none, but
+	                                   for key tags that collide */
+	LIMIT_VAL_KEYS_TAG = 4,         /* keys tried of one tag and algorithm (CVE-2023-50387) */
+	LIMIT_VAL_KEYS = 32,            /* of one zone that are kept; the rest are left out */
+	LIMIT_VAL_DS = 8,               /* of one zone that are looked at; the rest are left out */
+	LIMIT_VAL_DENIAL = 16,    /* NSEC or NSEC3 RRsets of one proof; an honest one has four */
+	LIMIT_VAL_HASHES = 16384, /* blocks of SHA-1 for NSEC3 (CVE-2023-50868) */
+	LIMIT_VAL_HASHES_PROOF = 8192, /* the same, for one proof: an honest name may need a hash
+	                                  for each of its labels, those of ip6.arpa do */
+	LIMIT_VAL_QUESTIONS = 64,      /* DS and DNSKEY asked for */
+	LIMIT_VAL_SIGNERS = 3,         /* signers' names that one answer gives and that are tried */
+
 	/* Pinholes. */
 	LIMIT_PINHOLE_OPS = 2048,            /* elements that one request may expand to */
 	LIMIT_PINHOLE_REQUESTS = 256,        /* requests of one batch message */

@@ -30,6 +30,14 @@ static void forget_ds(struct val_chain *chain)
 	chain->n_ds = 0;
 }
 
+static void forget_message(struct val_chain *chain)
+{
+	val_message_free(TAKE(chain->message));
+	free(TAKE(chain->denial));
+	chain->alias = NULL;
+	chain->given = false;
+}
+
 static void set_zone(struct val_trust **place, struct val_trust *trust)
 {
 	val_trust_unref(*place);
@@ -41,6 +49,7 @@ void val_chain_fini(struct val_chain *chain)
 	set_zone(&chain->zone, NULL);
 	set_zone(&chain->parent, NULL);
 	forget_ds(chain);
+	forget_message(chain);
 }
 
 void val_chain_begin(struct val_chain *chain, const uint8_t *target, const uint8_t *from,
@@ -51,9 +60,9 @@ void val_chain_begin(struct val_chain *chain, const uint8_t *target, const uint8
 	chain->anchor = val_anchors_above(chain->config->anchors, from, now->wall_s);
 }
 
-static void put(struct val_chain *chain, const uint8_t *name, enum val_trust_kind kind,
-                enum val_why why, struct val_keys *keys, uint16_t tag, uint32_t ttl_s,
-                const struct val_now *now)
+/* What was found of the name that was asked for. */
+static void put(struct val_chain *chain, enum val_trust_kind kind, enum val_why why,
+                struct val_keys *keys, uint16_t tag, uint32_t ttl_s, const struct val_now *now)
 {
 	static const uint32_t ttl_max_s[] = { [VAL_TRUST_BOGUS] = VAL_TRUST_BOGUS_TTL_S,
 		                              [VAL_TRUST_NO_CUT] = VAL_TRUST_CUT_TTL_S,
@@ -64,7 +73,7 @@ static void put(struct val_chain *chain, const uint8_t *name, enum val_trust_kin
 	uint64_t life_s = MAX(MIN(ttl_s, ttl_max_s[kind]), 1u);
 	CLEANUP(val_trust_unref)
 	struct val_trust *trust =
-	    val_trust_new(name, kind, why, keys, now->mono_ns + life_s * NS_PER_S);
+	    val_trust_new(chain->need.name, kind, why, keys, now->mono_ns + life_s * NS_PER_S);
 
 	if (!trust) {
 		chain->budget->spent = true;
@@ -75,8 +84,16 @@ static void put(struct val_chain *chain, const uint8_t *name, enum val_trust_kin
 	val_table_put(chain->config->table, trust);
 }
 
+static void put_bogus(struct val_chain *chain, enum val_why why, uint16_t tag,
+                      const struct val_now *now)
+{
+	put(chain, VAL_TRUST_BOGUS, why, NULL, tag, VAL_TRUST_BOGUS_TTL_S, now);
+}
+
 static enum val_chain_step ask(struct val_chain *chain, const uint8_t *name, uint16_t type)
 {
+	if (chain->budget->questions == 0)
+		val_budget_meet(chain->budget, VAL_LIMIT_QUESTIONS);
 	if (chain->budget->questions == 0 || chain->budget->spent) {
 		chain->budget->spent = true;
 		return VAL_CHAIN_LIMIT;
@@ -87,7 +104,274 @@ static enum val_chain_step ask(struct val_chain *chain, const uint8_t *name, uin
 	return VAL_CHAIN_NEED;
 }
 
-enum val_chain_step val_chain_run(struct val_chain *chain, const struct val_now *now)
+/* An anchor may be given as keys, as DS, or as both: any that fits will do. What is unsupported
+ * only decides when there is nothing else (RFC 4035, section 5.2). */
+static enum val_why by_anchor(struct val_chain *chain, const struct val_set *set,
+                              const struct val_now *now, struct val_verified *ret_verified)
+{
+	const struct val_rules *rules = chain->config->rules;
+	const struct val_anchor *anchor = chain->anchor;
+	enum val_why by_key = VAL_WHY_DS_ALGORITHM, by_ds = VAL_WHY_DS_ALGORITHM;
+
+	if (anchor->n_keys > 0)
+		by_key = val_verify_keys(set, anchor->keys, anchor->n_keys, true, rules,
+		                         now->wall_s, chain->budget, ret_verified);
+	if (by_key == VAL_WHY_NONE || anchor->n_ds == 0)
+		return by_key;
+	by_ds = val_verify_keys(set, anchor->ds, anchor->n_ds, false, rules, now->wall_s,
+	                        chain->budget, ret_verified);
+	if (anchor->n_keys == 0 || by_key == VAL_WHY_DS_ALGORITHM)
+		return by_ds;
+	return by_ds == VAL_WHY_DS_ALGORITHM || by_ds == VAL_WHY_DS_DIGEST ? by_key : by_ds;
+}
+
+/* The DNSKEY RRset of an anchor's zone, or of one whose DS is believed. */
+static void take_keys(struct val_chain *chain, const struct val_now *now)
+{
+	const struct val_rules *rules = chain->config->rules;
+	const struct val_message *message = chain->message;
+	const struct val_set *set =
+	    message ? val_message_find(message, VAL_ANSWER, chain->need.name, VAL_TYPE_DNSKEY)
+		    : NULL;
+	CLEANUP(val_keys_unref) struct val_keys *keys = NULL;
+	struct val_verified verified = { 0 };
+	enum val_why why = message ? VAL_WHY_DNSKEY_MISSING : VAL_WHY_UNREACHABLE;
+	uint32_t ttl_s = VAL_TRUST_TTL_S;
+
+	if (set && chain->n_ds > 0) {
+		why = val_verify_keys(set, chain->ds, chain->n_ds, false, rules, now->wall_s,
+		                      chain->budget, &verified);
+		ttl_s = chain->ds_ttl_s;
+	} else if (set) {
+		why = by_anchor(chain, set, now, &verified);
+	}
+	forget_ds(chain);
+	if (why == VAL_WHY_DS_ALGORITHM || why == VAL_WHY_DS_DIGEST) {
+		put(chain, VAL_TRUST_INSECURE, why, NULL, 0, ttl_s, now);
+		return;
+	}
+	if (why == VAL_WHY_NONE) {
+		keys = val_keys_make(set, rules->sha1);
+		if (keys) {
+			if (keys->n_left_out > 0)
+				val_budget_meet(chain->budget, VAL_LIMIT_KEYS);
+			put(chain, VAL_TRUST_SECURE, VAL_WHY_NONE, keys, verified.tag,
+			    MIN(ttl_s, verified.ttl_s), now);
+			return;
+		}
+		why = VAL_WHY_LIMIT;
+	}
+	put_bogus(chain, why, verified.tag, now);
+}
+
+static enum val_why keep_ds(struct val_chain *chain, const struct val_set *set, uint32_t ttl_s)
+{
+	size_t octets = 0;
+	uint8_t *p;
+
+	for (unsigned int i = 0; i < set->n_rrs; i++)
+		octets += set->rrs[i].len;
+	p = malloc(octets + 1);
+	if (!p)
+		return VAL_WHY_LIMIT;
+	chain->ds_octets = p;
+	chain->ds_ttl_s = ttl_s;
+	if (set->n_rrs > LIMIT_VAL_DS)
+		val_budget_meet(chain->budget, VAL_LIMIT_DS);
+	/* Those that we can use first: a crowd of others must not push them out. */
+	for (unsigned int pass = 0; pass < 2; pass++) {
+		for (unsigned int i = 0; i < set->n_rrs && chain->n_ds < LIMIT_VAL_DS; i++) {
+			bool usable =
+			    val_ds_usable(&set->rrs[i], 1, chain->config->rules) == VAL_WHY_NONE;
+
+			if (usable != (pass == 0))
+				continue;
+			memcpy(p, set->rrs[i].data, set->rrs[i].len);
+			chain->ds[chain->n_ds++] = (struct val_rdata){ p, set->rrs[i].len };
+			p += set->rrs[i].len;
+		}
+	}
+	return VAL_WHY_NONE;
+}
+
+/* No DS: which of the proofs is it? */
+static bool take_denial(struct val_chain *chain, const struct val_now *now)
+{
+	const struct val_denial *denial = chain->denial;
+	enum val_trust_kind kind = VAL_TRUST_BOGUS;
+	enum val_why why = denial->why;
+
+	switch (val_denial_ds(chain->denial, chain->need.name)) {
+	case VAL_CUT_NONE:
+		kind = VAL_TRUST_NO_CUT;
+		why = VAL_WHY_NONE;
+		break;
+	case VAL_CUT_NOTHING:
+		kind = VAL_TRUST_NOT_THERE;
+		why = VAL_WHY_NONE;
+		break;
+	case VAL_CUT_INSECURE:
+		kind = VAL_TRUST_INSECURE;
+		why = VAL_WHY_NO_DS;
+		break;
+	case VAL_CUT_OPT_OUT:
+		kind = VAL_TRUST_INSECURE;
+		why = VAL_WHY_OPT_OUT;
+		break;
+	case VAL_CUT_TOO_MUCH:
+		kind = VAL_TRUST_INSECURE;
+		why = VAL_WHY_ITERATIONS;
+		break;
+	case VAL_CUT_EXCESSIVE:
+		why = VAL_WHY_ITERATIONS;
+		break;
+	case VAL_CUT_LIMIT:
+		why = VAL_WHY_LIMIT;
+		break;
+	case VAL_CUT_LATER:
+		return false;
+	case VAL_CUT_UNPROVEN:
+		if (why == VAL_WHY_NONE)
+			why = VAL_WHY_DS_UNPROVEN;
+		break;
+	}
+	put(chain, kind, why, NULL, denial->tag, denial->ttl_s, now);
+	return true;
+}
+
+/* A CNAME that came from a wildcard needs its proof, or it would hide any delegation. */
+static bool take_wildcard(struct val_chain *chain, const struct val_now *now)
+{
+	const struct val_denial *denial = chain->denial;
+	enum val_why why = denial->why != VAL_WHY_NONE ? denial->why : VAL_WHY_WILDCARD;
+
+	switch (val_denial_wildcard(chain->denial, chain->alias->owner, chain->alias_labels)) {
+	case VAL_PROOF_DENIED:
+		put(chain, VAL_TRUST_NO_CUT, VAL_WHY_NONE, NULL, 0, denial->ttl_s, now);
+		return true;
+	case VAL_PROOF_OPT_OUT:
+		put(chain, VAL_TRUST_INSECURE, VAL_WHY_OPT_OUT, NULL, 0, denial->ttl_s, now);
+		return true;
+	case VAL_PROOF_TOO_MUCH:
+		put(chain, VAL_TRUST_INSECURE, VAL_WHY_ITERATIONS, NULL, 0, denial->ttl_s, now);
+		return true;
+	case VAL_PROOF_LATER:
+		return false;
+	case VAL_PROOF_LIMIT:
+		why = VAL_WHY_LIMIT;
+		break;
+	case VAL_PROOF_NONE:
+	case VAL_PROOF_EXCESSIVE:
+		break;
+	}
+	put_bogus(chain, why, denial->tag, now);
+	return true;
+}
+
+static void begin_denial(struct val_chain *chain, const struct val_now *now)
+{
+	chain->denial = malloc(sizeof(*chain->denial));
+	if (chain->denial)
+		val_denial_init(chain->denial, chain->parent->name, chain->config->rules,
+		                chain->budget);
+	else
+		put_bogus(chain, VAL_WHY_LIMIT, 0, now);
+}
+
+/* An alias that the zone has signed stands where no delegation can be: a CNAME at the name (RFC
+ * 1034, section 3.6.2), a DNAME above it (RFC 6672, section 2.4). */
+static void take_alias(struct val_chain *chain, const struct val_set *set,
+                       const struct val_now *now)
+{
+	const struct val_trust *parent = chain->parent;
+	struct val_verified verified;
+	enum val_why why = val_verify_set(set, parent->name, parent->keys, chain->config->rules,
+	                                  now->wall_s, chain->budget, &verified);
+
+	if (why == VAL_WHY_NONE && verified.wildcard && set->type == VAL_TYPE_DNAME)
+		why = VAL_WHY_LABELS;
+	if (why != VAL_WHY_NONE) {
+		put_bogus(chain, why, verified.tag, now);
+		return;
+	}
+	if (!verified.wildcard) {
+		put(chain, VAL_TRUST_NO_CUT, VAL_WHY_NONE, NULL, 0, verified.ttl_s, now);
+		return;
+	}
+	chain->alias = set;
+	chain->alias_labels = verified.labels;
+	begin_denial(chain, now);
+	if (chain->denial)
+		chain->denial->ttl_s = verified.ttl_s;
+}
+
+static void take_ds(struct val_chain *chain, const struct val_now *now)
+{
+	const struct val_trust *parent = chain->parent;
+	const struct val_message *message = chain->message;
+	const struct val_set *set;
+	struct val_verified verified;
+	enum val_why why;
+
+	if (!message) {
+		put_bogus(chain, VAL_WHY_UNREACHABLE, 0, now);
+		return;
+	}
+	set = val_message_find(message, VAL_ANSWER, chain->need.name, VAL_TYPE_DS);
+	if (!set) {
+		set = val_message_alias(message, chain->need.name);
+		if (set)
+			take_alias(chain, set, now);
+		else
+			begin_denial(chain, now);
+		return;
+	}
+	why = val_verify_set(set, parent->name, parent->keys, chain->config->rules, now->wall_s,
+	                     chain->budget, &verified);
+	if (why == VAL_WHY_NONE && verified.wildcard) /* no delegation comes from a wildcard */
+		why = VAL_WHY_LABELS;
+	if (why == VAL_WHY_NONE) {
+		why = val_ds_usable(set->rrs, set->n_rrs, chain->config->rules);
+		if (why != VAL_WHY_NONE) { /* RFC 4035, section 5.2 */
+			put(chain, VAL_TRUST_INSECURE, why, NULL, 0, verified.ttl_s, now);
+			return;
+		}
+		why = keep_ds(chain, set, verified.ttl_s);
+	}
+	if (why != VAL_WHY_NONE)
+		put_bogus(chain, why, verified.tag, now);
+}
+
+/* Go on with what came. Returns false when the turn is over. */
+static bool take(struct val_chain *chain, const struct val_now *now)
+{
+	if (!val_budget_has_turn(chain->budget))
+		return false;
+	if (!chain->denial) {
+		val_budget_message(chain->budget);
+		if (chain->need.type == VAL_TYPE_DNSKEY)
+			take_keys(chain, now);
+		else
+			take_ds(chain, now);
+	}
+	if (chain->denial) {
+		if (!val_denial_gather(chain->denial, chain->message, chain->parent->keys,
+		                       now->wall_s))
+			return false;
+		if (!(chain->alias ? take_wildcard(chain, now) : take_denial(chain, now)))
+			return false;
+	}
+	forget_message(chain);
+	return true;
+}
+
+void val_chain_give(struct val_chain *chain, struct val_message *message)
+{
+	chain->given = true;
+	chain->message = message;
+}
+
+static enum val_chain_step descend(struct val_chain *chain, const struct val_now *now)
 {
 	const struct val_anchor *anchor = chain->anchor;
 	unsigned int n = name_labels(chain->target), next = n + 1;
@@ -128,262 +412,9 @@ enum val_chain_step val_chain_run(struct val_chain *chain, const struct val_now 
 	return ask(chain, anchor->name, VAL_TYPE_DNSKEY);
 }
 
-/* An anchor may be given as keys, as DS, or as both: any that fits will do. What is unsupported
- * only decides when there is nothing else (RFC 4035, section 5.2). */
-static enum val_why by_anchor(struct val_chain *chain, const struct val_set *set,
-                              const struct val_now *now, struct val_verified *ret_verified)
+enum val_chain_step val_chain_run(struct val_chain *chain, const struct val_now *now)
 {
-	const struct val_rules *rules = chain->config->rules;
-	const struct val_anchor *anchor = chain->anchor;
-	enum val_why by_key = VAL_WHY_DS_ALGORITHM, by_ds = VAL_WHY_DS_ALGORITHM;
-
-	if (anchor->n_keys > 0)
-		by_key = val_verify_keys(set, anchor->keys, anchor->n_keys, true, rules,
-		                         now->wall_s, chain->budget, ret_verified);
-	if (by_key == VAL_WHY_NONE || anchor->n_ds == 0)
-		return by_key;
-	by_ds = val_verify_keys(set, anchor->ds, anchor->n_ds, false, rules, now->wall_s,
-	                        chain->budget, ret_verified);
-	if (anchor->n_keys == 0 || by_key == VAL_WHY_DS_ALGORITHM)
-		return by_ds;
-	return by_ds == VAL_WHY_DS_ALGORITHM || by_ds == VAL_WHY_DS_DIGEST ? by_key : by_ds;
-}
-
-/* The DNSKEY RRset of an anchor's zone, or of one whose DS is believed. */
-static void take_keys(struct val_chain *chain, const struct val_message *message,
-                      const struct val_now *now)
-{
-	const struct val_rules *rules = chain->config->rules;
-	const uint8_t *name = chain->need.name;
-	const struct val_set *set =
-	    message ? val_message_find(message, VAL_ANSWER, name, VAL_TYPE_DNSKEY) : NULL;
-	CLEANUP(val_keys_unref) struct val_keys *keys = NULL;
-	struct val_verified verified = { 0 };
-	enum val_why why = message ? VAL_WHY_DNSKEY_MISSING : VAL_WHY_UNREACHABLE;
-	uint32_t ttl_s = VAL_TRUST_TTL_S;
-
-	if (set && chain->n_ds > 0) {
-		why = val_verify_keys(set, chain->ds, chain->n_ds, false, rules, now->wall_s,
-		                      chain->budget, &verified);
-		ttl_s = chain->ds_ttl_s;
-	} else if (set) {
-		why = by_anchor(chain, set, now, &verified);
-	}
-	forget_ds(chain);
-	if (why == VAL_WHY_DS_ALGORITHM || why == VAL_WHY_DS_DIGEST) {
-		put(chain, name, VAL_TRUST_INSECURE, why, NULL, 0, ttl_s, now);
-		return;
-	}
-	if (why == VAL_WHY_NONE) {
-		keys = val_keys_make(set, rules->sha1);
-		if (keys) {
-			put(chain, name, VAL_TRUST_SECURE, VAL_WHY_NONE, keys, verified.tag,
-			    MIN(ttl_s, verified.ttl_s), now);
-			return;
-		}
-		why = VAL_WHY_LIMIT;
-	}
-	put(chain, name, VAL_TRUST_BOGUS, why, NULL, 0, VAL_TRUST_BOGUS_TTL_S, now);
-}
-
-static enum val_why keep_ds(struct val_chain *chain, const struct val_set *set, uint32_t ttl_s)
-{
-	size_t octets = 0;
-	uint8_t *p;
-
-	for (unsigned int i = 0; i < set->n_rrs; i++)
-		octets += set->rrs[i].len;
-	p = malloc(octets + 1);
-	if (!p)
-		return VAL_WHY_LIMIT;
-	chain->ds_octets = p;
-	chain->ds_ttl_s = ttl_s;
-	/* Those that we can use first: a crowd of others must not push them out. */
-	for (unsigned int pass = 0; pass < 2; pass++) {
-		for (unsigned int i = 0; i < set->n_rrs && chain->n_ds < VAL_DS; i++) {
-			bool usable =
-			    val_ds_usable(&set->rrs[i], 1, chain->config->rules) == VAL_WHY_NONE;
-
-			if (usable != (pass == 0))
-				continue;
-			memcpy(p, set->rrs[i].data, set->rrs[i].len);
-			chain->ds[chain->n_ds++] = (struct val_rdata){ p, set->rrs[i].len };
-			p += set->rrs[i].len;
-		}
-	}
-	return VAL_WHY_NONE;
-}
-
-enum val_why val_chain_denial(const struct val_message *message, const struct val_trust *zone,
-                              const struct val_config *config, struct val_budget *budget,
-                              const struct val_now *now, struct val_denial *denial, uint32_t *ttl_s)
-{
-	enum val_why first = VAL_WHY_NONE;
-	unsigned int n = 0;
-
-	val_denial_init(denial, zone->name, config->rules, budget);
-	for (size_t i = 0; i < message->n_sets && n < VAL_DENIAL_SETS; i++) {
-		const struct val_set *set = &message->sets[i];
-		struct val_verified verified;
-		enum val_why why;
-
-		if (set->section != VAL_AUTHORITY || set->n_rrs == 0 ||
-		    (set->type != VAL_TYPE_NSEC && set->type != VAL_TYPE_NSEC3) ||
-		    !name_is_under(set->owner, zone->name))
-			continue;
-		n++;
-		why = val_verify_set(set, zone->name, zone->keys, config->rules, now->wall_s,
-		                     budget, &verified);
-		/* One that was expanded from a wildcard stands at a name that nobody signed. */
-		if (why == VAL_WHY_NONE && verified.wildcard)
-			why = VAL_WHY_LABELS;
-		if (why == VAL_WHY_NONE) {
-			val_denial_add(denial, set);
-			*ttl_s = MIN(*ttl_s, verified.ttl_s);
-		} else if (first == VAL_WHY_NONE) {
-			first = why;
-		}
-	}
-	return first;
-}
-
-/* No DS: which of the proofs is it? */
-static void take_denial(struct val_chain *chain, const struct val_message *message,
-                        const struct val_now *now)
-{
-	struct val_denial denial;
-	uint32_t ttl_s = VAL_TRUST_CUT_TTL_S;
-	enum val_why why = val_chain_denial(message, chain->parent, chain->config, chain->budget,
-	                                    now, &denial, &ttl_s);
-	enum val_trust_kind kind = VAL_TRUST_BOGUS;
-
-	switch (val_denial_ds(&denial, chain->need.name)) {
-	case VAL_CUT_NONE:
-		kind = VAL_TRUST_NO_CUT;
-		why = VAL_WHY_NONE;
-		break;
-	case VAL_CUT_NOTHING:
-		kind = VAL_TRUST_NOT_THERE;
-		why = VAL_WHY_NONE;
-		break;
-	case VAL_CUT_INSECURE:
-		kind = VAL_TRUST_INSECURE;
-		why = VAL_WHY_NO_DS;
-		break;
-	case VAL_CUT_OPT_OUT:
-		kind = VAL_TRUST_INSECURE;
-		why = VAL_WHY_OPT_OUT;
-		break;
-	case VAL_CUT_TOO_MUCH:
-		kind = VAL_TRUST_INSECURE;
-		why = VAL_WHY_ITERATIONS;
-		break;
-	case VAL_CUT_EXCESSIVE:
-		why = chain->budget->spent ? VAL_WHY_LIMIT : VAL_WHY_ITERATIONS;
-		break;
-	case VAL_CUT_UNPROVEN:
-		if (why == VAL_WHY_NONE)
-			why = VAL_WHY_DS_UNPROVEN;
-		break;
-	}
-	put(chain, chain->need.name, kind, why, NULL, 0, ttl_s, now);
-}
-
-static enum val_trust_kind wildcard_kind(enum val_proof proof, enum val_why *why)
-{
-	switch (proof) {
-	case VAL_PROOF_DENIED:
-		*why = VAL_WHY_NONE;
-		return VAL_TRUST_NO_CUT;
-	case VAL_PROOF_OPT_OUT:
-		*why = VAL_WHY_OPT_OUT;
-		return VAL_TRUST_INSECURE;
-	case VAL_PROOF_TOO_MUCH:
-		*why = VAL_WHY_ITERATIONS;
-		return VAL_TRUST_INSECURE;
-	case VAL_PROOF_NONE:
-	case VAL_PROOF_EXCESSIVE:
-		break;
-	}
-	if (*why == VAL_WHY_NONE)
-		*why = VAL_WHY_WILDCARD;
-	return VAL_TRUST_BOGUS;
-}
-
-/* An alias that the zone has signed stands where no delegation can be: a CNAME at the name (RFC
- * 1034, section 3.6.2), a DNAME above it (RFC 6672, section 2.4). One that came from a wildcard
- * needs its proof, or it would hide any delegation. */
-static void take_alias(struct val_chain *chain, const struct val_message *message,
-                       const struct val_set *set, const struct val_now *now)
-{
-	const struct val_trust *parent = chain->parent;
-	enum val_trust_kind kind = VAL_TRUST_NO_CUT;
-	struct val_verified verified = { 0 };
-	struct val_denial denial;
-	uint32_t ttl_s;
-	enum val_why why = val_verify_set(set, parent->name, parent->keys, chain->config->rules,
-	                                  now->wall_s, chain->budget, &verified);
-
-	ttl_s = verified.ttl_s;
-	if (why == VAL_WHY_NONE && verified.wildcard) {
-		why = set->type == VAL_TYPE_DNAME
-		          ? VAL_WHY_LABELS
-		          : val_chain_denial(message, parent, chain->config, chain->budget, now,
-		                             &denial, &ttl_s);
-		if (set->type == VAL_TYPE_CNAME)
-			kind = wildcard_kind(
-			    val_denial_wildcard(&denial, set->owner, verified.labels), &why);
-	}
-	if (why != VAL_WHY_NONE && kind == VAL_TRUST_NO_CUT)
-		kind = VAL_TRUST_BOGUS;
-	put(chain, chain->need.name, kind, why, NULL, 0, ttl_s, now);
-}
-
-static void take_ds(struct val_chain *chain, const struct val_message *message,
-                    const struct val_now *now)
-{
-	const struct val_trust *parent = chain->parent;
-	const uint8_t *name = chain->need.name;
-	const struct val_set *set;
-	struct val_verified verified;
-	enum val_why why;
-
-	if (!message) {
-		put(chain, name, VAL_TRUST_BOGUS, VAL_WHY_UNREACHABLE, NULL, 0,
-		    VAL_TRUST_BOGUS_TTL_S, now);
-		return;
-	}
-	set = val_message_find(message, VAL_ANSWER, name, VAL_TYPE_DS);
-	if (!set) {
-		set = val_message_alias(message, name);
-		if (set)
-			take_alias(chain, message, set, now);
-		else
-			take_denial(chain, message, now);
-		return;
-	}
-	why = val_verify_set(set, parent->name, parent->keys, chain->config->rules, now->wall_s,
-	                     chain->budget, &verified);
-	if (why == VAL_WHY_NONE && verified.wildcard) /* no delegation comes from a wildcard */
-		why = VAL_WHY_LABELS;
-	if (why == VAL_WHY_NONE) {
-		why = val_ds_usable(set->rrs, set->n_rrs, chain->config->rules);
-		if (why != VAL_WHY_NONE) { /* RFC 4035, section 5.2 */
-			put(chain, name, VAL_TRUST_INSECURE, why, NULL, 0, verified.ttl_s, now);
-			return;
-		}
-		why = keep_ds(chain, set, verified.ttl_s);
-	}
-	if (why != VAL_WHY_NONE)
-		put(chain, name, VAL_TRUST_BOGUS, why, NULL, 0, VAL_TRUST_BOGUS_TTL_S, now);
-}
-
-void val_chain_give(struct val_chain *chain, const struct val_message *message,
-                    const struct val_now *now)
-{
-	val_budget_message(chain->budget);
-	if (chain->need.type == VAL_TYPE_DNSKEY)
-		take_keys(chain, message, now);
-	else
-		take_ds(chain, message, now);
+	if (chain->given && !take(chain, now))
+		return VAL_CHAIN_TURN;
+	return descend(chain, now);
 }

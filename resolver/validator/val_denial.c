@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "sallyport/cleanup.h"
+#include "sallyport/name.h"
 #include "val_nsec.h"
 
 void val_denial_init(struct val_denial *denial, const uint8_t *zone, const struct val_rules *rules,
@@ -12,6 +14,9 @@ void val_denial_init(struct val_denial *denial, const uint8_t *zone, const struc
 	memcpy(denial->zone, zone, val_name_size(zone));
 	denial->rules = rules;
 	denial->budget = budget;
+	denial->ttl_s = denial->life_s = UINT32_MAX;
+	denial->hashing = VAL_HASH_NOW;
+	val_budget_proof(budget);
 }
 
 void val_denial_add(struct val_denial *denial, const struct val_set *set)
@@ -20,12 +25,59 @@ void val_denial_add(struct val_denial *denial, const struct val_set *set)
 	 * 5155, section 7.1). */
 	if (set->n_rrs != 1)
 		return;
-	if (set->type == VAL_TYPE_NSEC && denial->n_nsec < VAL_DENIAL_SETS &&
+	if (set->type == VAL_TYPE_NSEC && denial->n_nsec < LIMIT_VAL_DENIAL &&
 	    val_nsec_valid(set, denial->zone))
 		denial->nsec[denial->n_nsec++] = set;
-	else if (set->type == VAL_TYPE_NSEC3 && denial->n_nsec3 < VAL_DENIAL_SETS &&
+	else if (set->type == VAL_TYPE_NSEC3 && denial->n_nsec3 < LIMIT_VAL_DENIAL &&
 	         val_nsec3_valid(set, denial->zone) && val_nsec3_fits(denial, set))
 		denial->nsec3[denial->n_nsec3++] = set;
+}
+
+static bool is_of(const struct val_set *set, const uint8_t *zone)
+{
+	return set->section == VAL_AUTHORITY && set->n_rrs > 0 &&
+	       (set->type == VAL_TYPE_NSEC || set->type == VAL_TYPE_NSEC3) &&
+	       name_is_under(set->owner, zone);
+}
+
+static void gather(struct val_denial *denial, const struct val_set *set,
+                   const struct val_keys *keys, uint64_t now_s)
+{
+	struct val_verified verified;
+	enum val_why why = val_verify_set(set, denial->zone, keys, denial->rules, now_s,
+	                                  denial->budget, &verified);
+
+	/* One that was expanded from a wildcard stands at a name that nobody signed. */
+	if (why == VAL_WHY_NONE && verified.wildcard)
+		why = VAL_WHY_LABELS;
+	if (why == VAL_WHY_NONE) {
+		val_denial_add(denial, set);
+		denial->ttl_s = MIN(denial->ttl_s, verified.ttl_s);
+		denial->life_s = MIN(denial->life_s, verified.life_s);
+	} else if (denial->why == VAL_WHY_NONE) {
+		denial->why = why;
+		denial->tag = verified.tag;
+	}
+}
+
+bool val_denial_gather(struct val_denial *denial, const struct val_message *message,
+                       const struct val_keys *keys, uint64_t now_s)
+{
+	for (; denial->next < message->n_sets; denial->next++) {
+		const struct val_set *set = &message->sets[denial->next];
+
+		if (!is_of(set, denial->zone))
+			continue;
+		if (denial->n_seen == LIMIT_VAL_DENIAL) {
+			val_budget_meet(denial->budget, VAL_LIMIT_DENIAL);
+			break;
+		}
+		if (!val_budget_has_turn(denial->budget))
+			return false;
+		denial->n_seen++;
+		gather(denial, set, keys, now_s);
+	}
+	return true;
 }
 
 /* A zone has NSEC or NSEC3. While it changes from one to the other an answer may hold either, but a

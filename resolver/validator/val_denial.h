@@ -3,8 +3,9 @@
  *
  * A proof is made of the NSEC or NSEC3 RRsets of one zone, each verified before it is added:
  * records of two zones never prove anything together, nor do NSEC and NSEC3. What a proof may cost
- * is bounded: VAL_DENIAL_SETS records, and hashes by the query's budget (a name may honestly need
- * one for each of its labels: those of ip6.arpa do).
+ * is bounded: LIMIT_VAL_DENIAL records, and hashes by the budget. Both gathering and proving stop
+ * where the loop's turn is over, and go on when they are called again: what was verified and hashed
+ * is kept.
  */
 #pragma once
 
@@ -14,17 +15,16 @@
 #include "val_message.h"
 #include "val_verify.h"
 
-enum val_denial_limit {
-	VAL_DENIAL_SETS = 16, /* of one kind in one proof; an honest one needs four */
-	VAL_SALT = 255,
-};
+enum val_denial_limit { VAL_SALT = 255 };
 
 enum val_proof {
 	VAL_PROOF_NONE = 0,  /* nothing is proven: bogus */
 	VAL_PROOF_DENIED,    /* it is not there */
 	VAL_PROOF_OPT_OUT,   /* it may be there, unsigned (RFC 5155, section 6): insecure */
 	VAL_PROOF_TOO_MUCH,  /* more iterations than are checked (RFC 9276): insecure */
-	VAL_PROOF_EXCESSIVE, /* over the hard limit, or the budget is spent: bogus */
+	VAL_PROOF_EXCESSIVE, /* over the hard limit: bogus */
+	VAL_PROOF_LIMIT,     /* over the budget: bogus */
+	VAL_PROOF_LATER,     /* the turn is over: ask again in the next */
 };
 
 struct val_denial {
@@ -32,12 +32,20 @@ struct val_denial {
 	const struct val_rules *rules;
 	struct val_budget *budget;
 	unsigned int n_nsec, n_nsec3;
-	const struct val_set *nsec[VAL_DENIAL_SETS], *nsec3[VAL_DENIAL_SETS];
+	const struct val_set *nsec[LIMIT_VAL_DENIAL], *nsec3[LIMIT_VAL_DENIAL];
+	/* Gathering: the next set of the message, how many were looked at, and what was wrong with
+	 * the first that did not verify. */
+	size_t next;
+	unsigned int n_seen;
+	enum val_why why;
+	uint16_t tag;           /* of that one's signature */
+	uint32_t ttl_s, life_s; /* of those that did */
 	/* of the NSEC3s: all have these, others are passed over (RFC 5155, section 8.2) */
 	uint16_t iterations;
 	uint8_t salt_len;
 	uint8_t salt[VAL_SALT];
 	/* Hashes of the name that the proof is about and of those above it, by their labels. */
+	enum val_hashing hashing; /* of the last: why there is none */
 	struct {
 		bool known;
 		uint8_t hash[20];
@@ -46,6 +54,11 @@ struct val_denial {
 
 void val_denial_init(struct val_denial *denial, const uint8_t *zone, const struct val_rules *rules,
                      struct val_budget *budget);
+/* Add those NSEC and NSEC3 RRsets of the message's authority that @keys of the zone verify. Returns
+ * false when the turn is over: call again. ->why tells what was wrong with one, ->ttl_s how long
+ * the others may be kept. */
+bool val_denial_gather(struct val_denial *denial, const struct val_message *message,
+                       const struct val_keys *keys, uint64_t now_s) MUST_CHECK;
 /* Add a verified NSEC or NSEC3 RRset (borrowed). One that breaks its format, or does not fit the
  * others, is passed over. */
 void val_denial_add(struct val_denial *denial, const struct val_set *set);
@@ -69,5 +82,7 @@ enum val_cut { /* what the zone proves about a delegation at a name below its ap
 	       VAL_CUT_OPT_OUT,  /* there may be one, without a DS */
 	       VAL_CUT_TOO_MUCH, /* iterations */
 	       VAL_CUT_EXCESSIVE,
+	       VAL_CUT_LIMIT,
+	       VAL_CUT_LATER,
 };
 enum val_cut val_denial_ds(struct val_denial *denial, const uint8_t *name);

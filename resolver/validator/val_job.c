@@ -1,8 +1,8 @@
 /* val_job.c - which zone must have signed the subject, and did it?
  *
- *     BEGIN --> SIGNER(1..n) --chain--> CHECK --secure, insecure--> END
- *                  ^                      |
- *                  '----- next signer ----'--none left--> TRUTH --chain--> END
+ *     BEGIN --> SIGNER(1..n) --chain--> SUBJECT --> DENIAL --secure, insecure--> END
+ *                  ^                       |          |
+ *                  '----- next signer -----+----------'--none left--> TRUTH --chain--> END
  *
  * The signatures name their zone, but are not believed: a signer is a guess that saves questions.
  * It counts when the chain finds exactly that zone and its keys verify the subject. When no guess
@@ -20,23 +20,27 @@
 #include "val_denial.h"
 #include "val_wire.h"
 
-enum {
-	SIGNERS = 3,       /* guesses that are tried */
-	CHECKS_A_TURN = 4, /* public-key operations, then others may run */
+enum phase {
+	PHASE_BEGIN,
+	PHASE_SIGNER,  /* the chain leads to a signer's zone */
+	PHASE_SUBJECT, /* that zone's keys are tried at the subject's RRset, or its SOA */
+	PHASE_DENIAL,  /* and at what proves that something is not there */
+	PHASE_TRUTH,   /* the chain leads to the subject's own name */
+	PHASE_END,
 };
-
-enum phase { PHASE_BEGIN, PHASE_SIGNER, PHASE_TRUTH, PHASE_END };
 
 struct val_job {
 	struct val_config config;
 	struct val_subject subject;
-	struct val_budget budget;
+	struct val_budget *budget; /* the query's */
 	struct val_chain chain;
 	struct val_result result;
 	enum phase phase;
 	unsigned int n_signers, signer;
-	uint8_t signers[SIGNERS][NAME_MAX_WIRE]; /* deepest first */
-	enum val_why nearest;                    /* why no signer has counted yet */
+	uint8_t signers[LIMIT_VAL_SIGNERS][NAME_MAX_WIRE]; /* deepest first */
+	enum val_why nearest;                              /* why no signer has counted yet */
+	struct val_denial *denial;                         /* of PHASE_DENIAL */
+	struct val_verified verified; /* the RRset that is to have come from a wildcard */
 };
 
 const char *val_state_str(enum val_state state)
@@ -54,7 +58,8 @@ const char *val_state_str(enum val_state state)
 	return "?";
 }
 
-struct val_job *val_job_new(const struct val_config *config, const struct val_subject *subject)
+struct val_job *val_job_new(const struct val_config *config, const struct val_subject *subject,
+                            struct val_budget *budget)
 {
 	struct val_job *job = calloc(1, sizeof(*job));
 
@@ -66,8 +71,8 @@ struct val_job *val_job_new(const struct val_config *config, const struct val_su
 	job->nearest = VAL_WHY_RRSIG_MISSING;
 	memcpy(job->result.name, subject->name, val_name_size(subject->name));
 	job->result.type = subject->type;
-	val_budget_init(&job->budget);
-	val_chain_init(&job->chain, &job->config, &job->budget);
+	job->budget = budget;
+	val_chain_init(&job->chain, &job->config, budget);
 	return job;
 }
 
@@ -76,6 +81,7 @@ void val_job_free(struct val_job *job)
 	if (!job)
 		return;
 	val_chain_fini(&job->chain);
+	free(job->denial);
 	free(job);
 }
 
@@ -87,11 +93,6 @@ const struct val_need *val_job_need(const struct val_job *job)
 const struct val_result *val_job_result(const struct val_job *job)
 {
 	return &job->result;
-}
-
-const struct val_budget *val_job_budget(const struct val_job *job)
-{
-	return &job->budget;
 }
 
 static enum val_step end(struct val_job *job, enum val_state state, enum val_why why)
@@ -149,10 +150,12 @@ static void add_signer(struct val_job *job, const uint8_t *signer)
 	/* Both are ancestors of one name: equal length is the same name. */
 	if (at < job->n_signers && name_labels(job->signers[at]) == name_labels(lower))
 		return;
-	if (at == SIGNERS)
-		return;
-	if (job->n_signers < SIGNERS)
+	if (job->n_signers < LIMIT_VAL_SIGNERS)
 		job->n_signers++;
+	else
+		val_budget_meet(job->budget, VAL_LIMIT_SIGNERS);
+	if (at == LIMIT_VAL_SIGNERS)
+		return;
 	memmove(&job->signers[at + 1], &job->signers[at],
 	        (job->n_signers - 1 - at) * sizeof(job->signers[0]));
 	memcpy(job->signers[at], lower, val_name_size(lower));
@@ -199,116 +202,6 @@ static bool is_target(const struct val_subject *subject, const struct val_set *c
 	       name_equal(rdata->data, subject->target);
 }
 
-struct check {            /* of the subject, by one zone */
-	enum val_why why; /* VAL_WHY_NONE: it is as @state says */
-	enum val_state state;
-	enum val_why because; /* of VAL_INSECURE */
-};
-
-static struct check by_proof(const struct val_job *job, enum val_proof proof, enum val_why missing)
-{
-	switch (proof) {
-	case VAL_PROOF_DENIED:
-		return (struct check){ VAL_WHY_NONE, VAL_SECURE, VAL_WHY_NONE };
-	case VAL_PROOF_OPT_OUT:
-		return (struct check){ VAL_WHY_NONE, VAL_INSECURE, VAL_WHY_OPT_OUT };
-	case VAL_PROOF_TOO_MUCH:
-		return (struct check){ VAL_WHY_NONE, VAL_INSECURE, VAL_WHY_ITERATIONS };
-	case VAL_PROOF_EXCESSIVE:
-		missing = job->budget.spent ? VAL_WHY_LIMIT : VAL_WHY_ITERATIONS;
-		break;
-	case VAL_PROOF_NONE:
-		break;
-	}
-	return (struct check){ missing, VAL_BOGUS, VAL_WHY_NONE };
-}
-
-/* Data or an alias (RFC 4035, section 5.3). */
-static struct check check_positive(struct val_job *job, const struct val_trust *zone,
-                                   const struct val_now *now)
-{
-	const struct val_subject *subject = &job->subject;
-	const struct val_set *set = main_set(job);
-	struct val_verified verified;
-	struct val_denial denial;
-	struct check check = { VAL_WHY_RRSIG_MISSING, VAL_BOGUS, VAL_WHY_NONE };
-	enum val_why why;
-
-	if (!set)
-		return check;
-	check.why = val_verify_set(set, zone->name, zone->keys, job->config.rules, now->wall_s,
-	                           &job->budget, &verified);
-	if (check.why != VAL_WHY_NONE)
-		return check;
-	job->result.ttl_s = verified.ttl_s;
-	job->result.tag = verified.tag;
-	job->result.algorithm = verified.algorithm;
-	if (subject->kind == VAL_ALIAS &&
-	    !(set->type == VAL_TYPE_DNAME ? is_synthesized(subject, set)
-	                                  : is_target(subject, set))) {
-		check.why = VAL_WHY_DNAME;
-		return check;
-	}
-	if (!verified.wildcard) {
-		check.state = VAL_SECURE;
-		return check;
-	}
-	/* A DNAME from a wildcard is nothing that could be synthesized from (RFC 6672, 3.3). */
-	if (subject->kind == VAL_ALIAS && set->type == VAL_TYPE_DNAME) {
-		check.why = VAL_WHY_LABELS;
-		return check;
-	}
-	why = val_chain_denial(subject->message, zone, &job->config, &job->budget, now, &denial,
-	                       &job->result.ttl_s);
-	return by_proof(job, val_denial_wildcard(&denial, set->owner, verified.labels),
-	                why != VAL_WHY_NONE ? why : VAL_WHY_WILDCARD);
-}
-
-/* The SOA tells how long the answer may be kept: when it is there, the zone must have signed it. */
-static enum val_why check_soa(struct val_job *job, const struct val_trust *zone,
-                              const struct val_now *now)
-{
-	const struct val_message *message = job->subject.message;
-
-	for (size_t i = 0; i < message->n_sets; i++) {
-		const struct val_set *set = &message->sets[i];
-		struct val_verified verified;
-		enum val_why why;
-
-		if (set->section != VAL_AUTHORITY || set->type != VAL_TYPE_SOA || set->n_rrs == 0)
-			continue;
-		if (!name_equal(set->owner, zone->name))
-			return VAL_WHY_SIGNER;
-		why = val_verify_set(set, zone->name, zone->keys, job->config.rules, now->wall_s,
-		                     &job->budget, &verified);
-		if (why != VAL_WHY_NONE)
-			return why;
-		job->result.ttl_s = MIN(job->result.ttl_s, verified.ttl_s);
-	}
-	return VAL_WHY_NONE;
-}
-
-/* NODATA or NXDOMAIN (RFC 4035, section 5.4). */
-static struct check check_negative(struct val_job *job, const struct val_trust *zone,
-                                   const struct val_now *now)
-{
-	const struct val_subject *subject = &job->subject;
-	struct val_denial denial;
-	enum val_why why;
-	enum val_proof proof;
-
-	job->result.ttl_s = VAL_TRUST_CUT_TTL_S;
-	why = check_soa(job, zone, now);
-	if (why != VAL_WHY_NONE)
-		return (struct check){ why, VAL_BOGUS, VAL_WHY_NONE };
-	why = val_chain_denial(subject->message, zone, &job->config, &job->budget, now, &denial,
-	                       &job->result.ttl_s);
-	proof = subject->kind == VAL_NODATA
-	            ? val_denial_nodata(&denial, subject->name, subject->type)
-	            : val_denial_nxdomain(&denial, subject->name);
-	return by_proof(job, proof, why != VAL_WHY_NONE ? why : VAL_WHY_NSEC_MISSING);
-}
-
 static enum val_step begin_chain(struct val_job *job, enum phase phase, const uint8_t *target,
                                  const struct val_now *now)
 {
@@ -328,34 +221,188 @@ static enum val_step bogus_zone(struct val_job *job, const struct val_trust *zon
 {
 	memcpy(job->result.name, zone->name, zone->name_len);
 	job->result.type = zone->type;
+	job->result.tag = zone->tag;
+	job->result.has_zone = false;
 	return end(job, VAL_BOGUS, (enum val_why)zone->why);
+}
+
+/* This signer's zone has not signed it: perhaps another one has. */
+static enum val_step not_by(struct val_job *job, enum val_why why, uint16_t tag,
+                            const struct val_now *now)
+{
+	const struct val_trust *zone = job->chain.zone;
+
+	job->nearest = why;
+	job->result.tag = tag;
+	if (zone) {
+		memcpy(job->result.zone, zone->name, zone->name_len);
+		job->result.has_zone = true;
+	}
+	if (job->budget->spent)
+		return end(job, VAL_BOGUS, VAL_WHY_LIMIT);
+	return next_signer(job, now);
 }
 
 /* The chain has led to the signer that was guessed. */
 static enum val_step check_signer(struct val_job *job, const struct val_now *now)
 {
 	const struct val_trust *zone = job->chain.zone;
-	bool positive = job->subject.kind == VAL_DATA || job->subject.kind == VAL_ALIAS;
-	struct check check;
 
 	if (zone->kind == VAL_TRUST_INSECURE) /* it is above the subject: so is that */
 		return end(job, VAL_INSECURE, (enum val_why)zone->why);
 	if (zone->kind != VAL_TRUST_SECURE)
 		return bogus_zone(job, zone);
-	if (!name_equal(zone->name, job->chain.target)) { /* no zone begins there */
-		job->nearest = VAL_WHY_SIGNER;
-		return next_signer(job, now);
-	}
-	val_budget_message(&job->budget);
-	check = positive ? check_positive(job, zone, now) : check_negative(job, zone, now);
-	if (check.why == VAL_WHY_NONE && check.state == VAL_SECURE)
-		memcpy(job->result.zone, zone->name, zone->name_len);
-	if (check.why == VAL_WHY_NONE)
-		return end(job, check.state, check.because);
-	if (job->budget.spent)
+	if (!name_equal(zone->name, job->chain.target)) /* no zone begins there */
+		return not_by(job, VAL_WHY_SIGNER, 0, now);
+	val_budget_message(job->budget);
+	job->phase = PHASE_SUBJECT;
+	return VAL_TURN;
+}
+
+static enum val_step secure(struct val_job *job)
+{
+	const struct val_trust *zone = job->chain.zone;
+
+	job->result.tag = job->verified.tag;
+	job->result.algorithm = job->verified.algorithm;
+	memcpy(job->result.zone, zone->name, zone->name_len);
+	job->result.has_zone = true;
+	return end(job, VAL_SECURE, VAL_WHY_NONE);
+}
+
+static enum val_step begin_denial(struct val_job *job)
+{
+	job->denial = malloc(sizeof(*job->denial));
+	if (!job->denial)
 		return end(job, VAL_BOGUS, VAL_WHY_LIMIT);
-	job->nearest = check.why;
-	return next_signer(job, now);
+	val_denial_init(job->denial, job->chain.zone->name, job->config.rules, job->budget);
+	job->phase = PHASE_DENIAL;
+	return VAL_TURN;
+}
+
+static enum val_why verify(struct val_job *job, const struct val_set *set,
+                           struct val_verified *ret_verified, const struct val_now *now)
+{
+	const struct val_trust *zone = job->chain.zone;
+
+	return val_verify_set(set, zone->name, zone->keys, job->config.rules, now->wall_s,
+	                      job->budget, ret_verified);
+}
+
+/* Data or an alias (RFC 4035, section 5.3). */
+static enum val_step check_positive(struct val_job *job, const struct val_now *now)
+{
+	const struct val_subject *subject = &job->subject;
+	const struct val_set *set = main_set(job);
+	struct val_verified *verified = &job->verified;
+	enum val_why why;
+
+	if (!set)
+		return not_by(job, VAL_WHY_RRSIG_MISSING, 0, now);
+	why = verify(job, set, verified, now);
+	if (why != VAL_WHY_NONE)
+		return not_by(job, why, verified->tag, now);
+	job->result.ttl_s = verified->ttl_s;
+	job->result.life_s = verified->life_s;
+	if (subject->kind == VAL_ALIAS &&
+	    !(set->type == VAL_TYPE_DNAME ? is_synthesized(subject, set) : is_target(subject, set)))
+		return not_by(job, VAL_WHY_DNAME, verified->tag, now);
+	if (!verified->wildcard)
+		return secure(job);
+	/* A DNAME from a wildcard is nothing that could be synthesized from (RFC 6672, 3.3). */
+	if (subject->kind == VAL_ALIAS && set->type == VAL_TYPE_DNAME)
+		return not_by(job, VAL_WHY_LABELS, verified->tag, now);
+	return begin_denial(job);
+}
+
+/* NODATA or NXDOMAIN (RFC 4035, section 5.4). The SOA tells how long the answer may be kept: when
+ * it is there, the zone must have signed it. */
+static enum val_step check_negative(struct val_job *job, const struct val_now *now)
+{
+	const struct val_message *message = job->subject.message;
+
+	job->result.ttl_s = VAL_TRUST_CUT_TTL_S;
+	job->result.life_s = UINT32_MAX;
+	for (size_t i = 0; i < message->n_sets; i++) {
+		const struct val_set *set = &message->sets[i];
+		struct val_verified verified;
+		enum val_why why;
+
+		if (set->section != VAL_AUTHORITY || set->type != VAL_TYPE_SOA || set->n_rrs == 0)
+			continue;
+		if (!name_equal(set->owner, job->chain.zone->name))
+			return not_by(job, VAL_WHY_SIGNER, 0, now);
+		why = verify(job, set, &verified, now);
+		if (why != VAL_WHY_NONE)
+			return not_by(job, why, verified.tag, now);
+		job->result.ttl_s = MIN(job->result.ttl_s, verified.ttl_s);
+		job->result.life_s = MIN(job->result.life_s, verified.life_s);
+	}
+	return begin_denial(job);
+}
+
+static bool is_positive(const struct val_job *job)
+{
+	return job->subject.kind == VAL_DATA || job->subject.kind == VAL_ALIAS;
+}
+
+static enum val_step check_subject(struct val_job *job, const struct val_now *now)
+{
+	return is_positive(job) ? check_positive(job, now) : check_negative(job, now);
+}
+
+static enum val_proof prove(struct val_job *job)
+{
+	const struct val_subject *subject = &job->subject;
+
+	switch (subject->kind) {
+	case VAL_DATA:
+	case VAL_ALIAS:
+		return val_denial_wildcard(job->denial, main_set(job)->owner, job->verified.labels);
+	case VAL_NODATA:
+		return val_denial_nodata(job->denial, subject->name, subject->type);
+	case VAL_NXDOMAIN:
+		return val_denial_nxdomain(job->denial, subject->name);
+	}
+	return VAL_PROOF_NONE;
+}
+
+static enum val_step check_denial(struct val_job *job, const struct val_now *now)
+{
+	CLEANUP(free) struct val_denial *denial = NULL;
+	enum val_why why;
+	enum val_proof proof;
+
+	if (!val_denial_gather(job->denial, job->subject.message, job->chain.zone->keys,
+	                       now->wall_s))
+		return VAL_TURN;
+	proof = prove(job);
+	if (proof == VAL_PROOF_LATER)
+		return VAL_TURN;
+	denial = TAKE(job->denial);
+	job->result.ttl_s = MIN(job->result.ttl_s, denial->ttl_s);
+	job->result.life_s = MIN(job->result.life_s, denial->life_s);
+	why = is_positive(job) ? VAL_WHY_WILDCARD : VAL_WHY_NSEC_MISSING;
+	if (denial->why != VAL_WHY_NONE)
+		why = denial->why;
+	switch (proof) {
+	case VAL_PROOF_DENIED:
+		return secure(job);
+	case VAL_PROOF_OPT_OUT:
+		return end(job, VAL_INSECURE, VAL_WHY_OPT_OUT);
+	case VAL_PROOF_TOO_MUCH:
+		return end(job, VAL_INSECURE, VAL_WHY_ITERATIONS);
+	case VAL_PROOF_EXCESSIVE:
+		why = VAL_WHY_ITERATIONS;
+		break;
+	case VAL_PROOF_LIMIT:
+		why = VAL_WHY_LIMIT;
+		break;
+	case VAL_PROOF_NONE:
+	case VAL_PROOF_LATER:
+		break;
+	}
+	return not_by(job, why, denial->tag, now);
 }
 
 /* No signature was any good: is the name in a signed zone at all? */
@@ -377,12 +424,12 @@ static enum val_step run_chain(struct val_job *job, const struct val_now *now)
 		return job->phase == PHASE_TRUTH ? check_truth(job) : check_signer(job, now);
 	case VAL_CHAIN_NEED:
 		return VAL_NEED;
+	case VAL_CHAIN_TURN:
+		return VAL_TURN;
 	case VAL_CHAIN_NONE:
 		/* A signer above the deepest anchor: not the zone that is asked about. */
-		if (job->phase == PHASE_SIGNER && job->chain.anchor) {
-			job->nearest = VAL_WHY_SIGNER;
-			return next_signer(job, now);
-		}
+		if (job->phase == PHASE_SIGNER && job->chain.anchor)
+			return not_by(job, VAL_WHY_SIGNER, 0, now);
 		return end(job, VAL_INDETERMINATE, VAL_WHY_NO_ANCHOR);
 	case VAL_CHAIN_NEGATIVE:
 		return end(job, VAL_INSECURE, VAL_WHY_NTA);
@@ -392,29 +439,35 @@ static enum val_step run_chain(struct val_job *job, const struct val_now *now)
 	return end(job, VAL_BOGUS, VAL_WHY_LIMIT);
 }
 
+static enum val_step run_phase(struct val_job *job, const struct val_now *now)
+{
+	switch (job->phase) {
+	case PHASE_BEGIN:
+		find_signers(job);
+		return next_signer(job, now);
+	case PHASE_SIGNER:
+	case PHASE_TRUTH:
+		return run_chain(job, now);
+	case PHASE_SUBJECT:
+		return check_subject(job, now);
+	case PHASE_DENIAL:
+		return check_denial(job, now);
+	case PHASE_END:
+		break;
+	}
+	return VAL_DONE;
+}
+
 enum val_step val_job_run(struct val_job *job, const struct val_now *now)
 {
-	uint32_t checks = job->budget.checks;
 	enum val_step step = VAL_TURN;
 
-	while (step == VAL_TURN && checks - job->budget.checks < CHECKS_A_TURN) {
-		switch (job->phase) {
-		case PHASE_BEGIN:
-			find_signers(job);
-			step = next_signer(job, now);
-			break;
-		case PHASE_SIGNER:
-		case PHASE_TRUTH:
-			step = run_chain(job, now);
-			break;
-		case PHASE_END:
-			return VAL_DONE;
-		}
-	}
+	while (step == VAL_TURN && val_budget_has_turn(job->budget))
+		step = run_phase(job, now);
 	return step;
 }
 
-void val_job_give(struct val_job *job, const struct val_message *message, const struct val_now *now)
+void val_job_give(struct val_job *job, struct val_message *message)
 {
-	val_chain_give(&job->chain, message, now);
+	val_chain_give(&job->chain, message);
 }

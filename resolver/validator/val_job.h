@@ -53,13 +53,15 @@ struct val_now {
 struct val_result {
 	enum val_state state;
 	enum val_why why; /* of everything but VAL_SECURE */
-	uint32_t ttl_s;   /* the answer may be kept so long */
+	uint32_t ttl_s;   /* of VAL_SECURE: the answer may be kept so long */
+	uint32_t life_s;  /* of VAL_SECURE: its signatures last so long, whatever the TTL */
 	uint8_t
 	    name[255]; /* whose record or proof decided; with type, what to ask anew elsewhere */
 	uint16_t type;
-	uint16_t tag; /* of the key that signed the subject (secure), or 0 */
+	uint16_t tag; /* of the key that signed the subject (secure), or that it names (bogus); 0 */
 	uint8_t algorithm;
-	uint8_t zone[255]; /* that signed the subject (secure) */
+	uint8_t zone[255]; /* that signed the subject (secure), or whose keys were tried (bogus) */
+	bool has_zone;
 };
 
 enum val_step { VAL_DONE, VAL_NEED, VAL_TURN };
@@ -70,17 +72,16 @@ struct val_need {
 };
 
 struct val_job;
-/* NULL: out of memory. */
-struct val_job *val_job_new(const struct val_config *config, const struct val_subject *subject);
+/* @budget is the query's, for all of its jobs one after the other. NULL: out of memory. */
+struct val_job *val_job_new(const struct val_config *config, const struct val_subject *subject,
+                            struct val_budget *budget);
 void val_job_free(struct val_job *job); /* NULL is fine */
 DEFINE_CLEANUP(struct val_job *, val_job_free)
 
 /* Go on. After VAL_NEED, val_job_give() comes before the next run. */
 enum val_step val_job_run(struct val_job *job, const struct val_now *now);
 const struct val_need *val_job_need(const struct val_job *job);
-/* What came for the need (used during the call only), or NULL: it cannot be had. */
-void val_job_give(struct val_job *job, const struct val_message *message,
-                  const struct val_now *now);
+/* What came for the need, or NULL: it cannot be had. Consumed; the octets of its RDATA must live
+ * until the job needs something else, or is done. */
+void val_job_give(struct val_job *job, struct val_message *message);
 const struct val_result *val_job_result(const struct val_job *job);
-/* What was used of the budget, for counters. */
-const struct val_budget *val_job_budget(const struct val_job *job);

@@ -205,10 +205,10 @@ struct val_keys *val_keys_make(const struct val_set *dnskey, bool sha1)
 
 		if (!(flags & VAL_KEY_ZONE) || (flags & VAL_KEY_REVOKED))
 			continue;
-		if (keys->n == VAL_KEYS || !val_key_read(rdata, sha1, &keys->keys[keys->n]))
+		if (keys->n == LIMIT_VAL_KEYS)
 			keys->n_left_out++;
 		else
-			keys->n++;
+			keys->n += val_key_read(rdata, sha1, &keys->keys[keys->n]);
 	}
 	return keys;
 }

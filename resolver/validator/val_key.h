@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "sallyport/limits.h"
 #include "val_message.h"
 
 enum val_algorithm { /* RFC 8624, section 3.1; RFC 9904 */
@@ -27,9 +28,6 @@ enum val_algorithm { /* RFC 8624, section 3.1; RFC 9904 */
 enum val_digest { VAL_SHA1 = 1, VAL_SHA256 = 2, VAL_SHA384 = 4 };
 
 enum val_key_limit {
-	VAL_KEYS = 32,               /* of one zone that are kept; more are left out */
-	VAL_KEYS_TAG = 4,            /* tried that share a tag and algorithm (CVE-2023-50387) */
-	VAL_DS = 8,                  /* of one zone that are looked at */
 	VAL_RSA_BITS_MIN = 512,      /* RFC 3110 */
 	VAL_RSA_BITS_MAX = 4096,     /* RFC 3110, section 2 */
 	VAL_RSA_EXPONENT_OCTETS = 8, /* a longer one only costs time */
@@ -49,8 +47,8 @@ struct val_key {
 struct val_keys { /* immutable, shared between threads */
 	_Atomic uint32_t refs;
 	uint32_t n;
-	uint32_t n_left_out; /* over VAL_KEYS, or unusable */
-	struct val_key keys[VAL_KEYS];
+	uint32_t n_left_out; /* over LIMIT_VAL_KEYS */
+	struct val_key keys[LIMIT_VAL_KEYS];
 };
 
 bool val_algorithm_supported(uint8_t algorithm, bool sha1);

@@ -111,14 +111,14 @@ static bool compute(struct val_denial *denial, const uint8_t *name, uint8_t hash
 	EVP_MD_CTX *ctx;
 	bool ok = true;
 
-	if (denial->budget->hashes < blocks) {
-		denial->budget->spent = true;
+	denial->hashing = val_budget_hash(denial->budget, blocks);
+	if (denial->hashing != VAL_HASH_NOW)
+		return false;
+	ctx = EVP_MD_CTX_new();
+	if (!ctx) {
+		denial->hashing = VAL_HASH_OVER;
 		return false;
 	}
-	denial->budget->hashes -= blocks;
-	ctx = EVP_MD_CTX_new();
-	if (!ctx)
-		return false;
 	memcpy(text, name, len);
 	for (uint32_t i = 0; i <= denial->iterations && ok; i++) {
 		memcpy(text + len, denial->salt, denial->salt_len);
@@ -128,12 +128,14 @@ static bool compute(struct val_denial *denial, const uint8_t *name, uint8_t hash
 		len = HASH_LEN;
 	}
 	EVP_MD_CTX_free(ctx);
+	if (!ok)
+		denial->hashing = VAL_HASH_OVER;
 	memcpy(hash, text, HASH_LEN);
 	return ok;
 }
 
 /* The hash of @name, which is the proof's name or one above it; from memory if it was asked before.
- * NULL: over the budget. */
+ * NULL: not in this turn, or over the budget. */
 static const uint8_t *hash_of(struct val_denial *denial, const uint8_t *name)
 {
 	unsigned int labels = name_labels(name);
@@ -210,7 +212,7 @@ static bool closest_encloser(struct val_denial *denial, const uint8_t *name,
 		 * closest: an encloser without one is not the closest. */
 		if (!find_match(denial, encloser, &at) ||
 		    !find_cover(denial, next_closer, ret_next_closer)) {
-			if (denial->budget->spent)
+			if (denial->hashing != VAL_HASH_NOW)
 				return false;
 			continue;
 		}
@@ -223,8 +225,9 @@ static bool closest_encloser(struct val_denial *denial, const uint8_t *name,
 }
 
 /* Before any hash is made. */
-static enum val_proof refuse(const struct val_denial *denial)
+static enum val_proof refuse(struct val_denial *denial)
 {
+	denial->hashing = VAL_HASH_NOW;
 	if (denial->n_nsec3 == 0)
 		return VAL_PROOF_NONE;
 	if (denial->iterations > denial->rules->iterations_hard)
@@ -233,51 +236,69 @@ static enum val_proof refuse(const struct val_denial *denial)
 	                                                      : VAL_PROOF_DENIED;
 }
 
-static enum val_proof unproven(const struct val_denial *denial)
+/* A hash that is missing is a name that matches nothing and is covered by nothing: whatever was
+ * concluded without it does not count. */
+static enum val_proof settle(const struct val_denial *denial, enum val_proof proof)
 {
-	return denial->budget->spent ? VAL_PROOF_EXCESSIVE : VAL_PROOF_NONE;
+	switch (denial->hashing) {
+	case VAL_HASH_OVER:
+		return VAL_PROOF_LIMIT;
+	case VAL_HASH_LATER:
+		return VAL_PROOF_LATER;
+	case VAL_HASH_NOW:
+		break;
+	}
+	return proof;
 }
 
-enum val_proof val_nsec3_nodata(struct val_denial *denial, const uint8_t *name, uint16_t type)
+static enum val_proof nodata(struct val_denial *denial, const uint8_t *name, uint16_t type)
 {
 	uint8_t wildcard[NAME_MAX_WIRE], hash[HASH_LEN];
 	struct nsec3 at, next_closer;
 	const uint8_t *encloser;
-	enum val_proof refused = refuse(denial);
 
-	if (refused != VAL_PROOF_DENIED)
-		return refused;
 	if (find_match(denial, name, &at)) /* section 8.5 */
 		return val_types_deny(&at.types, type, name[0] == 0) ? VAL_PROOF_DENIED
 		                                                     : VAL_PROOF_NONE;
 	if (!closest_encloser(denial, name, &encloser, &next_closer))
-		return unproven(denial);
+		return VAL_PROOF_NONE;
 	if (type == VAL_TYPE_DS && next_closer.opt_out) /* section 8.6 */
 		return VAL_PROOF_OPT_OUT;
 	if (!val_wildcard(encloser, wildcard) || !compute(denial, wildcard, hash) ||
 	    !find_match_hash(denial, hash, &at)) /* section 8.7 */
-		return unproven(denial);
+		return VAL_PROOF_NONE;
 	if (!val_types_deny(&at.types, type, false))
 		return VAL_PROOF_NONE;
 	return next_closer.opt_out ? VAL_PROOF_OPT_OUT : VAL_PROOF_DENIED;
 }
 
-enum val_proof val_nsec3_nxdomain(struct val_denial *denial, const uint8_t *name)
+enum val_proof val_nsec3_nodata(struct val_denial *denial, const uint8_t *name, uint16_t type)
+{
+	enum val_proof refused = refuse(denial);
+
+	return refused == VAL_PROOF_DENIED ? settle(denial, nodata(denial, name, type)) : refused;
+}
+
+static enum val_proof nxdomain(struct val_denial *denial, const uint8_t *name)
 {
 	uint8_t wildcard[NAME_MAX_WIRE], hash[HASH_LEN];
 	struct nsec3 next_closer, cover;
 	const uint8_t *encloser;
-	enum val_proof refused = refuse(denial);
 
-	if (refused != VAL_PROOF_DENIED)
-		return refused;
 	if (!closest_encloser(denial, name, &encloser, &next_closer)) /* section 8.4 */
-		return unproven(denial);
+		return VAL_PROOF_NONE;
 	if (val_wildcard(encloser, wildcard) &&
 	    (!compute(denial, wildcard, hash) || !find_cover_hash(denial, hash, &cover)))
-		return unproven(denial);
+		return VAL_PROOF_NONE;
 	/* RFC 5155, section 9.2, and RFC 6840, section 5.9: below opt-out AD is not to be set. */
 	return next_closer.opt_out ? VAL_PROOF_OPT_OUT : VAL_PROOF_DENIED;
+}
+
+enum val_proof val_nsec3_nxdomain(struct val_denial *denial, const uint8_t *name)
+{
+	enum val_proof refused = refuse(denial);
+
+	return refused == VAL_PROOF_DENIED ? settle(denial, nxdomain(denial, name)) : refused;
 }
 
 enum val_proof val_nsec3_wildcard(struct val_denial *denial, const uint8_t *name,
@@ -294,16 +315,32 @@ enum val_proof val_nsec3_wildcard(struct val_denial *denial, const uint8_t *name
 	/* Section 8.8: the encloser is known from the signature; the next closer is to be covered.
 	 */
 	if (!find_cover(denial, val_parent(name, n - labels - 1), &cover))
-		return unproven(denial);
+		return settle(denial, VAL_PROOF_NONE);
 	return cover.opt_out ? VAL_PROOF_OPT_OUT : VAL_PROOF_DENIED;
 }
 
-enum val_cut val_nsec3_ds(struct val_denial *denial, const uint8_t *name)
+static enum val_cut ds(struct val_denial *denial, const uint8_t *name)
 {
 	struct nsec3 at, next_closer;
 	const uint8_t *encloser;
 
-	switch (refuse(denial)) {
+	if (find_match(denial, name, &at))
+		return val_types_cut(&at.types);
+	if (!closest_encloser(denial, name, &encloser, &next_closer))
+		return VAL_CUT_UNPROVEN;
+	return next_closer.opt_out ? VAL_CUT_OPT_OUT : VAL_CUT_NOTHING;
+}
+
+enum val_cut val_nsec3_ds(struct val_denial *denial, const uint8_t *name)
+{
+	enum val_cut cut = VAL_CUT_UNPROVEN;
+	enum val_proof proof = refuse(denial);
+
+	if (proof == VAL_PROOF_DENIED) {
+		cut = ds(denial, name);
+		proof = settle(denial, proof);
+	}
+	switch (proof) {
 	case VAL_PROOF_NONE:
 	case VAL_PROOF_OPT_OUT:
 		return VAL_CUT_UNPROVEN;
@@ -311,12 +348,12 @@ enum val_cut val_nsec3_ds(struct val_denial *denial, const uint8_t *name)
 		return VAL_CUT_TOO_MUCH;
 	case VAL_PROOF_EXCESSIVE:
 		return VAL_CUT_EXCESSIVE;
+	case VAL_PROOF_LIMIT:
+		return VAL_CUT_LIMIT;
+	case VAL_PROOF_LATER:
+		return VAL_CUT_LATER;
 	case VAL_PROOF_DENIED:
 		break;
 	}
-	if (find_match(denial, name, &at))
-		return val_types_cut(&at.types);
-	if (!closest_encloser(denial, name, &encloser, &next_closer))
-		return denial->budget->spent ? VAL_CUT_EXCESSIVE : VAL_CUT_UNPROVEN;
-	return next_closer.opt_out ? VAL_CUT_OPT_OUT : VAL_CUT_NOTHING;
+	return cut;
 }

@@ -35,35 +35,15 @@ uint16_t val_why_ede(enum val_why why)
 	return (unsigned int)why < VAL_WHY_N ? edes[why] : 0;
 }
 
-void val_budget_init(struct val_budget *budget)
-{
-	*budget = (struct val_budget){ .checks = VAL_BUDGET_CHECKS,
-		                       .failures = VAL_BUDGET_FAILURES,
-		                       .hashes = VAL_BUDGET_HASHES,
-		                       .questions = VAL_BUDGET_QUESTIONS };
-	val_budget_message(budget);
-}
-
-void val_budget_message(struct val_budget *budget)
-{
-	budget->message = VAL_FAILURES_MESSAGE;
-}
-
 /* One public-key operation, if the budget has it. */
 static enum val_why check(const struct val_key *key, const uint8_t *octets, size_t len,
                           const struct val_sig *sig, struct val_budget *budget)
 {
-	if (budget->checks == 0 || budget->failures == 0) {
-		budget->spent = true;
+	if (!val_budget_check(budget))
 		return VAL_WHY_LIMIT;
-	}
-	if (budget->message == 0)
-		return VAL_WHY_LIMIT;
-	budget->checks--;
 	if (val_key_verify(key, octets, len, sig->signature, sig->signature_len))
 		return VAL_WHY_NONE;
-	budget->failures--;
-	budget->message--;
+	val_budget_failed(budget);
 	return VAL_WHY_SIGNATURE;
 }
 
@@ -119,11 +99,11 @@ static enum val_why check_fields(const struct val_set *set, const struct val_sig
 
 /* RFC 4035, section 5.3.3: the smallest of the TTL received, the original, and what is left of the
  * signature's life; within the skew there is nothing left, and a little is granted. */
-static uint32_t ttl_of(const struct val_set *set, const struct val_sig *sig, uint64_t now_s)
+static uint32_t life_of(const struct val_sig *sig, uint64_t now_s)
 {
 	int32_t left = serial_diff(sig->expiration, (uint32_t)now_s);
 
-	return MIN(MIN(set->ttl, sig->original_ttl), (uint32_t)MAX(left, 1));
+	return (uint32_t)MAX(left, 1);
 }
 
 /* How near a signature came: of several the nearest is worth telling. */
@@ -143,9 +123,29 @@ struct keys_view { /* the keys to try: a zone's, or one */
 	size_t n;
 };
 
-static enum val_why check_keys(const struct keys_view *view, struct val_canon *canon,
-                               const struct val_rdata *rdata, const struct val_sig *sig,
-                               struct val_budget *budget, unsigned int *n_checks)
+struct attempt { /* at one RRset, with whatever keys there are */
+	const struct val_set *set;
+	const uint8_t *zone;
+	const struct val_rules *rules;
+	uint64_t now_s;
+	struct val_budget *budget;
+	struct val_canon *canon;
+	unsigned int n_checks; /* LIMIT_VAL_CHECKS_SET */
+};
+
+static enum val_why attempt_canon(struct attempt *at)
+{
+	int r = val_canon_make(at->set, &at->canon);
+
+	if (r == ERR_LIMIT)
+		val_budget_meet(at->budget, VAL_LIMIT_RECORDS);
+	if (r < 0)
+		return r == ERR_MALFORMED ? VAL_WHY_MALFORMED : VAL_WHY_LIMIT;
+	return VAL_WHY_NONE;
+}
+
+static enum val_why check_keys(struct attempt *at, const struct keys_view *view,
+                               const struct val_rdata *rdata, const struct val_sig *sig)
 {
 	enum val_why why = VAL_WHY_NO_KEY;
 	unsigned int n_same = 0;
@@ -157,58 +157,72 @@ static enum val_why check_keys(const struct keys_view *view, struct val_canon *c
 
 		if (key->tag != sig->tag || key->algorithm != sig->algorithm)
 			continue;
-		if (++n_same > VAL_KEYS_TAG || *n_checks == VAL_CHECKS_SET)
+		if (++n_same > LIMIT_VAL_KEYS_TAG || at->n_checks == LIMIT_VAL_CHECKS_SET) {
+			val_budget_meet(at->budget, n_same > LIMIT_VAL_KEYS_TAG
+			                                ? VAL_LIMIT_KEYS_TAG
+			                                : VAL_LIMIT_CHECKS_SET);
 			return VAL_WHY_LIMIT;
-		++*n_checks;
+		}
+		at->n_checks++;
 		if (!octets)
-			len = val_canon_signed(canon, rdata, sig, &octets);
+			len = val_canon_signed(at->canon, rdata, sig, &octets);
 		if (len == 0)
 			return VAL_WHY_LABELS;
-		why = check(key, octets, len, sig, budget);
+		why = check(key, octets, len, sig, at->budget);
 		if (why != VAL_WHY_SIGNATURE)
 			return why;
 	}
 	return why;
 }
 
-static enum val_why verify(const struct val_set *set, const uint8_t *zone,
-                           const struct keys_view *view, const struct val_rules *rules,
-                           uint64_t now_s, struct val_budget *budget,
+static void fill_verified(const struct attempt *at, const struct val_sig *sig,
+                          struct val_verified *ret_verified)
+{
+	const uint8_t *owner = at->set->owner;
+	unsigned int n = name_labels(owner);
+	bool is_wildcard = owner[0] == 1 && owner[1] == '*';
+	uint32_t life_s = life_of(sig, at->now_s);
+
+	*ret_verified = (struct val_verified){
+		.ttl_s = MIN(MIN(at->set->ttl, sig->original_ttl), life_s),
+		.life_s = life_s,
+		.labels = sig->labels,
+		.wildcard = sig->labels < n && !(is_wildcard && sig->labels == n - 1),
+		.tag = sig->tag,
+		.algorithm = sig->algorithm,
+	};
+}
+
+static enum val_why verify(struct attempt *at, const struct keys_view *view,
                            struct val_verified *ret_verified)
 {
-	CLEANUP(val_canon_free) struct val_canon *canon = NULL;
 	enum val_why nearest = VAL_WHY_RRSIG_MISSING;
-	unsigned int n_checks = 0;
-	int r = val_canon_make(set, &canon);
 
-	if (r < 0)
-		return r == ERR_MALFORMED ? VAL_WHY_MALFORMED : VAL_WHY_LIMIT;
-	for (unsigned int i = 0; i < set->n_sigs; i++) {
+	for (unsigned int i = 0; i < at->set->n_sigs; i++) {
 		enum val_why why;
 		struct val_sig sig;
 
-		val_sig_read(&set->sigs[i], &sig);
-		why = check_fields(set, &sig, zone, rules, now_s);
+		val_sig_read(&at->set->sigs[i], &sig);
+		why = check_fields(at->set, &sig, at->zone, at->rules, at->now_s);
 		if (why == VAL_WHY_NONE)
-			why = check_keys(view, canon, &set->sigs[i], &sig, budget, &n_checks);
+			why = check_keys(at, view, &at->set->sigs[i], &sig);
 		if (why == VAL_WHY_NONE) {
-			*ret_verified = (struct val_verified){
-				.ttl_s = ttl_of(set, &sig, now_s),
-				.labels = sig.labels,
-				.wildcard = sig.labels < name_labels(set->owner) &&
-				            !(set->owner[0] == 1 && set->owner[1] == '*' &&
-				              sig.labels == name_labels(set->owner) - 1),
-				.tag = sig.tag,
-				.algorithm = sig.algorithm,
-			};
+			fill_verified(at, &sig, ret_verified);
 			return VAL_WHY_NONE;
 		}
-		if (nearness(why) > nearness(nearest))
+		if (nearness(why) > nearness(nearest)) {
 			nearest = why;
+			ret_verified->tag = sig.tag;
+		}
 		if (why == VAL_WHY_LIMIT)
 			break;
 	}
 	return nearest;
+}
+
+static void attempt_fini_cleanup(struct attempt *at)
+{
+	val_canon_free(at->canon);
 }
 
 enum val_why val_verify_set(const struct val_set *set, const uint8_t *zone,
@@ -216,9 +230,13 @@ enum val_why val_verify_set(const struct val_set *set, const uint8_t *zone,
                             uint64_t now_s, struct val_budget *budget,
                             struct val_verified *ret_verified)
 {
+	CLEANUP(attempt_fini)
+	struct attempt at = { set, zone, rules, now_s, budget, NULL, 0 };
 	const struct keys_view view = { keys->keys, keys->n };
+	enum val_why why = attempt_canon(&at);
 
-	return verify(set, zone, &view, rules, now_s, budget, ret_verified);
+	*ret_verified = (struct val_verified){ 0 };
+	return why == VAL_WHY_NONE ? verify(&at, &view, ret_verified) : why;
 }
 
 static bool ds_supported(const struct val_rdata *ds, const struct val_rules *rules)
@@ -282,9 +300,8 @@ static bool names_key(const struct val_rdata *ds, bool ds_are_keys, const uint8_
 }
 
 /* Try one key of the RRset that a DS or anchor names. */
-static enum val_why try_key(const struct val_set *dnskey, const struct val_rdata *rdata,
-                            const struct val_rules *rules, uint64_t now_s,
-                            struct val_budget *budget, struct val_verified *ret_verified)
+static enum val_why try_key(struct attempt *at, const struct val_rdata *rdata,
+                            struct val_verified *ret_verified)
 {
 	struct val_key key;
 	const struct keys_view view = { &key, 1 };
@@ -295,48 +312,89 @@ static enum val_why try_key(const struct val_set *dnskey, const struct val_rdata
 		return VAL_WHY_NO_ZONE_KEY;
 	if (flags & VAL_KEY_REVOKED) /* RFC 5011, section 2.1 */
 		return VAL_WHY_NO_SEP;
-	if (!val_key_read(rdata, rules->sha1, &key))
+	if (!val_key_read(rdata, at->rules->sha1, &key))
 		return VAL_WHY_NO_SEP;
-	why = verify(dnskey, dnskey->owner, &view, rules, now_s, budget, ret_verified);
+	why = verify(at, &view, ret_verified);
 	EVP_PKEY_free(key.pkey);
 	return why;
+}
+
+struct names { /* what a parent or an anchor says of a zone's keys */
+	const struct val_rdata *ds;
+	size_t n;
+	bool are_keys;
+};
+
+/* Try the keys that @names' @i-th names. */
+static enum val_why try_named(struct attempt *at, const struct names *names, size_t i,
+                              struct val_verified *ret_verified)
+{
+	const struct val_rdata *ds = &names->ds[i];
+	enum val_why nearest = VAL_WHY_NO_SEP;
+	unsigned int n_same = 0;
+
+	for (unsigned int k = 0; k < at->set->n_rrs; k++) {
+		const struct val_rdata *key = &at->set->rrs[k];
+		struct val_verified verified = { 0 };
+		enum val_why why;
+
+		if (!may_name_key(ds, names->are_keys, key))
+			continue;
+		if (n_same++ == LIMIT_VAL_KEYS_TAG) {
+			val_budget_meet(at->budget, VAL_LIMIT_KEYS_TAG);
+			return VAL_WHY_LIMIT;
+		}
+		if (!names_key(ds, names->are_keys, at->set->owner, key))
+			continue;
+		why = try_key(at, key, &verified);
+		if (why == VAL_WHY_NONE || why == VAL_WHY_NO_ZONE_KEY ||
+		    nearness(why) > nearness(nearest)) {
+			nearest = why;
+			*ret_verified = verified;
+		}
+		if (why == VAL_WHY_NONE || why == VAL_WHY_LIMIT)
+			break;
+	}
+	return nearest;
 }
 
 enum val_why val_verify_keys(const struct val_set *dnskey, const struct val_rdata *ds, size_t n_ds,
                              bool ds_are_keys, const struct val_rules *rules, uint64_t now_s,
                              struct val_budget *budget, struct val_verified *ret_verified)
 {
+	CLEANUP(attempt_fini)
+	struct attempt at = { dnskey, dnskey->owner, rules, now_s, budget, NULL, 0 };
+	const struct names names = { ds, n_ds, ds_are_keys };
 	enum val_why nearest = VAL_WHY_NO_SEP, why;
+	size_t n_tried = 0;
 
+	*ret_verified = (struct val_verified){ 0 };
 	why = ds_are_keys ? keys_usable(ds, n_ds, rules) : val_ds_usable(ds, n_ds, rules);
 	if (why != VAL_WHY_NONE)
 		return why;
 	if (dnskey->n_sigs == 0)
 		return VAL_WHY_RRSIG_MISSING;
-	for (size_t i = 0, n_tried = 0; i < n_ds && n_tried < VAL_DS; i++) {
-		unsigned int n_same = 0;
+	why = attempt_canon(&at);
+	if (why != VAL_WHY_NONE)
+		return why;
+	for (size_t i = 0; i < n_ds; i++) {
+		struct val_verified verified = { 0 };
 
 		if (!ds_are_keys &&
 		    (!ds_supported(&ds[i], rules) || weaker_stands_back(ds, n_ds, i, rules)))
 			continue;
-		n_tried++;
-		for (unsigned int k = 0; k < dnskey->n_rrs; k++) {
-			const struct val_rdata *key = &dnskey->rrs[k];
-
-			if (!may_name_key(&ds[i], ds_are_keys, key))
-				continue;
-			if (n_same++ == VAL_KEYS_TAG) {
-				nearest = VAL_WHY_LIMIT;
-				break;
-			}
-			if (!names_key(&ds[i], ds_are_keys, dnskey->owner, key))
-				continue;
-			why = try_key(dnskey, key, rules, now_s, budget, ret_verified);
-			if (why == VAL_WHY_NONE || why == VAL_WHY_LIMIT)
-				return why;
-			if (why == VAL_WHY_NO_ZONE_KEY || nearness(why) > nearness(nearest))
-				nearest = why;
+		if (n_tried++ == LIMIT_VAL_DS) {
+			val_budget_meet(budget, VAL_LIMIT_DS);
+			break;
 		}
+		why = try_named(&at, &names, i, &verified);
+		if (why == VAL_WHY_NONE || why == VAL_WHY_NO_ZONE_KEY ||
+		    nearness(why) > nearness(nearest)) {
+			nearest = why;
+			*ret_verified = verified;
+		}
+		if (why == VAL_WHY_NONE || why == VAL_WHY_LIMIT)
+			return why;
 	}
 	/* Nobody whom the parent names has signed: what others signed proves nothing. */
 	return nearest == VAL_WHY_NO_KEY ? VAL_WHY_NO_SEP : nearest;

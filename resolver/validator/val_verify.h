@@ -4,6 +4,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "val_budget.h"
 #include "val_key.h"
 #include "val_message.h"
 
@@ -44,27 +45,6 @@ enum val_why { VAL_WHYS(VAL_WHY_ENUM_) VAL_WHY_N };
 const char *val_why_str(enum val_why why);
 uint16_t val_why_ede(enum val_why why); /* 0: none */
 
-/* What one query may cost. Counted down; at zero everything that is not yet proven is bogus. */
-struct val_budget {
-	uint32_t checks;   /* public-key operations (VAL_BUDGET_CHECKS) */
-	uint32_t failures; /* of these that fail (VAL_BUDGET_FAILURES) */
-	uint32_t message; /* of these in one message (VAL_FAILURES_MESSAGE), then it is done with */
-	uint32_t hashes;  /* SHA-1 blocks of NSEC3 (VAL_BUDGET_HASHES) */
-	uint32_t questions; /* sub-queries (VAL_BUDGET_QUESTIONS) */
-	bool spent;         /* one of them has run out */
-};
-enum val_budget_limit {
-	VAL_BUDGET_CHECKS = 96,
-	VAL_BUDGET_FAILURES = 32,
-	VAL_BUDGET_HASHES = 8192,
-	VAL_BUDGET_QUESTIONS = 64,
-	VAL_CHECKS_SET = 8,       /* of one RRset */
-	VAL_FAILURES_MESSAGE = 8, /* an honest message has none, but for tags that collide */
-};
-void val_budget_init(struct val_budget *budget);
-/* Another message is checked: what one may cost bounds how long one turn can take. */
-void val_budget_message(struct val_budget *budget);
-
 struct val_rules {                       /* from the configuration; borrowed while a job lives */
 	bool sha1;                       /* RSASHA1 and SHA-1 digests count as supported */
 	uint32_t skew_min_s, skew_max_s; /* of the signature's lifetime a tenth, within these */
@@ -75,9 +55,10 @@ extern const struct val_rules val_rules_default;
 
 struct val_verified {
 	uint32_t ttl_s;      /* the RRset may be kept so long (RFC 4035, section 5.3.3) */
+	uint32_t life_s;     /* and no longer than this, whatever its TTL: its signature ends */
 	unsigned int labels; /* of the signature: fewer than the owner's mean a wildcard */
 	bool wildcard;       /* expanded from one */
-	uint16_t tag;
+	uint16_t tag;        /* of a failure, too: of the signature that came nearest, or 0 */
 	uint8_t algorithm;
 };
 
@@ -89,8 +70,8 @@ struct val_verified {
  * still needs its proof (val_denial_wildcard()).
  *
  * Returns VAL_WHY_NONE and fills *ret_verified, or what was wrong with the signature that came
- * nearest (a wrong signature is nearer than an expired one's clock, a missing key is farther);
- * VAL_WHY_LIMIT also when out of memory.
+ * nearest (a wrong signature is nearer than an expired one's clock, a missing key is farther), and
+ * tells its tag; VAL_WHY_LIMIT also when out of memory.
  */
 enum val_why val_verify_set(const struct val_set *set, const uint8_t *zone,
                             const struct val_keys *keys, const struct val_rules *rules,

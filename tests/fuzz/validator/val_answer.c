@@ -482,21 +482,22 @@ static void run(struct play *play, const struct claim *claim, const struct val_m
 		                             .kind = claim->kind,
 		                             .target = claim->target,
 		                             .message = message };
-	struct val_job *job = val_job_new(&config, &subject);
+	struct val_budget budget;
+	struct val_job *job;
 	enum val_step step;
 
+	val_budget_init(&budget);
+	job = val_job_new(&config, &subject, &budget);
 	require(job != NULL, "no memory");
 	for (unsigned int runs = 0; (step = val_job_run(job, &now)) != VAL_DONE; runs++) {
-		struct val_message *answer;
-
 		require(runs < RUNS_MAX, "it does not end");
-		if (step == VAL_TURN)
+		if (step == VAL_TURN) {
+			val_budget_turn(&budget);
 			continue;
+		}
 		require(name_is_under(subject.name, val_job_need(job)->name),
 		        "a name that is not above the subject is asked for");
-		answer = answer_need(play, val_job_need(job));
-		val_job_give(job, answer, &now);
-		val_message_free(answer);
+		val_job_give(job, answer_need(play, val_job_need(job)));
 	}
 	*ret_result = *val_job_result(job);
 	val_job_free(job);

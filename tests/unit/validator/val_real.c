@@ -115,7 +115,11 @@ static enum val_state judge(struct real *real, uint64_t now_s, enum val_why *ret
 		                             .type = 1,
 		                             .kind = VAL_DATA,
 		                             .message = message };
-	CLEANUP(val_job_free) struct val_job *job = val_job_new(&config, &subject);
+	struct val_budget budget;
+
+	val_budget_init(&budget);
+
+	CLEANUP(val_job_free) struct val_job *job = val_job_new(&config, &subject, &budget);
 	enum val_step step;
 
 	assert_int_equal(message->sets[0].n_rrs, 3);
@@ -123,16 +127,15 @@ static enum val_state judge(struct real *real, uint64_t now_s, enum val_why *ret
 	while ((step = val_job_run(job, &now)) != VAL_DONE) {
 		char name[NAME_TEXT_LEN], type[NAME_TYPE_TEXT_LEN];
 
-		if (step == VAL_TURN)
+		if (step == VAL_TURN) {
+			val_budget_turn(&budget);
 			continue;
+		}
 		name_to_text(val_job_need(job)->name, name);
 		name_type_text(val_job_need(job)->type, type);
 
-		CLEANUP(val_message_free)
-		struct val_message *answer =
-		    records_message(&real->world, real->records, name, type, VAL_ANSWER);
-
-		val_job_give(job, answer, &now);
+		val_job_give(job,
+		             records_message(&real->world, real->records, name, type, VAL_ANSWER));
 		assert_true(real->n_questions++ < 10);
 	}
 	*ret_why = val_job_result(job)->why;

@@ -16,8 +16,10 @@
  *         fault [on NAME TYPE] VERB ...     faults.h; of the answer asked for, or of another
  *         fault zone|record|anchor|now ...  a line that is a fault
  *         heal                              no more faults from here
- *         is STATE [WHY] [FIELD=VALUE...]   play it: questions= checks= ttl= zone=
- *                                           at=NAME/TYPE
+ *         same                              what is asked from here is one query's: one budget
+ *         is STATE [WHY] [FIELD=VALUE...]   play it: questions= checks= hashes= turns= ttl=
+ *                                           zone= tag= at=NAME/TYPE met=LIMIT (val_budget.h)
+ *         times N STATE ...                 the same N times
  *         without STATE [WHY]               what comes when the faults are left out
  *
  * A case with faults is played twice: without them it must be secure, or what `without` says. So no
@@ -47,10 +49,11 @@
 enum {
 	LINES = 200,
 	RUNS_MAX = 1000, /* of one job; an honest one needs a few dozen */
-	/* Signature checks in one turn, which others have to wait for: those of the largest proof,
-	 * its SOA, and eight that fail. */
-	CHECKS_MAX = 25,
-	CASES_MIN = 390,
+	/* Signature checks and hashes in one turn, which others have to wait for: the turn's own,
+	 * and what the last RRset or name begun in it still takes. */
+	CHECKS_MAX = VAL_TURN_CHECKS - 1 + LIMIT_VAL_CHECKS_SET,
+	HASHES_MAX = VAL_TURN_HASHES - 1 + 151 * 5 + 8,
+	CASES_MIN = 410,
 };
 
 struct line {
@@ -87,12 +90,14 @@ struct player {
 	uint16_t type;
 	size_t n_faults;
 	const struct line *faults[LINES];
-	int claim; /* enum val_kind, or -1 */
+	int claim;         /* enum val_kind, or -1 */
+	bool keeps_budget; /* what is asked next is the same query's */
 	/* what must come without faults */
 	const char *control;
 	bool has_faults;
 	unsigned int n_questions;
-	uint32_t checks_a_turn;
+	struct val_budget budget;
+	uint32_t checks_a_turn, hashes_a_turn, n_turns;
 };
 
 static void complain(struct player *player, const struct line *line, const char *format, ...)
@@ -379,34 +384,36 @@ static void check_need(struct player *player, const struct line *line, const str
 static void answer_need(struct player *player, const struct line *line, struct val_job *job)
 {
 	struct val_need need = *val_job_need(job);
-	CLEANUP(val_message_free)
-	struct val_message *message = receive(player, need.name, need.type);
 
 	check_need(player, line, &need);
 	player->n_questions++;
-	val_job_give(job, message, &player->now);
+	val_job_give(job, receive(player, need.name, need.type));
 }
 
 static void run_job(struct player *player, const struct line *line, struct val_job *job)
 {
 	enum val_step step = VAL_TURN;
 
-	player->n_questions = 0;
+	player->n_questions = player->n_turns = 0;
 	for (unsigned int runs = 0; step != VAL_DONE; runs++) {
-		uint32_t before = val_job_budget(job)->checks;
+		uint32_t checks = player->budget.checks, hashes = player->budget.hashes;
 
 		if (runs == RUNS_MAX) {
 			complain(player, line, "it does not end");
 			return;
 		}
-		step = val_job_run(job, &player->now);
-		if (step == VAL_NEED)
+		/* What is needed is at hand at once: that is the same turn. */
+		val_budget_turn(&player->budget);
+		while ((step = val_job_run(job, &player->now)) == VAL_NEED)
 			answer_need(player, line, job);
-		if (before - val_job_budget(job)->checks > CHECKS_MAX)
-			complain(player, line, "%u signature checks in one turn",
-			         before - val_job_budget(job)->checks);
-		player->checks_a_turn =
-		    MAX(player->checks_a_turn, before - val_job_budget(job)->checks);
+		checks -= player->budget.checks;
+		hashes -= player->budget.hashes;
+		if (checks > CHECKS_MAX || hashes > HASHES_MAX)
+			complain(player, line, "%u signature checks, %u hashes in one turn", checks,
+			         hashes);
+		player->checks_a_turn = MAX(player->checks_a_turn, checks);
+		player->hashes_a_turn = MAX(player->hashes_a_turn, hashes);
+		player->n_turns++;
 	}
 }
 
@@ -420,10 +427,24 @@ static void describe(const struct val_result *result, char *out, size_t size)
 	name_to_text(result->name, name);
 	name_type_text(result->type, type);
 	name_to_text(result->zone, zone);
-	snprintf(out, size, "%s%s%s ttl=%u at=%s/%s zone=%s", val_state_str(result->state),
+	snprintf(out, size, "%s%s%s ttl=%u at=%s/%s zone=%s tag=%u", val_state_str(result->state),
 	         result->state == VAL_SECURE ? "" : " ",
 	         result->state == VAL_SECURE ? "" : names[result->why], result->ttl_s, name, type,
-	         zone);
+	         zone, result->tag);
+}
+
+/* " met=NAME" for each limit. */
+static void describe_met(uint32_t met, char *out, size_t size)
+{
+#define LIMIT_NAME(sym) #sym,
+	static const char *const names[] = { VAL_LIMITS(LIMIT_NAME) };
+	size_t at = 0;
+
+	*out = '\0';
+	for (unsigned int i = 0; i < VAL_LIMIT_N && at < size; i++) {
+		if (met & (UINT32_C(1) << i))
+			at += (size_t)snprintf(out + at, size - at, " met=%s", names[i]);
+	}
 }
 
 /* Every word of @want must be a word of @got. */
@@ -444,7 +465,7 @@ static bool fits(const char *want, const char *got)
 static void play(struct player *player, const struct line *line, const char *want)
 {
 	const struct val_config config = { &player->rules, player->anchors, player->table };
-	char got[2500], spent[60];
+	char got[2800], spent[100];
 	struct val_subject subject;
 
 	if (player->stale)
@@ -463,18 +484,35 @@ static void play(struct player *player, const struct line *line, const char *wan
 	}
 	classify(player, message, &subject);
 
-	CLEANUP(val_job_free) struct val_job *job = val_job_new(&current, &subject);
+	if (!player->keeps_budget)
+		val_budget_init(&player->budget);
+	player->budget.met = 0;
+
+	const uint32_t checks = player->budget.checks, hashes = player->budget.hashes;
+	CLEANUP(val_job_free)
+	struct val_job *job = val_job_new(&current, &subject, &player->budget);
 
 	assert_non_null(job);
 	run_job(player, line, job);
 	describe(val_job_result(job), got, sizeof(got));
-	snprintf(spent, sizeof(spent), " questions=%u checks=%u", player->n_questions,
-	         VAL_BUDGET_CHECKS - val_job_budget(job)->checks);
+	snprintf(spent, sizeof(spent), " questions=%u checks=%u hashes=%u turns=%u",
+	         player->n_questions, checks - player->budget.checks,
+	         hashes - player->budget.hashes, player->n_turns);
 	strcat(got, spent);
+	describe_met(player->budget.met, got + strlen(got), sizeof(got) - strlen(got));
 	player->n_played++;
 	if (!fits(player->faulty ? want : player->control, got))
 		complain(player, line, "wanted %s, got %s", player->faulty ? want : player->control,
 		         got);
+}
+
+static void times(struct player *player, const struct line *line, const char *text)
+{
+	char *want;
+	unsigned long n = strtoul(text, &want, 10);
+
+	for (unsigned long i = 0; i < n && !player->failed; i++)
+		play(player, line, want);
 }
 
 static void on_claim(struct player *player, const struct line *line, const char *text)
@@ -554,8 +592,13 @@ static void case_line(struct player *player, const struct line *line)
 		on_claim(player, line, rest);
 	} else if (after(text, "heal")) {
 		player->n_faults = 0;
+	} else if (after(text, "same")) {
+		player->keeps_budget = true;
+		val_budget_init(&player->budget);
 	} else if ((rest = after(text, "is"))) {
 		play(player, line, rest);
+	} else if ((rest = after(text, "times"))) {
+		times(player, line, rest);
 	} else if ((rest = after(text, "without"))) {
 		player->control = rest;
 	} else { /* a record of the zone above */
@@ -598,7 +641,7 @@ static const char *control_of(const struct script *script, size_t from, size_t t
 
 struct tally {
 	unsigned int n_cases, n_failed, n_faulty;
-	uint32_t checks_a_turn;
+	uint32_t checks_a_turn, hashes_a_turn;
 };
 
 /* Lines @from to @to are one case; @from is its title. */
@@ -620,6 +663,7 @@ static void play_case(const struct script *script, size_t from, size_t to, struc
 		has_faults = player.has_faults;
 		failed = failed || player.failed;
 		tally->checks_a_turn = MAX(tally->checks_a_turn, player.checks_a_turn);
+		tally->hashes_a_turn = MAX(tally->hashes_a_turn, player.hashes_a_turn);
 		player_fini(&player);
 	}
 	tally->n_cases++;
@@ -690,8 +734,9 @@ static void every_scenario_ends_as_it_says(void **state)
 		play_script(path, &tally);
 	}
 	closedir(dir);
-	print_message("%u cases, %u with faults; at most %u signature checks in one turn\n",
-	              tally.n_cases, tally.n_faulty, tally.checks_a_turn);
+	print_message("%u cases, %u with faults; at most %u signature checks and %u hashes in one "
+	              "turn\n",
+	              tally.n_cases, tally.n_faulty, tally.checks_a_turn, tally.hashes_a_turn);
 	if (tally.n_failed > 0)
 		fail_msg("%u of %u cases failed", tally.n_failed, tally.n_cases);
 	if (!getenv("SCENARIOS"))
