@@ -285,13 +285,15 @@ static struct message_set find_soa(const struct message *m, const uint8_t *name)
 static int cut_negative(const struct cut *cut, const uint8_t *name, struct message_set soa,
                         struct entry **ret_entry)
 {
+	static const uint8_t root[1] = { 0 };
 	const struct message *m = cut->m;
+	const uint8_t *zone = root; /* without a SOA any zone's proofs may be what is needed */
 	struct draft d = { .m = m, .ttl = 0 };
+	uint32_t ttl = 0; /* RFC 2308, section 5: what has no SOA is not kept */
+	int r;
 
 	if (soa.n > 0) { /* RFC 2308, section 5: the smaller of the SOA's own TTL and its MINIMUM */
 		const struct message_rr *rr = &m->rrs[soa.rrs[0]];
-		uint32_t ttl;
-		int r;
 
 		/* Two names of at least one octet each, then five numbers; the last is MINIMUM. A
 		 * zone has one SOA. */
@@ -304,10 +306,11 @@ static int cut_negative(const struct cut *cut, const uint8_t *name, struct messa
 		r = pick_rrset(&d, soa, ttl);
 		if (r < 0)
 			return r;
-		r = pick_proofs(&d, message_owner(m, rr), ttl);
-		if (r < 0)
-			return r;
+		zone = message_owner(m, rr);
 	}
+	r = pick_proofs(&d, zone, ttl);
+	if (r < 0)
+		return r;
 	*ret_entry = draft_finish(&d, m->rcode == RCODE_NXDOMAIN ? ENTRY_NXDOMAIN : ENTRY_NODATA,
 	                          name, NULL, cut);
 	if (!*ret_entry)

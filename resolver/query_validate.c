@@ -90,6 +90,11 @@ static enum query_step begin(struct query *q, const struct entry *entry)
 		                       .target = entry->target };
 	const struct entry_rr *rrs = entry_rrs(entry);
 
+	/* A CNAME that a DNAME makes is signed by the DNAME alone, also where it was asked for. */
+	if (entry->kind == ENTRY_DATA && entry->type == TYPE_CNAME && rrs[0].type == TYPE_DNAME) {
+		subject.kind = VAL_ALIAS;
+		subject.target = entry_octets(entry) + rrs[entry->n_rrs - 1].rdata;
+	}
 	/* What a DNAME makes of a name may be too long: then the DNAME itself is the answer. */
 	if (entry->kind == ENTRY_YXDOMAIN && entry->n_rrs > 0) {
 		subject.name = entry_octets(entry) + rrs[0].owner;

@@ -77,6 +77,12 @@ def signed_data_is_secure_and_says_so():
 
 
 @h.case
+def a_question_for_the_cname_that_a_dname_makes_is_secure():
+    text = dig("www.d.good.test", "CNAME", "+adflag")
+    assert "NOERROR" in text and re.search(r"flags:[^;]* ad", text) and "www.rsa.test." in text, text
+
+
+@h.case
 def unsigned_data_below_a_proven_insecure_delegation_is_answered_without_ad():
     text = dig("c.plain.test", "A", "+adflag")
     assert "NXDOMAIN" in text and not re.search(r"flags:[^;]* ad", text), text

@@ -230,6 +230,11 @@ static const struct {
 	  "ns.example.org. mail.example.org. 1 2 3 4 60 60; "
 	  "auth sig RRSIG example.org. - 60; auth NSEC a.example.org. z.example.org. A  60; "
 	  "auth sig RRSIG a.example.org. - 60;\n" },
+	{ "also without a SOA; then nothing of it is kept", "x.example.org.", 1, 3, 0, "",
+	  "a.example.org. 300 IN NSEC z.example.org. A\n" SIG("a.example.org.", "NSEC", "3",
+	                                                      "example.org."),
+	  "nxdomain x.example.org. 0: auth NSEC a.example.org. z.example.org. A  0; "
+	  "auth sig RRSIG a.example.org. - 0;\n" },
 	{ "a referral is no answer (RFC 2308, 2.2)", "x.sub.example.org.", 1, 0, 0, "",
 	  "sub.example.org. 300 IN NS ns.sub.example.org.\n", "failure x.sub.example.org. 5:\n" },
 	{ "NODATA of an authority without SOA", "x.example.org.", 1, 0, MESSAGE_AA, "",
