@@ -1,13 +1,16 @@
 /* loadgen - a closed loop of DNS queries over UDP, fast enough to saturate one core's server.
  *
  * usage: loadgen -s SERVER -p PORT [-b SOURCE] -n NAMES [-f FIRST] -x SUFFIX -l SECONDS
- *                [-w WINDOW] [-k SOCKETS] [-t a|6|a6] [-o]
+ *                [-w WINDOW] [-k SOCKETS] [-t a|6|a6] [-o] [-a] [-r RATE]
  *
  * Asks <i>.SUFFIX for i from FIRST, NAMES of them, again and again (-o: once only). WINDOW
  * questions are open at a time over SOCKETS sockets; batches of 32 leave and arrive with one system
  * call. It spins, because a generator that sleeps measures the scheduler. A question without an
- * answer for a second is lost. Prints one line of key=value: secs qps sent received lost noerror
- * servfail nxdomain refused empty p50_us p90_us p99_us p999_us.
+ * answer for a second is lost. With -a the AD flag is set, and counted in answers. With
+ * -r RATE questions leave a second, whatever comes back, and each one's time runs from when it was
+ * due, so that a server that stops for a while is seen by all that should have been asked. Prints
+ * one line of key=value: secs qps sent received lost noerror servfail nxdomain refused empty ad
+ * p50_us p90_us p99_us p999_us.
  */
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -36,7 +39,8 @@ static struct lane lanes[SOCKETS_MAX];
 static struct mmsghdr out_msgs[BATCH], in_msgs[BATCH];
 static struct iovec out_iov[BATCH], in_iov[BATCH];
 static uint8_t out_buf[BATCH][MSG_ROOM], in_buf[BATCH][4096];
-static uint64_t histogram[BUCKETS], received, rcodes[16], empty, lost, sent;
+static uint64_t histogram[BUCKETS], received, rcodes[16], empty, lost, sent, ad;
+static bool want_ad;
 
 static uint64_t now_ns(void)
 {
@@ -78,6 +82,8 @@ static size_t build(uint8_t *out, uint64_t i, const char *suffix, unsigned int t
 	size_t pos = 12;
 
 	memcpy(out + 2, head, sizeof(head));
+	if (want_ad)
+		out[3] |= 0x20;
 	snprintf(name, sizeof(name), "n%llu.%s", (unsigned long long)i, suffix);
 	for (const char *p = name; *p;) {
 		size_t n = strcspn(p, ".");
@@ -130,6 +136,7 @@ static void receive(struct lane *lane)
 		received++;
 		rcodes[msg[3] & 15]++;
 		empty += !(msg[6] | msg[7]);
+		ad += (msg[3] & 0x20) != 0;
 	}
 }
 
@@ -149,12 +156,12 @@ int main(int argc, char **argv)
 	const char *server = "127.0.0.1", *source = NULL, *suffix = NULL, *types = "a";
 	unsigned int port = 53, window = 128, n_lanes = 4;
 	uint64_t names = 10000, first = 0, next = 0, total, begin, end, scanned;
-	double seconds = 5;
+	double seconds = 5, rate = 0;
 	bool once = false, any_open = true;
 	size_t *lengths;
 	uint8_t(*messages)[MSG_ROOM];
 
-	for (int c; (c = getopt(argc, argv, "s:p:b:n:f:x:l:w:k:t:o")) != -1;) {
+	for (int c; (c = getopt(argc, argv, "s:p:b:n:f:x:l:w:k:t:oar:")) != -1;) {
 		switch (c) {
 		case 's':
 			server = optarg;
@@ -188,6 +195,12 @@ int main(int argc, char **argv)
 			break;
 		case 'o':
 			once = true;
+			break;
+		case 'r':
+			rate = atof(optarg);
+			break;
+		case 'a':
+			want_ad = true;
 			break;
 		default:
 			return 2;
@@ -225,9 +238,15 @@ int main(int argc, char **argv)
 			    window / n_lanes > lane->open ? window / n_lanes - lane->open : 0;
 			unsigned int n = 0;
 
+			uint64_t due = now;
+
 			/* Wait for a good part of a batch: small ones cost a call each. */
 			if (room < BATCH / 4 && lane->open)
 				room = 0;
+			if (rate > 0) {
+				due = begin + (uint64_t)((double)sent * 1e9 / rate);
+				room = due <= now;
+			}
 			while (asking && n < room && n < BATCH && !(once && next >= total)) {
 				uint64_t i = next++ % total;
 				uint16_t id = lane->next_id++;
@@ -240,7 +259,7 @@ int main(int argc, char **argv)
 				out_buf[n][0] = (uint8_t)(id >> 8);
 				out_buf[n][1] = (uint8_t)id;
 				out_iov[n].iov_len = lengths[i];
-				lane->sent_ns[id] = now;
+				lane->sent_ns[id] = due;
 				lane->open++;
 				n++;
 			}
@@ -263,13 +282,14 @@ int main(int argc, char **argv)
 
 	double secs = (double)((once ? now_ns() : end) - begin) / 1e9;
 
-	printf(
-	    "secs=%.3f qps=%.0f sent=%llu received=%llu lost=%llu noerror=%llu servfail=%llu "
-	    "nxdomain=%llu refused=%llu empty=%llu p50_us=%.1f p90_us=%.1f p99_us=%.1f "
-	    "p999_us=%.1f\n",
-	    secs, (double)received / secs, (unsigned long long)sent, (unsigned long long)received,
-	    (unsigned long long)lost, (unsigned long long)rcodes[0], (unsigned long long)rcodes[2],
-	    (unsigned long long)rcodes[3], (unsigned long long)rcodes[5], (unsigned long long)empty,
-	    percentile_us(0.5), percentile_us(0.9), percentile_us(0.99), percentile_us(0.999));
+	printf("secs=%.3f qps=%.0f sent=%llu received=%llu lost=%llu noerror=%llu servfail=%llu "
+	       "nxdomain=%llu refused=%llu empty=%llu ad=%llu p50_us=%.1f p90_us=%.1f p99_us=%.1f "
+	       "p999_us=%.1f\n",
+	       secs, (double)received / secs, (unsigned long long)sent,
+	       (unsigned long long)received, (unsigned long long)lost,
+	       (unsigned long long)rcodes[0], (unsigned long long)rcodes[2],
+	       (unsigned long long)rcodes[3], (unsigned long long)rcodes[5],
+	       (unsigned long long)empty, (unsigned long long)ad, percentile_us(0.5),
+	       percentile_us(0.9), percentile_us(0.99), percentile_us(0.999));
 	return 0;
 }

@@ -1,9 +1,10 @@
 """Sallyport beside Debian's Unbound, in one run, taking turns.
 
-usage: run.py [cached] [miss] [first] [memory] [syscalls]      default: all
+usage: run.py [cached] [miss] [first] [memory] [syscalls] [validated]      default: all
 Each server has a network namespace with an upstream of its own, so that Unbound does not pay for
 Sallyport's firewall: server (all its processes) on CPU 0 with one worker, load generator and upstream
-on CPU 1. Sallyport keeps its history and holds pinholes; Unbound logs nothing.
+on CPU 1. Sallyport keeps its history and holds pinholes; Unbound logs nothing. `validated` adds BIND and
+Knot Resolver, and Sallyport without a firewall: like beside like.
 On a machine that others use, the rates blur and the processor time of an answer tells more.
 Environment: BENCH_SECS (5) a measurement, BENCH_RUNS (5) rounds.
 Prints medians, spread, and the ratio of the medians; only ratios travel between machines.
@@ -15,146 +16,11 @@ import harness as h
 
 h.enter(os.path.abspath(__file__), seconds=1800)
 SECS, RUNS = float(os.environ.get("BENCH_SECS", "5")), int(os.environ.get("BENCH_RUNS", "5"))
-GEN = os.path.join(h.BUILD, "bench", "loadgen")
-ANSWERER = os.path.join(h.BUILD, "tests", "answerer")
-SOURCE = "127.0.1.1"  # of the load: the workload's address
-NAMES = 10000
+from servers import *
 
-CONFIG = """\
-workers: 1
-listen: [{address: 127.0.0.1, port: 5310}]
-upstreams: [{zone: ".", servers: [{address: 127.0.0.1, port: 5301}]}]
-dnssec: {mode: off}
-firewall: {guard: {prefixes: [127.0.1.0/24]}, set_size: 1048576}
-cache: {size: 256MiB}
-"""
-POLICY = """\
-version: 1
-profiles:
-  bench:
-    pinhole: {per_workload: 1000000}
-    allow: [{zone: bench.test, ports: [tcp/443]}]
-workloads:
-  bench: {source: 127.0.1.1, profile: bench}
-"""
-UNBOUND = """\
-server:
-    interface: 127.0.0.1
-    port: 5311
-    do-ip6: no
-    num-threads: 1
-    username: ""
-    chroot: ""
-    directory: "{dir}"
-    pidfile: ""
-    use-syslog: no
-    verbosity: 0
-    do-not-query-localhost: no
-    local-zone: "test." nodefault
-    module-config: "iterator"
-    msg-cache-size: 256m
-    rrset-cache-size: 512m
-    outgoing-range: 4096
-    num-queries-per-thread: 2048
-    access-control: 127.0.0.0/8 allow
-remote-control:
-    control-enable: no
-forward-zone:
-    name: "."
-    forward-addr: 127.0.0.1@5301
-"""
-
-
-def pinned(ns, cpu, cmd, log):
-    return h.start(["taskset", "-c", str(cpu)] + cmd, ns=ns, log=h.work(log))
-
-
-def tree(pid):
-    """A process and its descendants."""
-    found, todo = [], [pid]
-    while todo:
-        p = todo.pop()
-        found.append(p)
-        try:
-            for task in os.listdir(f"/proc/{p}/task"):
-                todo += map(int, open(f"/proc/{p}/task/{task}/children").read().split())
-        except OSError:
-            pass
-    return found
-
-
-def cpu_ns(pids):
-    """Time on a processor that these processes had, all threads: what a busy machine does not blur."""
-    total = 0
-    for pid in pids:
-        try:
-            for task in os.listdir(f"/proc/{pid}/task"):
-                total += int(open(f"/proc/{pid}/task/{task}/schedstat").read().split()[0])
-        except OSError:
-            pass
-    return total
-
-
-def pss_mib(pids):
-    total = 0
-    for pid in pids:
-        try:
-            total += int(re.search(r"^Pss:\s+(\d+)", open(f"/proc/{pid}/smaps_rollup").read(), re.M).group(1))
-        except (OSError, AttributeError):
-            pass
-    return total / 1024
-
-
-def asked(ns, name, port):
-    with h.inside(ns):
-        return h.ask("127.0.0.1", name, port=port, timeout=0.3)
-
-
-class Sallyport:
-    name = "sallyport"
-    port = 5310
-
-    def __init__(self):
-        self.sp = h.Sallyport(self.name, CONFIG, name=f"sp{time.monotonic_ns()}")
-        os.sched_setaffinity(0, {0})  # inherited by all its processes
-        try:
-            self.sp.up()
-        finally:
-            os.sched_setaffinity(0, {1})
-        self.sp.apply(POLICY)
-        self.pids = tree(self.sp.process.pid)
-
-    def down(self):
-        self.sp.down()
-
-
-class Unbound:
-    name = "unbound"
-    port = 5311
-
-    def __init__(self):
-        folder = h.work(f"unbound{time.monotonic_ns()}")
-        os.makedirs(folder)
-        with open(f"{folder}/conf", "w") as f:
-            f.write(UNBOUND.format(dir=folder))
-        self.process = pinned(self.name, 0, ["unbound", "-d", "-p", "-c", f"{folder}/conf"], "unbound.log")
-        h.until("unbound answers", lambda: asked(self.name, "n0.bench.test", 5311), 10)
-        self.pids = [self.process.pid]
-
-    def down(self):
-        h.stop(self.process)
-
-
-def load(server, *args):
-    before = cpu_ns(server.pids)
-    p = h.run(["taskset", "-c", "1", GEN, "-s", "127.0.0.1", "-p", str(server.port), "-b", SOURCE, *map(str, args)],
-              ns=server.name, timeout=300)
-    got = {k: float(v) for k, v in re.findall(r"(\w+)=([\d.]+)", p.stdout)}
-    got["cpu_us"] = (cpu_ns(server.pids) - before) / 1000 / max(got["received"], 1)
-    assert got["received"] and got["noerror"] == got["received"] - got["servfail"] and not got["empty"] - got["servfail"], \
-        f"{server.name} did not give every name its address: {p.stdout}"
-    return got
-
+SIGNED = os.path.join(h.BUILD, "bench", "bench_signed")
+SIGNED_NAMES, SIGNED_ZONES = 60000, 30000
+ANCHOR = h.work("anchor")
 
 def show(title, results, key, unit="", digits=0):
     """Medians with their spread, and the ratio of the first to each other."""
@@ -166,13 +32,16 @@ def show(title, results, key, unit="", digits=0):
         extra = ", ".join(f"{k} {statistics.median([r[k] for r in rows]):.1f}" for k in ("p50_us", "p99_us", "cpu_us") if k in rows[0] and k != key)
         bad = sum(r.get("lost", 0) + r.get("servfail", 0) for r in rows)
         print(f"  {name:10} {medians[name]:,.{digits}f}{unit} ({min(v):,.{digits}f} - {max(v):,.{digits}f})  {extra}  lost or SERVFAIL {bad:.0f}")
-    ratios = [a[key] / b[key] for a, b in zip(results["sallyport"], results["unbound"])]
-    print(f"  ratio of medians {medians['sallyport'] / medians['unbound']:.2f} x (rounds {min(ratios):.2f} - {max(ratios):.2f})", flush=True)
-    if key == "qps":  # what the rates would be if nobody else were on the machine
-        cost = {name: [r["cpu_us"] for r in rows] for name, rows in results.items()}
-        ratios = [b / a for a, b in zip(cost["sallyport"], cost["unbound"])]
-        middle = statistics.median(cost["unbound"]) / statistics.median(cost["sallyport"])
-        print(f"  by processor time an answer {middle:.2f} x (rounds {min(ratios):.2f} - {max(ratios):.2f})", flush=True)
+    names = list(results)
+    for other in names[1:]:
+        to = f" to {other}" if len(names) > 2 else ""
+        ratios = [a[key] / b[key] for a, b in zip(results[names[0]], results[other])]
+        print(f"  ratio of medians{to} {medians[names[0]] / medians[other]:.2f} x (rounds {min(ratios):.2f} - {max(ratios):.2f})", flush=True)
+        if key == "qps":  # what the rates would be if nobody else were on the machine
+            cost = {name: [r["cpu_us"] for r in results[name]] for name in (names[0], other)}
+            ratios = [b / a for a, b in zip(cost[names[0]], cost[other])]
+            middle = statistics.median(cost[other]) / statistics.median(cost[names[0]])
+            print(f"  by processor time an answer{to} {middle:.2f} x (rounds {min(ratios):.2f} - {max(ratios):.2f})", flush=True)
 
 
 def cached():
@@ -268,6 +137,47 @@ def syscalls():
     print(f"  {counts['all'] / got['received']:.3f} system calls an answer, {got['received'] / counts['recvmmsg']:.1f} answers a batch")
 
 
+def cold(title, suffix, count):
+    """Every name once; the keys of the zones above are cached."""
+    results = {}
+    for _ in range(RUNS):
+        for make in validators(ANCHOR, "n999999.names.bench"):
+            s = make()
+            load(s, "-a", "-x", suffix, "-n", 50, "-f", count - 50, "-l", 5, "-o", "-w", 8)
+            got = load(s, "-a", "-x", suffix, "-n", count - 50, "-l", min(SECS, 3), "-o", "-w", 96)
+            assert got["ad"] == got["noerror"], f"{s.name}: {got['noerror'] - got['ad']:.0f} answers without AD"
+            results.setdefault(s.name, []).append(got)
+            s.down()
+    show(title, results, "qps")
+
+
+def cached_validated():
+    """Is an answer from the cache slower because it was validated?"""
+    results = {}
+    for _ in range(RUNS):
+        for name, config in (("validated", VALIDATE), ("not", UNVALIDATED)):
+            s = validating(name, ANCHOR, config)
+            for _ in range(2):
+                load(s, "-a", "-x", "names.bench", "-n", NAMES, "-l", 30, "-o", "-w", 64)
+            got = load(s, "-a", "-x", "names.bench", "-n", NAMES, "-l", SECS)
+            assert got["ad"] == (got["noerror"] if name == "validated" else 0), f"AD in {got['ad']:.0f} of {got['noerror']:.0f}"
+            results.setdefault(name, []).append(got)
+            s.down()
+    show("cached answers/s of Sallyport, validated and not", results, "qps")
+
+
+def validated():
+    """Validation, beside three others."""
+    for ns in ("bind", "kresd"):
+        h.host(ns)
+    names = ("sallyport", "unbound", "bind", "kresd")
+    pinned("sallyport", 1, [SIGNED, "127.0.0.1", "5302", str(SIGNED_NAMES), str(SIGNED_ZONES), ANCHOR, *names], "signed.log")
+    h.until("the upstream has signed", lambda: os.path.exists(ANCHOR) and open(ANCHOR).read(), 90, 0.2)
+    cold("validated answers/s, every name new, keys cached (P-256)", "names.bench", SIGNED_NAMES)
+    cold("validated answers/s, a new signed zone each (DS, DNSKEY and A of it)", "zones.bench", SIGNED_ZONES)
+    cached_validated()
+
+
 for ns in ("sallyport", "unbound"):
     h.host(ns)
     pinned(ns, 1, [ANSWERER, "127.0.0.1", "5301", "3600"], f"answerer-{ns}.log")
@@ -275,5 +185,6 @@ for ns in ("sallyport", "unbound"):
 cpu = re.search(r"model name\s*: (.*)", open("/proc/cpuinfo").read())
 commit = h.run(["git", "-C", h.ROOT, "rev-parse", "--short", "HEAD"], check=False).stdout.strip()
 print(f"Sallyport {commit}, Linux {platform.release()}, {cpu.group(1) if cpu else '?'}; {RUNS} rounds of {SECS:.0f} s")
-for what in sys.argv[1:] or ["cached", "miss", "first", "memory", "syscalls"]:
-    {"cached": cached, "miss": miss, "first": first, "memory": memory, "syscalls": syscalls}[what]()
+measurements = {f.__name__: f for f in (cached, miss, first, memory, syscalls, validated)}
+for what in sys.argv[1:] or measurements:
+    measurements[what]()
