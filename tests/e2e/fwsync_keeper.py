@@ -16,7 +16,7 @@ PORT, PROTO, ANY = 1, 2, 3
 OPEN, OUTSIDE, STALE, LATE, WORKLOAD_FULL, FULL, MALFORMED = 1, 2, 3, 4, 5, 6, 7
 TCP, UDP, ICMP = 6, 17, 1
 EGRESS, INBOUND = 0x10000000, 0x20000000
-HEAD, ROW, CELL, NEAR, LONG = 64, 64, 192, 88, 1000  # octets of the ledger's parts
+HEAD, ROW, CELL, NEAR, LONG = 304, 64, 192, 88, 1000  # octets of the ledger's parts
 
 
 def _role_types():
@@ -113,7 +113,7 @@ class Fwsync:
         self.n_rows = ledger_rows
         n_reasons = max(1, ledger_rows // 4)
         n_more = max(1, n_reasons // 4)
-        head = struct.pack("=QIIIIII", 0x3352474445475053, ledger_rows, n_reasons, n_more, 0, 0, 0).ljust(HEAD, b"\0")
+        head = struct.pack("=QIIIIII", 0x3452474445475053, ledger_rows, n_reasons, n_more, 0, 0, 0).ljust(HEAD, b"\0")
         self.ledger = memfd(head + b"\0" * (ROW * ledger_rows + CELL * n_reasons + LONG * n_more), seal=False)
         self.stats = memfd(struct.pack("=Q", 0x3153544154535053).ljust(64 + N_LANES * LANE, b"\0"), seal=False)
         self.epoch_fd = memfd(struct.pack("=QQ", 0x31504F5048534550, 1).ljust(4096, b"\0"), seal=False)
