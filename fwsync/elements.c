@@ -147,6 +147,11 @@ int elements_upsert(struct nl *nl, enum renew_way way, const struct element_wish
 	return elements_upsert_at(nl, &home, way, wishes, n);
 }
 
+void elements_put_new(struct nl *nl, const struct element_wish *wishes, size_t n)
+{
+	put_step(nl, &home, STEP_ADD, wishes, n);
+}
+
 int elements_remove(struct nl *nl, enum renew_way way, const struct ledger_element *elements,
                     size_t n)
 {

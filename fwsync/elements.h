@@ -30,6 +30,8 @@ int elements_upsert(struct nl *nl, enum renew_way way, const struct element_wish
                     size_t n) MUST_CHECK;
 int elements_remove(struct nl *nl, enum renew_way way, const struct ledger_element *elements,
                     size_t n) MUST_CHECK;
+/* Into a transaction that has been begun: elements that are not there yet. */
+void elements_put_new(struct nl *nl, const struct element_wish *wishes, size_t n);
 /* Empty all pinhole sets. */
 int elements_flush(struct nl *nl) MUST_CHECK;
 

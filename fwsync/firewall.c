@@ -18,7 +18,9 @@
 
 #define TAG "firewall"
 
-#define RESTORE_CHUNK ((size_t)1024)
+#define RESTORE_CHUNK ((size_t)LIMIT_PINHOLE_BATCH_ELEMENTS)
+#define RESTORE_FIRST ((size_t)1024) /* with the table: what is missing is closed a few ms sooner  \
+	                              */
 #define RESTORE_TRIES 3
 #define VERIFY_A_TICK 512u        /* questions to the kernel, a few us each */
 #define VERIFY_ROWS_A_TICK 65536u /* rows looked at */
@@ -288,39 +290,26 @@ static bool whom_is_unknown(const struct firewall *fw, const struct guard *guard
 
 /* Install. */
 
-/* What make_table() found. */
-enum { TABLE_WAS_LOST, TABLE_WAS_REPLACED, TABLE_STAYED };
-
-/* The table as it is wanted, whatever is there. With TABLE_STAYED the pinholes did, too, else the
- * sets are empty now. Or an error. */
-static int make_table(struct firewall *fw)
+static struct table_want wanted(const struct firewall *fw)
 {
-	uint32_t flags;
-	int state, r;
+	return (struct table_want){ .conf = &fw->conf,
+		                    .guarded = &fw->guarded,
+		                    .flags = fw->table_flags };
+}
 
-	state = table_probe(&fw->nl, fw->conf.set_size, &flags);
-	if (state < 0)
-		return state;
-	beat_ahead(fw, &fw->guarded, NULL);
-	if (state == TABLE_OURS) {
-		bool keep = whom_is_unknown(fw, &fw->guard) && fw->guarded.guarded.n == 0;
+/* Keep the table that is there, its pinholes and, if nobody else knows it, whom it filters. */
+static int adopt(struct firewall *fw)
+{
+	bool keep = whom_is_unknown(fw, &fw->guard) && fw->guarded.guarded.n == 0;
+	struct table_want want = wanted(fw);
+	int r;
 
-		r = table_install(&fw->nl, &fw->conf, keep ? NULL : &fw->guarded, TABLE_ADOPT, true,
-		                  fw->table_flags);
-		if (r == 0) {
-			fw->guarded_kept = keep;
-			return TABLE_STAYED;
-		}
-		if (r == -EPERM) /* another process's: leave it alone */
-			return r;
-		log_info(TAG, "the table there cannot be adopted (%s): built anew", err_str(r));
-	}
-	r = table_install(&fw->nl, &fw->conf, &fw->guarded, TABLE_REBUILD, state != TABLE_ABSENT,
-	                  fw->table_flags);
-	if (r < 0)
-		return r;
-	fw->guarded_kept = false;
-	return state == TABLE_ABSENT ? TABLE_WAS_LOST : TABLE_WAS_REPLACED;
+	if (keep)
+		want.guarded = NULL;
+	r = table_install(&fw->nl, &want, TABLE_ADOPT);
+	if (r == 0)
+		fw->guarded_kept = keep;
+	return r;
 }
 
 /* Until when @row's element is to be in the kernel, if it is this row that says so: of several rows
@@ -339,42 +328,106 @@ static uint64_t put_back_until(const struct firewall *fw, const struct ledger_ro
 	return row->expires_ns == until_ns ? until_ns : 0;
 }
 
-/* Every open row's element back into the kernel, for the rest of its life. */
-static int put_back_all(struct firewall *fw, uint64_t *ret_n)
+/* The next @max elements of open rows, from row @next on, for the rest of their lives. */
+static size_t gather(const struct firewall *fw, uint32_t *next, struct element_wish *wishes,
+                     size_t max)
 {
-	CLEANUP(free) struct element_wish *wishes = malloc(RESTORE_CHUNK * sizeof(*wishes));
 	uint64_t now_ns = clock_mono_ns();
 	size_t n = 0;
-	uint64_t total = 0;
-	int r = 0;
 
-	if (!wishes)
-		return ERR_NOMEM;
-	for (uint32_t i = 0; i < book_size(fw->book); i++) {
+	for (; *next < book_size(fw->book) && n < max; (*next)++) {
 		const struct ledger_row *row;
 		uint64_t until_ns;
 
-		if (book_state(fw->book, i) != BOOK_LIVE || !book_row(fw->book, i, &row))
+		if (book_state(fw->book, *next) != BOOK_LIVE || !book_row(fw->book, *next, &row))
 			continue;
 		until_ns = put_back_until(fw, row);
-		if (until_ns <= now_ns)
-			continue;
-		wishes[n++] =
-		    (struct element_wish){ row->element, (until_ns - now_ns) / NS_PER_MS + 1,
-			                   book_ids(fw->book, i) };
-		if (n < RESTORE_CHUNK)
-			continue;
-		r = elements_upsert(&fw->nl, fw->way, wishes, n);
-		if (r < 0)
-			return r;
-		total += n;
-		n = 0;
-		atomic_store_explicit(&fw->lane->heartbeat_ns, clock_mono_ns(),
-		                      memory_order_relaxed);
+		if (until_ns > now_ns)
+			wishes[n++] = (struct element_wish){ row->element,
+				                             (until_ns - now_ns) / NS_PER_MS + 1,
+				                             book_ids(fw->book, *next) };
 	}
-	if (n > 0)
+	return n;
+}
+
+/* The elements of rows from @next on into the kernel, many at a time; *ret_n grows by them. */
+static int put_back(struct firewall *fw, uint32_t next, struct element_wish *wishes,
+                    uint64_t *ret_n)
+{
+	int r = 0;
+
+	while (r == 0) {
+		size_t n = gather(fw, &next, wishes, RESTORE_CHUNK);
+
+		if (n == 0)
+			break;
 		r = elements_upsert(&fw->nl, fw->way, wishes, n);
-	*ret_n = total + n;
+		*ret_n += n;
+		beat(fw);
+	}
+	return r;
+}
+
+static int put_back_all(struct firewall *fw, uint64_t *ret_n)
+{
+	CLEANUP(free) struct element_wish *wishes = malloc(RESTORE_CHUNK * sizeof(*wishes));
+
+	*ret_n = 0;
+	return wishes ? put_back(fw, 0, wishes, ret_n) : ERR_NOMEM;
+}
+
+/* A new table with as many of the open pinholes as one transaction holds: until it is through, the
+ * old one filters, or none, so it is one; the rest follow. */
+static int rebuild(struct firewall *fw, enum table_way way, uint64_t *ret_n)
+{
+	CLEANUP(free) struct element_wish *wishes = malloc(RESTORE_CHUNK * sizeof(*wishes));
+	struct table_want want = wanted(fw);
+	uint32_t next = 0;
+	int r;
+
+	if (!wishes)
+		return ERR_NOMEM;
+	beat_ahead(fw, &fw->guarded, NULL);
+	want.pinholes = wishes;
+	want.n_pinholes = gather(fw, &next, wishes, RESTORE_FIRST);
+	r = table_install(&fw->nl, &want, way);
+	if (r < 0)
+		return r;
+	fw->guarded_kept = false;
+	book_set_complete(fw->book);
+	*ret_n = want.n_pinholes;
+	return put_back(fw, next, wishes, ret_n);
+}
+
+/* Only the table knows whom to filter: as long as it is there, it stays. */
+static int restore_kept(struct firewall *fw, uint64_t *ret_n)
+{
+	uint32_t flags;
+	int r = table_probe(&fw->nl, fw->conf.set_size, &flags);
+
+	if (r < 0)
+		return r;
+	if (r != TABLE_OURS)
+		return rebuild(fw, r == TABLE_ABSENT ? TABLE_BUILD : TABLE_REBUILD, ret_n);
+	r = adopt(fw);
+	if (r == 0)
+		r = elements_flush(&fw->nl);
+	if (r < 0)
+		return r;
+	book_set_complete(fw->book);
+	return put_back_all(fw, ret_n);
+}
+
+static int restore_once(struct firewall *fw, uint64_t *ret_n)
+{
+	int r;
+
+	if (fw->guarded_kept)
+		return restore_kept(fw, ret_n);
+	r = rebuild(fw, TABLE_RENEW, ret_n);
+	if (r < 0 &&
+	    r != -EPERM) /* a stranger's with other flags cannot be renewed, but replaced */
+		r = rebuild(fw, TABLE_REBUILD, ret_n);
 	return r;
 }
 
@@ -383,23 +436,14 @@ static int put_back_all(struct firewall *fw, uint64_t *ret_n)
  * asks in the new one waits behind us until they are there. */
 static int restore(struct firewall *fw)
 {
-	uint64_t n = 0;
-	int r = 0;
+	uint64_t n = 0, begin_ns = clock_mono_ns();
+	int r = -EAGAIN;
 
 	epoch_raise(fw);
 	fw->table_lost = true;
-	for (int try = 0; try < RESTORE_TRIES; try++) {
-		r = make_table(fw);
-		if (r >= 0) {
-			r = elements_flush(&fw->nl);
-			if (r == 0) {
-				book_set_complete(fw->book);
-				r = put_back_all(fw, &n);
-			}
-		}
-		if (r >= 0)
-			break;
-	}
+	for (int try = 0; try < RESTORE_TRIES && r < 0; try++)
+		r = restore_once(fw, &n);
+	beat(fw);
 	count(fw->lane, COUNT_FW_LOST);
 	count(fw->lane, COUNT_FW_TABLE_LOST);
 	if (r < 0) {
@@ -409,44 +453,65 @@ static int restore(struct firewall *fw)
 	fw->table_lost = false;
 	fw->want_cut = true; /* what passed meanwhile */
 	fw->verify = VERIFY_NONE;
-	log_warning(
-	    TAG, "somebody changed the table: put back with %" PRIu64 " pinholes, epoch %" PRIu64,
-	    n, epoch_now(fw));
+	log_warning(TAG,
+	            "somebody changed the table: put back with %" PRIu64 " pinholes in %" PRIu64
+	            " ms, epoch %" PRIu64,
+	            n, (clock_mono_ns() - begin_ns) / NS_PER_MS, epoch_now(fw));
 	return ERR_OK;
+}
+
+/* No table of ours is there, or none that can be adopted. */
+static int install_anew(struct firewall *fw, bool is_absent)
+{
+	uint64_t n = 0;
+	int r;
+
+	if (is_absent && book_complete(fw->book)) { /* a predecessor had one */
+		log_warning(TAG, "the table is gone: built anew");
+		count(fw->lane, COUNT_FW_LOST);
+		count(fw->lane, COUNT_FW_TABLE_LOST);
+	}
+	fw->held_back = true;
+	r = rebuild(fw, is_absent ? TABLE_BUILD : TABLE_REBUILD, &n);
+	if (r == 0)
+		log_info(TAG, "table built, %" PRIu64 " pinholes put back", n);
+	return r;
 }
 
 int firewall_install(struct firewall *fw)
 {
 	struct table_guarded guarded;
 	char(*names)[GUARD_IFNAME_LEN];
-	uint64_t n = 0;
-	int r;
+	uint32_t flags;
+	int state, r;
 
 	r = collect(&fw->conf, &fw->guard, &guarded, &names);
 	if (r < 0)
 		return r;
 	replace_guarded(fw, &guarded, names);
-	r = make_table(fw);
-	if (r < 0)
-		return r;
-	if (r == TABLE_STAYED) {
+	state = table_probe(&fw->nl, fw->conf.set_size, &flags);
+	if (state < 0)
+		return state;
+	r = ERR_NOENT;
+	if (state == TABLE_OURS) {
+		beat_ahead(fw, &fw->guarded, NULL);
+		r = adopt(fw);
+		if (r == -EPERM) /* another process's: leave it alone */
+			return r;
+		if (r < 0)
+			log_info(TAG, "the table there cannot be adopted (%s): built anew",
+			         err_str(r));
+	}
+	if (r == 0) {
 		fw->verify = VERIFY_ADOPT;
 		fw->verify_next = 0;
 		log_info(TAG, "table adopted%s",
 		         book_complete(fw->book) ? ""
 		                                 : "; what an earlier ledger knew of it is lost");
 	} else {
-		if (r == TABLE_WAS_LOST && book_complete(fw->book)) { /* a predecessor had one */
-			log_warning(TAG, "the table is gone: built anew");
-			count(fw->lane, COUNT_FW_LOST);
-			count(fw->lane, COUNT_FW_TABLE_LOST);
-		}
-		book_set_complete(fw->book);
-		fw->held_back = true;
-		r = put_back_all(fw, &n);
+		r = install_anew(fw, state == TABLE_ABSENT);
 		if (r < 0)
 			return r;
-		log_info(TAG, "table built, %" PRIu64 " pinholes put back", n);
 	}
 	fw->want_cut = book_complete(fw->book);
 	epoch_raise(fw); /* nobody watched between a predecessor's death and now */
@@ -456,6 +521,7 @@ int firewall_install(struct firewall *fw)
 int firewall_install_guard(struct firewall *fw)
 {
 	struct table_guarded guarded;
+	struct table_want want;
 	char(*names)[GUARD_IFNAME_LEN];
 	uint32_t flags;
 	int state, r;
@@ -471,8 +537,8 @@ int firewall_install_guard(struct firewall *fw)
 	if (r < 0)
 		return r;
 	replace_guarded(fw, &guarded, names);
-	r = table_install(&fw->nl, &fw->conf, &fw->guarded, TABLE_REBUILD, state != TABLE_ABSENT,
-	                  fw->table_flags);
+	want = wanted(fw);
+	r = table_install(&fw->nl, &want, state == TABLE_ABSENT ? TABLE_BUILD : TABLE_REBUILD);
 	if (r == -EPERM && state == TABLE_FOREIGN) {
 		log_info(TAG, "a running daemon owns the table: kept as it is");
 		return ERR_OK;

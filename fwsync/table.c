@@ -365,16 +365,25 @@ static void put_flush_rules(struct nl *nl)
 	nl_message_end(nl, msg);
 }
 
-static int try_install(struct nl *nl, const struct fwsync_conf *conf,
-                       const struct table_guarded *guarded, enum table_way way, bool exists,
-                       uint32_t flags, unsigned int kernel)
+/* Make room for the table, and have it. */
+static void put_beginning(struct nl *nl, enum table_way way, uint32_t flags)
 {
+	if (way == TABLE_RENEW) /* so that there is one to delete */
+		put_table(nl, NFT_MSG_NEWTABLE, NLM_F_CREATE, NL_TABLE, flags);
+	if (way == TABLE_RENEW || way == TABLE_REBUILD)
+		put_table(nl, NFT_MSG_DELTABLE, 0, NL_TABLE, 0);
+	put_table(nl, NFT_MSG_NEWTABLE,
+	          way == TABLE_BUILD ? NLM_F_CREATE | NLM_F_EXCL : NLM_F_CREATE, NL_TABLE, flags);
+}
+
+static int try_install(struct nl *nl, const struct table_want *want, enum table_way way,
+                       unsigned int kernel)
+{
+	const struct fwsync_conf *conf = want->conf;
 	int r = ERR_OK;
 
 	nl_begin(nl);
-	if (way == TABLE_REBUILD && exists)
-		put_table(nl, NFT_MSG_DELTABLE, 0, NL_TABLE, 0);
-	put_table(nl, NFT_MSG_NEWTABLE, NLM_F_CREATE, NL_TABLE, flags);
+	put_beginning(nl, way, want->flags);
 	for (size_t i = 0; r == 0 && i < ARRAY_LEN(set_specs); i++)
 		r = put_set(nl, &set_specs[i], (uint32_t)i + 1, conf->set_size);
 	for (size_t i = 0; r == 0 && i < rule_n_counters; i++)
@@ -385,25 +394,24 @@ static int try_install(struct nl *nl, const struct fwsync_conf *conf,
 		return r;
 	if (way == TABLE_ADOPT)
 		put_flush_rules(nl);
-	if (guarded)
-		put_guarded(nl, guarded);
+	if (want->guarded)
+		put_guarded(nl, want->guarded);
 	put_services(nl, conf);
 	r = rule_put_all(nl, conf->mark_egress, conf->mark_inbound, kernel);
 	if (r < 0)
 		return r;
+	elements_put_new(nl, want->pinholes, want->n_pinholes);
 	return nl_commit(nl);
 }
 
-int table_install(struct nl *nl, const struct fwsync_conf *conf,
-                  const struct table_guarded *guarded, enum table_way way, bool exists,
-                  uint32_t flags)
+int table_install(struct nl *nl, const struct table_want *want, enum table_way way)
 {
 	/* What a kernel may lack, the dearest last: filtering matters more than its log. */
 	static const unsigned int kernels[] = { RULE_LOG | RULE_FIB, RULE_FIB, RULE_LOG, 0 };
 	int r = -EINVAL;
 
 	for (size_t i = 0; i < ARRAY_LEN(kernels); i++) {
-		r = try_install(nl, conf, guarded, way, exists, flags, kernels[i]);
+		r = try_install(nl, want, way, kernels[i]);
 		if (r == 0 && !(kernels[i] & RULE_FIB))
 			log_warning(
 			    "firewall",

@@ -9,6 +9,7 @@
 #include "sallyport/cleanup.h"
 #include "sallyport/role.h"
 
+#include "elements.h"
 #include "nl.h"
 #include "ranges.h"
 
@@ -32,14 +33,21 @@ int table_probe(struct nl *nl, uint32_t set_size, uint32_t *ret_flags);
 
 enum table_way {
 	TABLE_ADOPT,   /* keep the pinhole sets and counters, renew chains, rules, guarded sets */
-	TABLE_REBUILD, /* delete it, if @exists, and make it anew, in one transaction */
+	TABLE_BUILD,   /* there is none */
+	TABLE_REBUILD, /* delete the one that is there and make it anew */
+	TABLE_RENEW,   /* the same, whether there is one or not, if its flags are the same */
 };
-/* Install the table in one transaction, so that no packet sees half of it. @guarded: NULL with
- * TABLE_ADOPT leaves whom it filters as it is. @flags: 0, or OWNER and PERSIST. Returns 0 or
- * -errno. */
-int table_install(struct nl *nl, const struct fwsync_conf *conf,
-                  const struct table_guarded *guarded, enum table_way way, bool exists,
-                  uint32_t flags) MUST_CHECK;
+struct table_want {
+	const struct fwsync_conf *conf;
+	const struct table_guarded *guarded; /* NULL, TABLE_ADOPT: as it is */
+	uint32_t flags;                      /* 0, or OWNER and PERSIST */
+	/* What is open from the first moment of a table that is made anew; at most
+	 * LIMIT_PINHOLE_BATCH_ELEMENTS. */
+	const struct element_wish *pinholes;
+	size_t n_pinholes;
+};
+/* Install the table in one transaction, so that no packet sees half of it. Returns 0 or -errno. */
+int table_install(struct nl *nl, const struct table_want *want, enum table_way way) MUST_CHECK;
 /* Only what differs between two contents of the guarded sets, in one transaction: a range set of
  * many thousands takes seconds to fill. */
 int table_swap_guarded(struct nl *nl, const struct table_guarded *old,

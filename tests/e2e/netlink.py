@@ -1,11 +1,12 @@
-"""One element of a pinhole set, asked of the kernel itself: how long it will be there, to the
+"""nf_tables asked without nft. One element of a pinhole set: how long it will be there, to the
 millisecond, and between which two moments that was true. The nft program needs longer to start than
 what is measured here, and lists a whole set to show one element."""
 import socket, struct, time
 
 import harness as h
 
-NFTABLES, GETSETELEM, INET = 10, 13, 1  # NFNL_SUBSYS_NFTABLES, NFT_MSG_*, NFPROTO_INET
+NFTABLES, GETSETELEM, GETGEN, INET = 10, 13, 16, 1  # NFNL_SUBSYS_NFTABLES, NFT_MSG_*, NFPROTO_INET
+GEN_ID = 1
 LIST_TABLE, LIST_SET, LIST_ELEMENTS, ELEM, KEY, VALUE, EXPIRATION = 1, 2, 3, 1, 1, 1, 5
 NESTED = 0x8000
 ENOENT = 2
@@ -55,3 +56,14 @@ def left(ns, name, octets):
         raise OSError(err, "GETSETELEM")
     element = attrs(attrs(attrs(data[20:])[LIST_ELEMENTS])[ELEM])
     return struct.unpack("!Q", element[EXPIRATION])[0] / 1000, asked, answered
+
+
+def transactions(ns):
+    """How many transactions of nf_tables this network namespace has seen: the generation's number."""
+    with h.inside(ns):
+        s = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 12)
+    s.settimeout(2)
+    with s:
+        body = struct.pack("=BBH", 0, 0, 0)
+        s.send(struct.pack("=IHHII", 16 + len(body), NFTABLES << 8 | GETGEN, 1, 1, 0) + body)
+        return struct.unpack("!I", attrs(s.recv(65536)[20:])[GEN_ID])[0]

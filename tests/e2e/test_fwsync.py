@@ -5,6 +5,7 @@ import ipaddress, json, os, random, signal, socket, struct, sys, threading, time
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import harness as h
 import fwsync_keeper as k
+import netlink
 
 h.enter(os.path.abspath(__file__), seconds=300)
 
@@ -677,9 +678,10 @@ def a_flushed_table_is_put_back_with_its_pinholes():
     f.open(NET4)
     t = Tcp("app", "net", NET4, 443)
     h.same((t.connect(), t.talks()), ("open", True), "before")
-    epoch, lost = f.epoch(), f.counter("fw_lost")
+    epoch, lost, done = f.epoch(), f.counter("fw_lost"), netlink.transactions("gw")
     h.nft("gw", "flush", "ruleset")
     h.until("put right", lambda: f.counter("fw_lost") > lost, seconds=1)
+    h.same(netlink.transactions("gw") - done, 2, "transactions: the flush, and the table with its pinholes")
     assert f.epoch() > epoch, "the epoch was not raised"
     h.same(len(k.element_set("gw", "pinhole4")), 1, "elements")
     h.same((tcp(NET4B, 443), tcp_again(), t.talks()), ("refused", "open", True), "as before")

@@ -47,6 +47,7 @@ static struct ledger_element element(unsigned int n, bool v6)
 static int set_up(void **state)
 {
 	const struct table_guarded nobody = { 0 };
+	const struct table_want want = { .conf = &conf, .guarded = &nobody };
 	int fd;
 
 	(void)state;
@@ -55,7 +56,7 @@ static int set_up(void **state)
 	fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, 12); /* NETLINK_NETFILTER */
 	if (fd < 0 || nl_open(&nl, fd) < 0)
 		return 0;
-	here = table_install(&nl, &conf, &nobody, TABLE_REBUILD, false, 0) == 0;
+	here = table_install(&nl, &want, TABLE_BUILD) == 0;
 	return 0;
 }
 
@@ -194,10 +195,40 @@ static void the_largest_transaction_fits_every_way(void **state)
 	assert_int_equal(elements_flush(&nl), 0);
 }
 
+static void a_table_is_made_anew_whole_whatever_was_there(void **state)
+{
+	const struct table_guarded nobody = { 0 };
+	struct element_wish wishes[2] = { { .element = element(1, false), .life_ms = 60000 },
+		                          { .element = element(2, true), .life_ms = 60000 } };
+	const struct element_wish other = { .element = element(3, false), .life_ms = 60000 };
+	const struct table_want want = {
+		.conf = &conf, .guarded = &nobody, .pinholes = wishes, .n_pinholes = 2
+	};
+	uint64_t left;
+	uint32_t flags;
+
+	(void)state;
+	if (!here)
+		skip();
+	for (int gone = 0; gone < 2; gone++) {
+		assert_int_equal(elements_upsert(&nl, RENEW_ADD_DELETE, &other, 1), 0);
+		assert_int_equal(system("nft add chain inet sallyport strangers"), 0);
+		if (gone)
+			assert_int_equal(system("nft delete table inet sallyport"), 0);
+		assert_int_equal(table_install(&nl, &want, TABLE_RENEW), 0);
+		assert_int_equal(table_probe(&nl, conf.set_size, &flags), TABLE_OURS);
+		assert_int_equal(elements_get(&nl, &wishes[0].element, &left), 0);
+		assert_int_equal(elements_get(&nl, &wishes[1].element, &left), 0);
+		assert_int_equal(elements_get(&nl, &other.element, &left), ERR_NOENT);
+	}
+	assert_int_equal(table_install(&nl, &want, TABLE_BUILD), -EEXIST);
+}
+
 static void a_full_set_and_a_missing_table_have_their_names(void **state)
 {
 	const struct table_guarded nobody = { 0 };
 	struct fwsync_conf small = conf;
+	const struct table_want want = { .conf = &small, .guarded = &nobody };
 	struct element_wish wishes[3] = { { .element = element(1, false), .life_ms = 60000 },
 		                          { .element = element(2, false), .life_ms = 60000 },
 		                          { .element = element(3, false), .life_ms = 60000 } };
@@ -208,7 +239,7 @@ static void a_full_set_and_a_missing_table_have_their_names(void **state)
 	if (!here)
 		skip();
 	small.set_size = 2;
-	assert_int_equal(table_install(&nl, &small, &nobody, TABLE_REBUILD, true, 0), 0);
+	assert_int_equal(table_install(&nl, &want, TABLE_REBUILD), 0);
 	assert_int_equal(table_probe(&nl, 2, &flags), TABLE_OURS);
 	assert_int_equal(table_probe(&nl, 3, &flags), TABLE_FOREIGN);
 	assert_int_equal(elements_upsert(&nl, RENEW_ADD_DELETE, wishes, 3), -ENFILE);
@@ -227,6 +258,7 @@ int main(void)
 		cmocka_unit_test(a_busy_machine_does_not_make_the_kernel_look_unfit),
 		cmocka_unit_test(removing_what_is_not_there_is_no_error),
 		cmocka_unit_test(the_largest_transaction_fits_every_way),
+		cmocka_unit_test(a_table_is_made_anew_whole_whatever_was_there),
 		cmocka_unit_test(a_full_set_and_a_missing_table_have_their_names),
 	};
 
