@@ -1,11 +1,11 @@
 /* db/historian_account.c - what is missing from the history, told as gaps.
  *
  * A ring's head counts every query ever offered and every one lost, by verdict; we count those
- * read. lost and kernel_drops are simply told when they rise. What was offered, not lost and not
- * read is either still on its way (put, not yet published: the producer is in the middle of a
- * batch) or gone with a producer that died, so it counts only if it stays: the smallest difference
- * within HISTORIAN_WINDOW_MS, of the moments in which the ring was empty, is what has vanished for
- * good.
+ * read. lost and those that were never judged are simply told when they rise. What was offered, not
+ * lost and not read is either still on its way (put, not yet published: the producer is in the
+ * middle of a batch) or gone with a producer that died, so it counts only if it stays: the smallest
+ * difference within HISTORIAN_WINDOW_MS, of the moments in which the ring was empty, is what has
+ * vanished for good.
  */
 #include "historian_core.h"
 #include "sallyport/log.h"
@@ -18,6 +18,8 @@ static uint64_t counter_of(const _Atomic uint64_t *n)
 /* More than any worker counts between two looks: a gap's row must stay a number that can be added.
  */
 #define RISE_MAX (UINT64_C(1) << 40)
+
+enum account_end { ACCOUNT_GOING_ON, ACCOUNT_LAST };
 
 static uint64_t rise(uint64_t now, uint64_t before)
 {
@@ -44,7 +46,16 @@ static uint64_t missing(const struct historian_ring *ring, const struct area_rin
 	return rise(offered, lost + known->consumed[v]);
 }
 
-static void account_losses(struct historian *h, unsigned int i, uint64_t from_us, uint64_t now_us)
+/* Queries that no verdict is known of: lost before they were read, dropped, or in flight in a
+ * producer that died. Whether one has died, the next one tells, or the end. */
+static uint64_t unjudged(const struct ring_head *head, enum account_end end)
+{
+	return counter_of(&head->kernel_drops) + counter_of(&head->dropped) +
+	       (end == ACCOUNT_LAST ? ring_in_flight(head) : counter_of(&head->abandoned));
+}
+
+static void account_losses(struct historian *h, unsigned int i, uint64_t from_us, uint64_t now_us,
+                           enum account_end end)
 {
 	static const uint64_t none[VERDICT_N];
 	struct historian_ring *ring = &h->rings[i];
@@ -61,7 +72,7 @@ static void account_losses(struct historian *h, unsigned int i, uint64_t from_us
 	if (sum)
 		agg_gap(&h->agg, HISTORY_GAP_RING, from_us, now_us, lost, 0, NULL);
 
-	dropped = counter_of(&ring->ring.head->kernel_drops);
+	dropped = unjudged(ring->ring.head, end);
 	drops = told_rise(h, dropped, known->kernel_drops);
 	if (drops)
 		agg_gap(&h->agg, HISTORY_GAP_KERNEL, from_us, now_us, none, drops, NULL);
@@ -129,7 +140,7 @@ void historian_account(struct historian *h, uint64_t wall_us, uint64_t boot_ns)
 
 		if (!ring->ring.head)
 			continue;
-		account_losses(h, i, from_us, wall_us);
+		account_losses(h, i, from_us, wall_us, ACCOUNT_GOING_ON);
 		if (!window_ends)
 			continue;
 		/* Never emptied in this window: nobody can tell yet. */
@@ -154,7 +165,7 @@ void historian_account_last(struct historian *h, uint64_t wall_us)
 
 		if (!ring->ring.head || ring->adopt_counts)
 			continue;
-		account_losses(h, i, MIN(h->accounted_us, wall_us), wall_us);
+		account_losses(h, i, MIN(h->accounted_us, wall_us), wall_us, ACCOUNT_LAST);
 		for (int v = 0; v < VERDICT_N; v++)
 			gone[v] = missing(ring, &h->area.state.rings[i], v);
 		/* What could not be taken from the ring is there for a successor. */

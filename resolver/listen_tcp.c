@@ -124,6 +124,7 @@ static void hand_on(struct tcp_connection *conn, const uint8_t *msg, size_t len)
 	conn->pending++;
 	touch(conn);
 	count(conn->worker->lane, COUNT_QUERIES_TCP);
+	ring_taken(&conn->worker->ring, 1);
 	query_received(conn->worker, &client, msg, len);
 }
 

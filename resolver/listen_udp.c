@@ -133,9 +133,7 @@ static void tell_dropped(struct worker *worker, enum counter counter, uint64_t n
 	if (n == 0)
 		return;
 	count_add(worker->lane, counter, n);
-	if (worker->ring.head)
-		atomic_fetch_add_explicit(&worker->ring.head->kernel_drops, n,
-		                          memory_order_relaxed);
+	ring_dropped(&worker->ring, n);
 }
 
 static void deliver(struct listener *listener, struct udp_message *message, uint64_t *n_old)
@@ -156,9 +154,8 @@ static void deliver(struct listener *listener, struct udp_message *message, uint
 		++*n_old;
 		return;
 	}
-	/* Port 0 cannot be answered. */
-	if (!read_sender(&message->addr, &client) || client.port == 0) {
-		count(worker->lane, COUNT_DROPPED_MALFORMED);
+	if (!read_sender(&message->addr, &client)) { /* no such sockets are made */
+		tell_dropped(worker, COUNT_DROPPED_MALFORMED, 1);
 		return;
 	}
 	query_received(worker, &client, message->buf, message->len);
@@ -172,6 +169,7 @@ static unsigned int read_some(struct listener *listener, struct udp_in *in)
 	if (n <= 0)
 		return 0;
 	count_add(listener->worker->lane, COUNT_QUERIES_UDP, (uint64_t)n);
+	ring_taken(&listener->worker->ring, (uint64_t)n);
 	for (unsigned int i = 0; i < (unsigned int)n; i++) {
 		struct msghdr *msg = &in->msgs[i].msg_hdr;
 

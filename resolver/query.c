@@ -160,6 +160,8 @@ void query_received(struct worker *worker, struct client *client, const uint8_t 
 	worker->next_query_id += MAX(worker->settings->conf.workers, UINT32_C(1));
 	limit_answer(worker, &asked);
 
+	if (client->port == 0) /* nobody can be answered there */
+		result = QUESTION_DROP;
 	if (result != QUESTION_OK) {
 		asked.j = (struct judgement){ 0 };
 		reject(worker, &asked, result);

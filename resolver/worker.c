@@ -310,6 +310,7 @@ static int make_parts(struct worker *worker, const struct worker_spec *spec)
 
 	if (r < 0)
 		return r;
+	count_add(worker->lane, COUNT_ABANDONED, worker->ring.abandoned);
 	worker->memo = memo_new(memo_bytes(conf), conf->hash_key);
 	worker->held = held_new(HELD_ROWS, conf->hash_key);
 	worker->servers = servers_new(worker->settings, NULL);

@@ -93,7 +93,7 @@ int ring_producer_open(struct ring_producer *ring, int data_fd, int back_fd)
 	struct ring_producer made = { 0 };
 	void *data, *back;
 	size_t len, back_len;
-	uint64_t head, tail;
+	uint64_t head, tail, gone;
 	int r;
 
 	r = shm_map(data_fd, SHM_WRITE, sizeof(struct ring_head), &data, &len);
@@ -123,8 +123,22 @@ int ring_producer_open(struct ring_producer *ring, int data_fd, int back_fd)
 		atomic_store_explicit(&made.head->head, head, memory_order_release);
 	}
 	made.next = head;
+	gone = ring_in_flight(made.head);
+	made.abandoned =
+	    gone - MIN(gone, atomic_load_explicit(&made.head->abandoned, memory_order_relaxed));
+	atomic_store_explicit(&made.head->abandoned, gone, memory_order_relaxed);
 	*ring = made;
 	return ERR_OK;
+}
+
+uint64_t ring_in_flight(const struct ring_head *head)
+{
+	uint64_t taken = atomic_load_explicit(&head->taken, memory_order_relaxed);
+	uint64_t done = atomic_load_explicit(&head->dropped, memory_order_relaxed);
+
+	for (int v = 0; v < VERDICT_N; v++)
+		done += atomic_load_explicit(&head->offered[v], memory_order_relaxed);
+	return taken > done ? taken - done : 0;
 }
 
 void ring_producer_close(struct ring_producer *ring)
@@ -151,10 +165,22 @@ static void copy_in(struct ring_producer *ring, uint64_t pos, uint64_t offset, c
 
 /* Only this thread writes these counts, so a load and a store are enough and cheaper than an add.
  */
-static void bump(_Atomic uint64_t *n)
+static void add(_Atomic uint64_t *n, uint64_t more)
 {
-	atomic_store_explicit(n, atomic_load_explicit(n, memory_order_relaxed) + 1,
+	atomic_store_explicit(n, atomic_load_explicit(n, memory_order_relaxed) + more,
 	                      memory_order_relaxed);
+}
+
+void ring_taken(struct ring_producer *ring, uint64_t n)
+{
+	if (ring->head)
+		add(&ring->head->taken, n);
+}
+
+void ring_dropped(struct ring_producer *ring, uint64_t n)
+{
+	if (ring->head)
+		add(&ring->head->dropped, n);
 }
 
 bool ring_put(struct ring_producer *ring, const struct record *record, const void *tail,
@@ -168,7 +194,7 @@ bool ring_put(struct ring_producer *ring, const struct record *record, const voi
 		verdict = ((const struct record_query *)(const void *)record)->verdict;
 		if (verdict >= VERDICT_N)
 			verdict = VERDICT_DENY;
-		bump(&ring->head->offered[verdict]);
+		add(&ring->head->offered[verdict], 1);
 	}
 
 	used = ring->next - atomic_load_explicit(&ring->back->tail, memory_order_acquire);
@@ -180,7 +206,7 @@ bool ring_put(struct ring_producer *ring, const struct record *record, const voi
 	if (record->len < sizeof(*record) + tail_len || record->len > LIMIT_RECORD_BYTES ||
 	    need > room) {
 		if (query)
-			bump(&ring->head->lost[verdict]);
+			add(&ring->head->lost[verdict], 1);
 		return false;
 	}
 

@@ -31,6 +31,7 @@
 	X(LIMIT_AMPLIFICATION, "limit_amplification",                                              \
 	  "UDP queries answered in short, for their prefix takes much more than it sends")         \
 	X(KERNEL_DROPS, "kernel_drops", "datagrams the kernel dropped before we read them")        \
+	X(ABANDONED, "abandoned", "queries in flight in a worker that died")                       \
 	X(SEND_FAILED, "send_failed", "answers that the kernel would not take")                    \
 	X(LIMIT_ANSWER_AGE, "limit_answer_age", "answers that were ready too long to be sent")     \
 	X(TRUNCATED, "truncated", "answers sent with TC=1")                                        \

@@ -14,7 +14,7 @@
  *
  * When the ring is full a record is lost and counted by verdict in the head; an eighth of the slots
  * is kept for denials. The cumulative counts cover every record ever offered, lost ones included,
- * so a consumer can tell what is missing after any crash.
+ * and every query ever read, so a consumer can tell what is missing after any crash.
  */
 #pragma once
 
@@ -39,6 +39,11 @@ struct ring_head {
 	_Alignas(64) _Atomic uint64_t offered[VERDICT_N]; /* queries ever offered, by verdict */
 	_Atomic uint64_t lost[VERDICT_N];                 /* of these: no room */
 	_Atomic uint64_t kernel_drops;                    /* datagrams lost before we read them */
+	/* Each query that is taken is offered, sooner or later, or dropped; what a producer dies
+	 * with is neither, and its successor counts it as abandoned. */
+	_Alignas(64) _Atomic uint64_t taken; /* queries read from sockets */
+	_Atomic uint64_t dropped;            /* of these: never judged, for want of time or room */
+	_Atomic uint64_t abandoned;
 };
 struct ring_back {
 	uint64_t magic;
@@ -54,6 +59,7 @@ struct ring_producer {
 	uint8_t *slots;
 	const struct ring_back *back;
 	uint64_t n_slots, next; /* next: written but perhaps not yet published */
+	uint64_t abandoned;     /* queries that the predecessor died with */
 };
 /* Map both. @back_fd may be read-only. Returns 0, ERR_DAMAGED or -errno. Continues at the head
  * that a predecessor left. */
@@ -64,6 +70,10 @@ int ring_producer_open(struct ring_producer *ring, int data_fd, int back_fd) MUS
 bool ring_put(struct ring_producer *ring, const struct record *record, const void *tail,
               size_t tail_len);
 void ring_publish(struct ring_producer *ring); /* once a batch: one release store */
+/* @n queries were read from a socket; @n of those will have no record. A ring that is not open is
+ * fine (tests). */
+void ring_taken(struct ring_producer *ring, uint64_t n);
+void ring_dropped(struct ring_producer *ring, uint64_t n);
 void ring_producer_close(
     struct ring_producer *ring); /* unmaps; what was put but not published is gone */
 
@@ -79,4 +89,6 @@ int ring_consumer_open(struct ring_consumer *ring, int data_fd, int back_fd) MUS
  * name records, so *@pos stays and the ring yields nothing before head is there again). */
 int ring_get(const struct ring_consumer *ring, uint64_t *pos, void *buf, size_t cap);
 void ring_release(struct ring_consumer *ring, uint64_t pos); /* tail = pos */
+/* Queries ever taken that are neither offered nor dropped: in flight, if a producer lives. */
+uint64_t ring_in_flight(const struct ring_head *head);
 void ring_consumer_close(struct ring_consumer *ring);

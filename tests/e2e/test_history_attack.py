@@ -1,10 +1,11 @@
 """Promise P4 under attack: exact counts of 200,000 mixed queries, deaths, full and slow disks, readers
 that never end, little memory. HISTORY_QUERIES and HISTORY_KILLS make it longer (./dev soak history).
 """
-import glob, os, signal, sqlite3, subprocess, sys, threading, time
+import glob, os, signal, socket, sqlite3, subprocess, sys, threading, time
 from collections import Counter
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import enemy
 import harness as h
 import network as n
 
@@ -156,6 +157,43 @@ def mixed_queries_at_full_speed_are_in_the_history_with_exact_counts():
     h.same(counters["history_malformed"], 0)
     print(f"    {QUERIES} queries of {len(sent)} kinds in {took:.1f} s, {counters['history_rows']} rows, "
           f"{counters['history_folded']} folded", flush=True)
+
+
+@h.case
+def a_query_that_nobody_could_be_answered_is_a_row():
+    """From port 0, where no answer can go: dropped, and recorded."""
+    enemy.Spoofer("app", "10.1.0.2", n.DNS4, sport=0).send(53, h.question("zero.good.test", "AAAA"))
+    h.until("its row", lambda: select(
+        sp, "SELECT workload, client, client_port, type, verdict, reason, unanswered, count FROM queries "
+            "WHERE name = 'zero.good.test.'") == [("app", "10.1.0.2", 0, "AAAA", "deny", "malformed", 1, 1)], 5, 0.2)
+
+
+@h.case
+def queries_in_flight_in_a_killed_resolver_are_counted():
+    """One that dies with nothing in flight leaves no gap, whatever it has been asked; one that dies with 60
+    that wait for the upstream leaves a gap of 60."""
+    def restart():
+        pid = sp.role_pid("resolver")
+        os.kill(pid, signal.SIGKILL)
+        h.until("a new resolver", lambda: sp.role_pid("resolver") != pid, 5, 0.05)
+
+    before = gaps(sp)
+    restart()
+    with h.inside("app"):
+        assert h.ask(n.DNS4, "k1.good.test").addresses
+    time.sleep(1.5)
+    h.same(gaps(sp), before, "an idle resolver's death")
+    asked = sp.json("status")[0]["counters"]["queries_udp"]
+    up.send_signal(signal.SIGSTOP)
+    with h.inside("app"):
+        client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        for i in range(60):
+            client.sendto(h.question(f"flight{i}.open.test", qid=i), (n.DNS4, 53))
+    h.until("they are read", lambda: sp.json("status")[0]["counters"]["queries_udp"] == asked + 60, 3, 0.05)
+    restart()
+    up.send_signal(signal.SIGCONT)
+    h.until("the gap", lambda: gaps(sp) - before == Counter(datagrams=60), 8, 0.2)
+    h.same(sp.json("status")[0]["counters"]["abandoned"], 60)
 
 
 class Load(threading.Thread):
@@ -374,6 +412,46 @@ def a_full_disk_delays_nothing_and_loses_nothing_that_the_backlog_holds():
     h.same(denied, sent, "denials kept, though allowed ones may have given way")
     print(f"    {2 * FULL_QUERIES} queries onto 4 MiB: {said}", flush=True)
     not_delayed(measured, without, "a full disk")
+
+
+def alive(pid):
+    try:
+        with open(f"/proc/{pid}/stat") as f:
+            return f.read().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@h.case
+def what_a_dead_daemon_could_not_write_is_told_by_the_next_one_once():
+    """The disk is full and stays so for longer than the last historian waits; the next daemon finds it full
+    still (in the long form it dies as well, several times). With room again: rows + gaps == sent, exactly,
+    and the same after another start."""
+    global sp
+    sp.down()
+    sp, folder = small_disk("forgotten", "64m")
+    trouble = Trouble(sp)
+    runs = [Mixed("app", 3000, window=32).result()]
+    h.until("the files have them", lambda: sum(kept(sp).values()) >= 3000, 10, 0.2)
+    disk = os.statvfs(folder)
+    used = (disk.f_blocks - disk.f_bfree) * disk.f_frsize
+    h.run(["mount", "-o", f"remount,size={used}", folder])
+    runs += [Mixed("app", 3000, window=32).result(), Mixed("app2", 3000, window=32).result()]
+    for _ in range(1 if KILLS <= 2 else 5):
+        last = sp.role_pid("historian")
+        sp.process.kill()
+        sp.process.wait()
+        h.until("the last historian gives up", lambda: not alive(last), 12, 0.1)
+        sp.up()
+    h.run(["mount", "-o", "remount,size=64m", folder])
+    said = trouble.settle(runs)
+    assert trouble.gaps["backlog full"] > 0, f"the disk was not full: {said}"
+    h.same(trouble.gaps["backlog full"], sum(trouble.gaps.values()), f"in other gaps: {said}")
+    sp.down()
+    sp.up()
+    runs.append(Mixed("app", 100).result())
+    trouble.settle(runs)
+    print(f"    {said}", flush=True)
 
 
 @h.case

@@ -125,6 +125,35 @@ static void a_successor_goes_on_where_the_predecessor_stopped(void **state)
 	assert_int_equal(atomic_load(&pair->producer.head->offered[VERDICT_ALLOW]), 3);
 }
 
+static void what_a_producer_dies_with_is_counted_once(void **state)
+{
+	struct pair *pair = *state;
+	struct ring_head *head = pair->producer.head;
+
+	ring_taken(&pair->producer, 10);
+	assert_true(put(&pair->producer, 1, VERDICT_ALLOW, 5));
+	assert_true(put(&pair->producer, 2, VERDICT_DENY, 5));
+	ring_dropped(&pair->producer, 3);
+	for (int i = 0; i < 3; i++) { /* the next ones die before they read anything */
+		ring_producer_close(&pair->producer);
+		assert_int_equal(ring_producer_open(&pair->producer, pair->data_fd, pair->back_fd),
+		                 0);
+		assert_int_equal(pair->producer.abandoned, i == 0 ? 5 : 0);
+		head = pair->producer.head;
+		assert_int_equal(atomic_load(&head->abandoned), 5);
+	}
+	ring_taken(&pair->producer, 1);
+	assert_int_equal(ring_in_flight(head), 6);
+	ring_producer_close(&pair->producer);
+	assert_int_equal(ring_producer_open(&pair->producer, pair->data_fd, pair->back_fd), 0);
+	assert_int_equal(pair->producer.abandoned, 1);
+	/* Counts of one gone mad: fewer taken than done with. */
+	atomic_store(&pair->producer.head->taken, 0);
+	ring_producer_close(&pair->producer);
+	assert_int_equal(ring_producer_open(&pair->producer, pair->data_fd, pair->back_fd), 0);
+	assert_int_equal(pair->producer.abandoned, 0);
+}
+
 static void a_hostile_producer_is_contained(void **state)
 {
 	struct pair *pair = *state;
@@ -235,6 +264,7 @@ int main(void)
 		TEST(records_come_out_as_they_went_in_across_the_end),
 		TEST(a_full_ring_loses_and_counts_and_keeps_room_for_denials),
 		TEST(a_successor_goes_on_where_the_predecessor_stopped),
+		TEST(what_a_producer_dies_with_is_counted_once),
 		TEST(a_hostile_producer_is_contained),
 		TEST(a_hostile_consumer_only_costs_records),
 		TEST(foreign_memory_is_refused),
