@@ -18,6 +18,7 @@
 #include "cache.h"
 #include "exchange.h"
 #include "fitness.h"
+#include "listen.h"
 #include "sallyport/err.h"
 #include "sallyport/limits.h"
 #include "server.h"
@@ -711,6 +712,7 @@ void fetches_turn(struct worker *worker)
 		ended = fetch->ended_next;
 		tell(&fetch->waiters, fetch->status, fetch->entries, fetch->n_entries);
 		fetch_free(fetch);
+		listeners_look(worker);
 	}
 	/* What ended meanwhile waits for the next turn of the loop, which must not sleep. */
 	if (fetches->ended || fetches->denied)

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "listener.h"
+#include "sallyport/clock.h"
 #include "sallyport/err.h"
 #include "sallyport/log.h"
 
@@ -226,6 +227,22 @@ void listeners_flush(struct worker *worker)
 		if (l->out && l->out->n > 0)
 			listen_udp_flush(l);
 	}
+}
+
+void listeners_look(struct worker *worker)
+{
+	struct listeners *listeners = worker->listeners;
+
+	uint64_t every_ns = worker_in_company(worker) ? LISTEN_LOOK_NS : 2 * LISTEN_LOOK_NS;
+
+	if (!listeners || listeners->draining || clock_mono_ns() < listeners->looked_ns + every_ns)
+		return;
+	for (struct listener *l = listeners->first; l; l = l->next) {
+		if (l->proto == IPPROTO_UDP && l->reading)
+			listen_udp_look(l);
+	}
+	listen_udp_serve_fresh(listeners);
+	listeners->looked_ns = clock_mono_ns();
 }
 
 void listeners_turn(struct worker *worker)

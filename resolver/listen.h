@@ -10,6 +10,9 @@
 #include "sallyport/cleanup.h"
 
 #define LISTEN_BATCH 64
+/* Some answers' worth of work, while a look costs half a microsecond. With one workload alone,
+ * twice as much. */
+#define LISTEN_LOOK_NS UINT64_C(20000)
 /* Longest message that is read from a client, by UDP or TCP. A query needs a few hundred octets;
  * what is longer is cut, cannot be parsed then, and is answered FORMERR. */
 #define LISTEN_QUERY_BYTES 2048
@@ -30,6 +33,11 @@ void listeners_drain(struct worker *worker); /* stop reading; connections end wh
 void listeners_flush(struct worker *worker); /* publish the ring, then send gathered UDP answers */
 /* Before the loop waits: what connections have kept back, then listeners_flush(). */
 void listeners_turn(struct worker *worker);
+/* Between two pieces of work of one turn: if LISTEN_LOOK_NS have passed since the last look, read
+ * what has come by UDP, and serve who had nothing waiting. Others wait for their turns; so a long
+ * turn, all of one workload's answers, keeps nobody waiting for its end. Not to be called while a
+ * query is being received. */
+void listeners_look(struct worker *worker);
 /* A few times a second: datagrams that the kernel dropped go to the counter and to the ring. */
 void listeners_count_drops(struct worker *worker);
 size_t listeners_connections(const struct worker *worker); /* TCP, open now */

@@ -245,7 +245,8 @@ void listen_udp_stay_awake(struct listeners *listeners)
 	uv_idle_start(&listeners->serving, on_serving);
 }
 
-static void serve(struct listeners *listeners, unsigned int most)
+static void serve(struct listeners *listeners, unsigned int most,
+                  struct fair_item *(*take)(struct fair_queue *queue))
 {
 	struct worker *worker = listeners->worker;
 	struct udp_in *in = listeners->in;
@@ -253,7 +254,7 @@ static void serve(struct listeners *listeners, unsigned int most)
 
 	worker_touch_clock(worker);
 	for (unsigned int cost = 0; cost < most;) {
-		struct fair_item *turn = fair_queue_take(&in->backlog);
+		struct fair_item *turn = take(&in->backlog);
 		uint64_t waited = worker->n_waited;
 		struct udp_message *message;
 
@@ -263,6 +264,8 @@ static void serve(struct listeners *listeners, unsigned int most)
 		deliver(message->listener, message, &n_old);
 		let_go(in, message);
 		cost += listener_cost_of(worker, waited);
+		if (take != fair_queue_take_fresh)
+			listeners_look(worker);
 	}
 	tell_dropped(worker, COUNT_DROPPED_OLD, n_old);
 	listeners_flush(worker);
@@ -270,13 +273,19 @@ static void serve(struct listeners *listeners, unsigned int most)
 
 void listen_udp_serve(struct listeners *listeners)
 {
-	serve(listeners, listener_turn_cost(listeners->worker));
+	serve(listeners, listener_turn_cost(listeners->worker), fair_queue_take);
+}
+
+void listen_udp_serve_fresh(struct listeners *listeners)
+{
+	if (listeners->in->backlog.fresh.first)
+		serve(listeners, listener_turn_cost(listeners->worker), fair_queue_take_fresh);
 }
 
 void listen_udp_serve_all(struct listeners *listeners)
 {
 	while (listeners->in->backlog.n > 0)
-		serve(listeners, listener_turn_cost(listeners->worker));
+		listen_udp_serve(listeners);
 }
 
 void listen_udp_forget(struct listeners *listeners)
@@ -291,20 +300,48 @@ void listen_udp_forget(struct listeners *listeners)
 	tell_dropped(listeners->worker, COUNT_LIMIT_BACKLOG, n);
 }
 
+/* What is left of @n messages from @i on, and so that the kernel need not choose whose to drop, all
+ * that it has. */
+static void queue_all(struct listener *listener, unsigned int i, unsigned int n)
+{
+	struct listeners *listeners = listener->worker->listeners;
+	uint64_t n_dropped = 0;
+
+	for (unsigned int reads = 1;; reads++) {
+		for (; i < n; i++)
+			n_dropped += queue_up(listener, listeners->in, i);
+		if (n < LISTEN_BATCH || reads == READS_PER_TURN)
+			break;
+		n = read_some(listener, listeners->in);
+		i = 0;
+	}
+	tell_dropped(listener->worker, COUNT_LIMIT_BACKLOG, n_dropped);
+	/* The loop does not sleep while somebody waits for his turn. */
+	if (listeners->in->backlog.n > 0)
+		listen_udp_stay_awake(listeners);
+}
+
+void listen_udp_look(struct listener *listener)
+{
+	unsigned int n = read_some(listener, listener->worker->listeners->in);
+
+	if (n > 0)
+		queue_all(listener, 0, n);
+}
+
 /* With nobody waiting, what has come is served as it came as far as one turn goes. What is left
- * then may be one workload's and keep the others waiting, so it is taken in turns; and so that the
- * kernel need not choose whose to drop, all that it has is read. */
+ * then may be one workload's and keep the others waiting, so it is taken in turns. */
 static void read_batch(struct listener *listener)
 {
 	struct worker *worker = listener->worker;
-	struct listeners *listeners = worker->listeners;
-	struct udp_in *in = listeners->in;
-	uint64_t n_old = 0, n_dropped = 0;
+	struct udp_in *in = worker->listeners->in;
+	uint64_t n_old = 0;
 	unsigned int n = read_some(listener, in), most = listener_turn_cost(worker), i = 0;
 
+	worker_touch_clock(worker);
+	worker->listeners->looked_ns = worker->now_ns;
 	if (n == 0)
 		return;
-	worker_touch_clock(worker);
 	for (unsigned int cost = 0; in->backlog.n == 0 && i < n && cost < most; i++) {
 		uint64_t waited = worker->n_waited;
 
@@ -314,20 +351,9 @@ static void read_batch(struct listener *listener)
 	tell_dropped(worker, COUNT_DROPPED_OLD, n_old);
 	if (i > 0)
 		listeners_flush(worker);
-	if (i == n && n < LISTEN_BATCH)
-		return;
-	for (unsigned int reads = 1;; reads++) {
-		for (; i < n; i++)
-			n_dropped += queue_up(listener, in, i);
-		if (n < LISTEN_BATCH || reads == READS_PER_TURN)
-			break;
-		n = read_some(listener, in);
-		i = 0;
-	}
-	tell_dropped(worker, COUNT_LIMIT_BACKLOG, n_dropped);
-	/* The loop does not sleep while somebody waits for his turn. */
-	if (in->backlog.n > 0)
-		listen_udp_stay_awake(listeners);
+	if (i < n || n == LISTEN_BATCH)
+		queue_all(listener, i, n);
+	listen_udp_serve_fresh(worker->listeners);
 }
 
 static void on_ready(uv_poll_t *handle, int status, int events)

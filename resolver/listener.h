@@ -116,7 +116,8 @@ struct listeners {
 	struct worker *worker;
 	struct listener *first;
 	struct udp_in *in;
-	uv_idle_t serving; /* while something waits in the backlog */
+	uv_idle_t serving;  /* while something waits in the backlog */
+	uint64_t looked_ns; /* CLOCK_MONOTONIC: when the sockets were last read */
 	bool draining;
 	bool settled;                /* the first set is complete */
 	uint64_t drops_inherited;    /* what its sockets had dropped before */
@@ -134,8 +135,8 @@ static inline void listener_publish(struct worker *worker)
 }
 
 #define TURN_COST 32       /* what one turn spends on a socket's queries: one each ... */
-#define WAIT_COST 16       /* ... and so many for one that has to wait for somebody; */
-#define TURN_COST_LEAST 16 /* half of it while others wait: their turns come between ours */
+#define WAIT_COST 8        /* ... and so many for one that has to wait for somebody; */
+#define TURN_COST_LEAST 16 /* in company, while some wait: one of these, or so many others */
 
 /* What the query cost that has just been delivered. @waited is n_waited from before. While answers
  * from upstreams are behind, one turn begins one that waits: what has been begun is ended first, or
@@ -144,13 +145,17 @@ static inline unsigned int listener_cost_of(const struct worker *worker, uint64_
 {
 	if (worker->n_waited == waited)
 		return 1;
-	return worker->poller->full ? TURN_COST : WAIT_COST;
+	if (worker->poller->full)
+		return TURN_COST;
+	return worker_in_company(worker) ? TURN_COST_LEAST : WAIT_COST;
 }
 
 /* Who waits for an upstream or for fwsync needs some turns of the loop to get on. */
 static inline unsigned int listener_turn_cost(const struct worker *worker)
 {
-	return tally_in_use(worker->tally, TALLY_QUERIES) > 0 ? TURN_COST_LEAST : TURN_COST;
+	return worker_in_company(worker) && tally_in_use(worker->tally, TALLY_QUERIES) > 0
+	           ? TURN_COST_LEAST
+	           : TURN_COST;
 }
 
 int listen_udp_open(struct listener *listener) MUST_CHECK; /* options, poll, buffers */
@@ -161,7 +166,9 @@ uint8_t *listen_udp_buffer(struct listener *listener);
 void listen_udp_answer(const struct client *client, size_t len);
 uint32_t listen_udp_drops(const struct listener *listener);
 struct udp_in *listen_udp_in_new(void);
-void listen_udp_serve(struct listeners *listeners); /* the next batch of the backlog */
+void listen_udp_look(struct listener *listener);          /* what has come, into the backlog */
+void listen_udp_serve(struct listeners *listeners);       /* the next batch of the backlog */
+void listen_udp_serve_fresh(struct listeners *listeners); /* only who had nothing waiting */
 /* The loop does not sleep until nothing waits in the backlog or to be resumed. */
 void listen_udp_stay_awake(struct listeners *listeners);
 void listen_udp_serve_all(struct listeners *listeners);

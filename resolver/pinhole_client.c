@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 #include <uv.h>
 
+#include "listen.h"
 #include "sallyport/clock.h"
 #include "sallyport/counter.h"
 #include "sallyport/err.h"
@@ -15,7 +16,6 @@
 #include "query_open.h"
 #endif
 
-#define RECEIVE_MAX 16 /* messages read in one turn of the loop */
 #define QUEUED_MAX LIMIT_IN_FLIGHT
 
 enum ask_state {
@@ -82,7 +82,7 @@ static struct pinhole_ask *earliest(const struct pinhole_client *client)
 {
 	struct pinhole_ask *found = NULL;
 
-	for (const struct fair_class *c = client->queued.first; c; c = c->next) {
+	for (const struct fair_class *c = NULL; (c = fair_queue_next(&client->queued, c));) {
 		struct pinhole_ask *ask = ask_of(c->first);
 
 		if (!found || ask->deadline_ns < found->deadline_ns)
@@ -293,6 +293,7 @@ void pinhole_client_result(struct worker *worker, const void *msg, size_t len)
 		else
 			end(client, ask, status_of(results[i].status), results[i].detail,
 			    results[i].epoch);
+		listeners_look(worker);
 	}
 	client->n_slots = 0;
 	pinhole_client_send(worker); /* what gathered meanwhile */
@@ -303,29 +304,21 @@ static void on_poll(uv_poll_t *poll, int status, int events)
 {
 	struct pinhole_client *client = poll->data;
 	struct worker *worker = client->worker;
+	ssize_t n;
 
 	(void)events; /* both are tried: each costs one call when there is nothing */
 	worker_touch_clock(worker);
-	for (int i = 0; i < RECEIVE_MAX; i++) {
-		ssize_t n = recv(worker->pinhole_fd, client->in, sizeof(client->in),
-		                 MSG_DONTWAIT | MSG_TRUNC);
-
-		if (n > (ssize_t)sizeof(client->in)) {
-			log_warning("pinhole", "an over-long message from fwsync was ignored");
-			continue;
-		}
-		if (n > 0) {
-			pinhole_client_result(worker, client->in, (size_t)n);
-			continue;
-		}
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK) && status == 0)
-			break;
+	/* One message: with one batch in flight no more is due, and the loop tells if there is. */
+	n = recv(worker->pinhole_fd, client->in, sizeof(client->in), MSG_DONTWAIT | MSG_TRUNC);
+	if (n > (ssize_t)sizeof(client->in)) {
+		log_warning("pinhole", "an over-long message from fwsync was ignored");
+	} else if (n > 0) {
+		pinhole_client_result(worker, client->in, (size_t)n);
+	} else if (n == 0 || (errno != EINTR && errno != EAGAIN && errno != EWOULDBLOCK) ||
+	           status != 0) {
 		/* End of file or a broken socket: without a stop the loop would spin. */
 		log_warning("pinhole", "the socket to fwsync is closed");
 		uv_poll_stop(poll);
-		break;
 	}
 	pinhole_client_send(worker);
 }

@@ -10,8 +10,8 @@ static void on_ready(uv_poll_t *handle, int status, int events)
 
 	(void)status; /* an epoll descriptor has no errors of its own */
 	(void)events;
-	n = epoll_wait(poller->epfd, poller->events, POLLER_BATCH, 0);
-	poller->full = n == POLLER_BATCH;
+	n = epoll_wait(poller->epfd, poller->events, poller->most, 0);
+	poller->full = n == poller->most;
 	if (n <= 0)
 		return;
 	if (poller->turn)
@@ -20,8 +20,11 @@ static void on_ready(uv_poll_t *handle, int status, int events)
 	for (poller->at = 0; poller->at < poller->n; poller->at++) {
 		struct poller_item *item = poller->events[poller->at].data.ptr;
 
-		if (item)
-			item->ready(item, poller->events[poller->at].events);
+		if (!item)
+			continue;
+		item->ready(item, poller->events[poller->at].events);
+		if (poller->between)
+			poller->between(poller->ctx);
 	}
 	poller->n = 0;
 }
@@ -31,8 +34,10 @@ int poller_init(struct poller *poller, uv_loop_t *loop, void (*turn)(void *ctx),
 	int r;
 
 	poller->n = poller->at = 0;
+	poller->most = POLLER_BATCH;
 	poller->full = false;
 	poller->turn = turn;
+	poller->between = NULL;
 	poller->ctx = ctx;
 	poller->epfd = epoll_create1(EPOLL_CLOEXEC);
 	if (poller->epfd < 0)

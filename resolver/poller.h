@@ -13,7 +13,7 @@
 
 #include "sallyport/cleanup.h"
 
-#define POLLER_BATCH 4 /* each may cost as much as a query: others get their turn in between */
+#define POLLER_BATCH 16
 
 struct poller_item {
 	int fd;      /* owned by the poller while it stands in it; -1: none */
@@ -25,11 +25,14 @@ struct poller_item {
 struct poller {
 	uv_poll_t handle;
 	int epfd;
+	int most;  /* events of a round, 1..POLLER_BATCH: each may cost as much as a query */
 	int n, at; /* of the events that are being handed out */
 	bool full; /* the last round was a whole batch: what was begun before may be behind */
 	struct epoll_event events[POLLER_BATCH];
-	void (*turn)(
-	    void *ctx); /* called before a round of events (the worker's clock); may be NULL */
+	/* Called before a round of events (the worker's clock), and after each of them (what else
+	 * there is to be done in between); may be NULL. */
+	void (*turn)(void *ctx);
+	void (*between)(void *ctx);
 	void *ctx;
 };
 

@@ -168,6 +168,7 @@ void query_received(struct worker *worker, struct client *client, const uint8_t 
 		return;
 	}
 	judge_policy(worker, &q, client->addr, &asked.j);
+	worker_note_workload(worker, asked.j.workload);
 	/* Special-use names are never remembered, so a form at hand needs no look at them. */
 	if (asked.j.action == JUDGE_RESOLVE && answer_from_memo(worker, &asked))
 		return;

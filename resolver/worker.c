@@ -19,6 +19,7 @@
 #include "wheel.h"
 
 #define BEAT_MS 250
+#define UPSTREAMS_IN_COMPANY 4 /* answers of upstreams in a turn, when several workloads ask */
 #define HELD_ROWS 65536
 #define MEMO_BYTES_MIN (UINT64_C(4) << 20)
 
@@ -69,6 +70,11 @@ static void notify(struct worker_thread *thread)
 static void touch_clock(void *ctx)
 {
 	worker_touch_clock(ctx);
+}
+
+static void look(void *ctx)
+{
+	listeners_look(ctx);
 }
 
 static uint64_t memo_bytes(const struct resolver_conf *conf)
@@ -197,6 +203,7 @@ static void on_before_wait(uv_prepare_t *prepare)
 	struct worker *worker = &thread->worker;
 
 	worker_touch_clock(worker);
+	worker->poller->most = worker_in_company(worker) ? UPSTREAMS_IN_COMPANY : POLLER_BATCH;
 	fetches_turn(worker);
 	listeners_turn(worker);
 	if (!worker->draining)
@@ -299,6 +306,7 @@ static int make_loop(struct worker_thread *thread)
 	if (r < 0)
 		return r;
 	thread->have_poller = true;
+	thread->poller.between = look;
 	worker->poller = &thread->poller;
 	return 0;
 }

@@ -67,6 +67,8 @@ struct worker {
 	uint64_t wall_ns;       /* CLOCK_REALTIME, the same */
 	uint64_t next_query_id; /* step: the number of workers */
 	uint64_t n_waited;      /* queries so far that could not be answered at once */
+	uint32_t workload_last; /* of the query before, */
+	uint64_t company_ns;    /* and when that was another one than its own predecessor's */
 	struct memo *memo;
 	struct held *held;
 	struct pinhole_client *pinholes;
@@ -88,6 +90,22 @@ static inline void worker_touch_clock(struct worker *worker) /* now_ns and wall_
 {
 	worker->now_ns = clock_mono_ns();
 	worker->wall_ns = clock_wall_ns();
+}
+
+/* Are there several workloads that ask? Then turns of the loop are short, so that each has its own
+ * soon; one alone is served in larger batches, which cost less. */
+#define WORKER_COMPANY_MS 100
+static inline bool worker_in_company(const struct worker *worker)
+{
+	return worker->now_ns < worker->company_ns + WORKER_COMPANY_MS * NS_PER_MS;
+}
+
+static inline void worker_note_workload(struct worker *worker, uint32_t workload)
+{
+	if (workload == worker->workload_last)
+		return;
+	worker->workload_last = workload;
+	worker->company_ns = worker->now_ns;
 }
 
 /* What a worker begins with. Everything but the descriptors is borrowed and outlives it. */

@@ -440,6 +440,35 @@ static void a_flood_is_read_at_once_and_what_does_not_fit_is_counted(void **stat
 	                 1000);
 }
 
+/* Until @n have been received, or a while has passed; the loop does not turn. */
+static void look_until(struct world *world, unsigned int n, unsigned int ms)
+{
+	uint64_t until_ns = clock_mono_ns() + ms * NS_PER_MS;
+
+	while (pipeline.n_received < n && clock_mono_ns() < until_ns)
+		listeners_look(&world->io.worker);
+}
+
+static void a_look_in_the_middle_of_a_turn_reads_and_answers(void **state)
+{
+	struct world *world = *state;
+	int fd = client(world, 0, SOCK_DGRAM, "127.0.0.1");
+	uint8_t msg[QUERY_LEN];
+
+	for (unsigned int i = 1; i <= 3; i++) {
+		send_udp(fd, i);
+		look_until(world, i, IO_PATIENCE_MS);
+		assert_int_equal(pipeline.n_received, i);
+		assert_int_equal(recv(fd, msg, sizeof(msg), MSG_DONTWAIT), QUERY_LEN);
+		assert_int_equal(msg[1], i);
+	}
+	/* Nothing is read any more when the sockets are somebody else's. */
+	listeners_drain(&world->io.worker);
+	send_udp(fd, 4);
+	look_until(world, 4, 2);
+	assert_int_equal(pipeline.n_received, 3);
+}
+
 static void a_new_set_keeps_adds_and_closes(void **state)
 {
 	struct world *world = *state;
@@ -838,6 +867,7 @@ int main(void)
 		TEST(an_oversize_datagram_is_cut_and_handed_on),
 		TEST(what_the_kernel_drops_is_counted),
 		TEST(a_flood_is_read_at_once_and_what_does_not_fit_is_counted),
+		TEST(a_look_in_the_middle_of_a_turn_reads_and_answers),
 		TEST(a_new_set_keeps_adds_and_closes),
 		TEST(one_connection_carries_many_queries_answered_in_any_order),
 		TEST(a_message_may_come_octet_by_octet),

@@ -318,6 +318,51 @@ static void turns_go_round_whatever_comes(void **state)
 	assert_int_equal(queue.n, 0);
 }
 
+static unsigned int taken_class(struct fair_queue *queue)
+{
+	const struct waiting *got = (const void *)fair_queue_take(queue);
+
+	assert_non_null(got);
+	return got->class;
+}
+
+static void who_asks_now_and_then_goes_before_who_always_asks(void **state)
+{
+	static struct fair_queue queue;
+	static struct waiting w[200];
+	unsigned int n = 0;
+
+	(void)state;
+	fair_queue_init(&queue);
+	for (unsigned int i = 0; i < 200; i++)
+		w[i].class = i < 100 ? 1 : 2 + i % 2;
+	for (; n < 100; n++)
+		fair_queue_put(&queue, 1, &w[n].turn);
+	assert_int_equal(taken_class(&queue), 1);
+	/* Two come anew: at once, in their order, and ahead of the rounds. */
+	fair_queue_put(&queue, w[100].class, &w[100].turn);
+	fair_queue_put(&queue, w[101].class, &w[101].turn);
+	assert_ptr_equal(fair_queue_peek(&queue), &w[100].turn);
+	assert_ptr_equal(fair_queue_take_fresh(&queue), &w[100].turn);
+	assert_ptr_equal(fair_queue_take_fresh(&queue), &w[101].turn);
+	assert_null(fair_queue_take_fresh(&queue));
+	/* Who asks again at once is not fresh: the others of the round come first. */
+	fair_queue_put(&queue, w[102].class, &w[102].turn);
+	assert_null(fair_queue_take_fresh(&queue));
+	assert_int_equal(taken_class(&queue), 1);
+	assert_int_equal(taken_class(&queue), 2);
+	/* However fast one asks, the one with much to be done has every other turn. */
+	for (unsigned int i = 104; i < 150; i += 2) {
+		fair_queue_put(&queue, 2, &w[i].turn);
+		assert_int_equal(taken_class(&queue) + taken_class(&queue), 3);
+	}
+	/* Found empty when its turn came, it is fresh again. */
+	assert_int_equal(taken_class(&queue), 1);
+	assert_int_equal(taken_class(&queue), 1);
+	fair_queue_put(&queue, 2, &w[150].turn);
+	assert_ptr_equal(fair_queue_take_fresh(&queue), &w[150].turn);
+}
+
 /* Against a slow model: an array of what waits. */
 static void a_fair_queue_loses_and_invents_nothing(void **state)
 {
@@ -377,6 +422,7 @@ int main(void)
 		cmocka_unit_test(a_tally_in_all_stops_at_the_limit_of_the_moment),
 		cmocka_unit_test(a_limit_holds_over_all_workers),
 		cmocka_unit_test(turns_go_round_whatever_comes),
+		cmocka_unit_test(who_asks_now_and_then_goes_before_who_always_asks),
 		cmocka_unit_test(a_fair_queue_loses_and_invents_nothing),
 	};
 
