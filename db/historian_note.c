@@ -233,8 +233,8 @@ static int ask_files(struct historian *h, struct note *note)
 	for (uint32_t i = 0; i < note->n_parts; i++) {
 		const struct note_part part = note->parts[i];
 		uint64_t token;
-		int r = historian_saved(h, part.day, (enum day_kind)part.kind, part.area_id,
-		                        &token);
+		int r =
+		    historian_saved(h, part.day, (enum day_kind)part.kind, part.area_id, &token);
 
 		if (r < 0) {
 			first = first ? first : r;

@@ -111,6 +111,9 @@ static struct config *config_new(const char *file)
 		.cache_serve_stale_s = 3600,
 		.prefetch = 1,
 		.nsec3_iterations = 50,
+		.nsec3_iterations_hard = 150,
+		.dnssec_skew_min_s = 3600,
+		.dnssec_skew_max_s = 86400,
 	};
 	config->fwsync = (struct fwsync_conf){
 		.magic = FWSYNC_CONF_MAGIC,

@@ -100,6 +100,21 @@ const struct key config_dnssec_keys[] = {
 	  .offset = AT(resolver.nsec3_iterations),
 	  .min = 0,
 	  .max = 150 },
+	{ .name = "nsec3_iterations_hard",
+	  .kind = KEY_COUNT,
+	  .offset = AT(resolver.nsec3_iterations_hard),
+	  .min = 0,
+	  .max = 2500 },
+	{ .name = "skew_min",
+	  .kind = KEY_DURATION_S,
+	  .offset = AT(resolver.dnssec_skew_min_s),
+	  .min = 0,
+	  .max = 86400 },
+	{ .name = "skew_max",
+	  .kind = KEY_DURATION_S,
+	  .offset = AT(resolver.dnssec_skew_max_s),
+	  .min = 0,
+	  .max = 7 * 86400 },
 	{ 0 },
 };
 
@@ -107,6 +122,17 @@ void config_dnssec_check(struct config_reader *r, struct fy_node *root)
 {
 	struct resolver_conf *conf = &r->config->resolver;
 
+	if (conf->nsec3_iterations > conf->nsec3_iterations_hard)
+		yaml_fault(&r->yaml, root,
+		           "dnssec.nsec3_iterations: %u is more than nsec3_iterations_hard, %u; "
+		           "make it less, or that one more",
+		           conf->nsec3_iterations, conf->nsec3_iterations_hard);
+	if (conf->dnssec_skew_min_s > conf->dnssec_skew_max_s)
+		yaml_fault(
+		    &r->yaml, root,
+		    "dnssec.skew_min: %u s is more than skew_max, %u s; make it less, or that "
+		    "one more",
+		    conf->dnssec_skew_min_s, conf->dnssec_skew_max_s);
 	if (conf->dnssec == DNSSEC_MODE_VALIDATE && conf->n_anchors == 0 &&
 	    r->yaml.diag->n_errors == 0)
 		load_anchors(r, root, ANCHOR_FILE_ROOT);

@@ -50,8 +50,12 @@ static int pick_rrset(struct draft *d, struct message_set set, uint32_t ttl_max)
 	r = pick(d, message_find(d->m, rr->section, TYPE_RRSIG, rr->type, message_owner(d->m, rr)));
 	if (r < 0)
 		return r;
-	for (size_t i = first; i < d->n; i++)
-		ttl = MIN(ttl, d->m->rrs[d->picks[i].rr].ttl);
+	for (size_t i = first; i < d->n; i++) {
+		rr = &d->m->rrs[d->picks[i].rr];
+		ttl = MIN(ttl, rr->ttl);
+		if (d->picks[i].signature) /* RFC 4035, section 5.3.3: the original TTL */
+			ttl = MIN(ttl, wire_u32(message_rdata(d->m, rr) + 4));
+	}
 	for (size_t i = first; i < d->n; i++)
 		d->picks[i].ttl = ttl;
 	d->ttl = MIN(d->ttl, ttl);

@@ -140,7 +140,7 @@ struct entry *entry_without(const struct entry *entry, const bool *drop)
 		return NULL;
 	copy->kind = (uint8_t)(data ? entry->kind : ENTRY_NODATA);
 	entry_set_validated(copy, (enum dnssec_state)entry->dnssec, entry->why,
-	                    entry->dnssec_until_ns);
+	                    entry->dnssec_until_ns, entry->signed_until_ns);
 	copy->rcode = entry->rcode;
 	copy->expires_ns = entry->expires_ns;
 	copy->stale_until_ns = entry->stale_until_ns;
@@ -158,12 +158,13 @@ struct entry *entry_without(const struct entry *entry, const bool *drop)
 }
 
 void entry_set_validated(struct entry *entry, enum dnssec_state state, unsigned int why,
-                         uint64_t until_ns)
+                         uint64_t until_ns, uint64_t signed_until_ns)
 {
 	/* Nobody takes the old verdict for the new time. */
 	atomic_store_explicit(&entry->dnssec_until_ns, 0, memory_order_release);
 	atomic_store_explicit(&entry->dnssec, (uint8_t)state, memory_order_release);
 	atomic_store_explicit(&entry->why, (uint8_t)why, memory_order_release);
+	atomic_store_explicit(&entry->signed_until_ns, signed_until_ns, memory_order_release);
 	atomic_store_explicit(&entry->dnssec_until_ns, until_ns, memory_order_release);
 }
 

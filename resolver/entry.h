@@ -52,6 +52,8 @@ struct entry {
 	uint64_t expires_ns;              /* from the smallest TTL; RFC 2308 for negatives */
 	uint64_t stale_until_ns;          /* expires_ns + serve_stale, or expires_ns */
 	_Atomic uint64_t dnssec_until_ns; /* so long `dnssec` holds; 0: not validated */
+	_Atomic uint64_t
+	    signed_until_ns; /* so long its signatures last, should it be served stale */
 	uint8_t upstream[ADDR_LEN];
 	uint16_t upstream_port;
 	uint16_t zone;      /* index of the upstreams zone that was asked */
@@ -79,10 +81,11 @@ static inline bool entry_from_upstream(const struct entry *entry)
  * not fit what is left; NODATA if nothing of its type is left. NULL: out of memory. */
 struct entry *entry_without(const struct entry *entry, const bool *drop);
 
-/* What the validator found, and until when it holds. From any thread: the last one counts, for all
- * judge the same records. All else of an entry never changes. */
+/* What the validator found, and until when it holds: @until_ns while the entry is fresh,
+ * @signed_until_ns when it is stale. From any thread: the last one counts, for all judge the same
+ * records. All else of an entry never changes. */
 void entry_set_validated(struct entry *entry, enum dnssec_state state, unsigned int why,
-                         uint64_t until_ns);
+                         uint64_t until_ns, uint64_t signed_until_ns);
 
 struct entry *entry_ref(struct entry *entry);
 void entry_unref(struct entry *entry); /* NULL is fine */

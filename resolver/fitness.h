@@ -1,10 +1,10 @@
 /* resolver/fitness.h - can the upstream servers serve validated zones?
  *
  * The first worker asks each server of each zone that is validated for the zone's own DNSKEY RRset
- * (of the zone ".", the root's), with DO and CD: a name that its own server knows, and no label that
- * a workload has chosen (promise P2). It does so at the start, again after an answer that lacked
- * DNSKEY or RRSIG records (EDE 9 and 10), and while the server is unfit or has not told. Zones under
- * a negative trust anchor, and those without an anchor above them, are left alone.
+ * (of the zone ".", the root's), with DO and CD: a name that its own server knows, and no label
+ * that a workload has chosen (promise P2). It does so at the start, again after an answer that
+ * lacked DNSKEY or RRSIG records (EDE 9 and 10), and while the server is unfit or has not told.
+ * Zones under a negative trust anchor, and those without an anchor above them, are left alone.
  *
  *   UNKNOWN --clear answer--> FIT  <--> NO_EDNS, NO_DNSKEY, NO_RRSIG (unfit)
  *

@@ -429,6 +429,10 @@ static void flush(struct role_state *role, const struct role_msg *msg)
 		log_error("role", "flush: not a name");
 		return;
 	}
+	if (role->settings && role->settings->validation.anchors) { /* it costs its questions */
+		val_table_clear(role->settings->validation.table);
+		val_failures_clear(role->settings->failures);
+	}
 	tell_keeper(ROLE_MSG_FLUSHED, cache_flush(role->cache, name, below));
 }
 

@@ -272,7 +272,7 @@ enum query_step guard_step(struct query *q)
 	if (r < 0)
 		return fail_form(q, r);
 	/* Stale data is not remembered as an answer: the next one asks for fresh data again. */
-	if (!q->is_stale && state != DNSSEC_BOGUS && q->form->expires_ns > worker->now_ns)
+	if (!q->is_stale && q->form->dnssec != DNSSEC_BOGUS && q->form->expires_ns > worker->now_ns)
 		memo_put(worker->memo, &key, q->form, valid_until(worker));
 	query_enter(q, QUERY_OPENING);
 	return STEP_NEXT;

@@ -104,6 +104,9 @@ enum query_step pin_step(struct query *q)
 	uint32_t ttl_s;
 	int r;
 
+	/* Links are shared: another worker may have found one bogus since this one judged it. */
+	if (form->dnssec == DNSSEC_BOGUS && !q->question.cd)
+		return fail(q, REASON_BOGUS, "a link has become bogus");
 	/* Bogus data goes to who asked with CD=1, and opens nothing (promise P1's exception). */
 	if (form->n_addrs == 0 || form->dnssec == DNSSEC_BOGUS ||
 	    !open_needed(worker, &asked->j.verdict) || respond_truncates(worker, asked, form))

@@ -21,8 +21,6 @@
 #include "wire.h"
 #include "worker.h"
 
-enum { BOGUS_S = 5 }; /* RFC 9520, section 3.2: 1 s at least, 5 min at most */
-
 void validate_forget(struct query *q)
 {
 	val_job_free(TAKE(q->job));
@@ -36,9 +34,11 @@ void validate_stop(struct query *q)
 	q->gave_way = false;
 }
 
-/* An entry's records as the validator wants them; their octets stay the entry's. */
-static struct val_message *message_of(const struct entry *entry)
+/* An entry's records as the validator wants them, with what is left of their TTLs; their octets
+ * stay the entry's. */
+static struct val_message *message_of(const struct entry *entry, uint64_t now_ns)
 {
+	uint64_t age_s = now_ns > entry->made_ns ? (now_ns - entry->made_ns) / NS_PER_S : 0;
 	CLEANUP(free) struct val_row *rows = calloc(entry->n_rrs + 1u, sizeof(*rows));
 	const struct entry_rr *rrs = entry_rrs(entry);
 	const uint8_t *octets = entry_octets(entry);
@@ -50,7 +50,7 @@ static struct val_message *message_of(const struct entry *entry)
 		rows[i] =
 		    (struct val_row){ .owner = rrs[i].owner ? octets + rrs[i].owner : entry->name,
 			              .rdata = octets + rrs[i].rdata,
-			              .ttl = rrs[i].ttl,
+			              .ttl = age_s < rrs[i].ttl ? rrs[i].ttl - (uint32_t)age_s : 0,
 			              .rdata_len = rrs[i].rdata_len,
 			              .type = rrs[i].type,
 			              .section = rrs[i].section };
@@ -100,7 +100,8 @@ static enum query_step begin(struct query *q, const struct entry *entry)
 		subject.name = entry_octets(entry) + rrs[0].owner;
 		subject.type = TYPE_DNAME;
 	}
-	q->records = message_of(entry);
+	q->failed = q->failed || entry->dnssec == DNSSEC_BOGUS;
+	q->records = message_of(entry, q->worker->now_ns);
 	subject.message = q->records;
 	if (q->records)
 		q->job = val_job_new(&q->worker->settings->validation, &subject, &q->budget);
@@ -121,7 +122,7 @@ static void give(struct query *q, struct entry *entry)
 	entry_unref(TAKE(q->need_entry));
 	if (entry && entry->kind != ENTRY_FAILURE)
 		q->need_entry = entry_ref(entry);
-	val_job_give(q->job, q->need_entry ? message_of(q->need_entry) : NULL);
+	val_job_give(q->job, q->need_entry ? message_of(q->need_entry, q->worker->now_ns) : NULL);
 }
 
 static void on_fetched(struct fetch_waiter *waiter, enum fetch_status status,
@@ -200,54 +201,137 @@ static bool lacks_fit_servers(const struct worker *worker, const uint8_t *owner,
 	       fitness_culprit(worker, zones_find(zones, root), ret_text) != UPSTREAM_UNKNOWN;
 }
 
-static enum query_step fail_bogus(struct query *q, enum val_why why)
+/* "www.example. A, key tag 12345: the signature does not verify" */
+static void failure_text(const uint8_t *name, const struct val_failure *failure, char *out,
+                         size_t size)
 {
-	const uint8_t *owner =
-	    q->n_validated < q->n_links ? q->links[q->n_validated]->name : query_pending(q);
-	char name[NAME_TEXT_LEN], type[NAME_TYPE_TEXT_LEN], text[2 * REPLY_EDE_TEXT];
-	char culprit[FITNESS_TEXT_LEN];
-	const struct refusal refusal = { RCODE_SERVFAIL, ede_of(why), REASON_BOGUS, text };
-	bool unfit = is_lack(refusal.ede) && lacks_fit_servers(q->worker, owner, culprit);
+	unsigned int n = name_labels(name);
+	char owner[NAME_TEXT_LEN], type[NAME_TYPE_TEXT_LEN], tag[24] = "";
 
-	name_to_text(owner, name);
-	name_type_text(q->question.qtype, type);
-	snprintf(text, sizeof(text), "%.60s %s: %s%s%s", name, type, val_why_str(why),
-	         unfit ? "; " : "", unfit ? culprit : "");
+	for (; n > failure->labels; n--)
+		name += 1u + *name;
+	name_to_text(name, owner);
+	name_type_text(failure->type, type);
+	if (failure->tag != 0)
+		snprintf(tag, sizeof(tag), ", key tag %u", failure->tag);
+	snprintf(out, size, "%.60s %s%s: %s", owner, type, tag,
+	         val_why_str((enum val_why)failure->why));
+}
+
+static enum query_step fail_bogus(struct query *q, const uint8_t *name,
+                                  const struct val_failure *failure)
+{
+	char text[2 * REPLY_EDE_TEXT], culprit[FITNESS_TEXT_LEN];
+	const struct refusal refusal = { RCODE_SERVFAIL, ede_of((enum val_why)failure->why),
+		                         REASON_BOGUS, text };
+	size_t len;
+
+	failure_text(name, failure, text, sizeof(text));
+	len = strlen(text);
+	if (is_lack(refusal.ede) && lacks_fit_servers(q->worker, name, culprit))
+		snprintf(text + len, sizeof(text) - len, "; %s", culprit);
 	q->asked.dnssec = DNSSEC_BOGUS;
 	return query_fail(q, &refusal);
 }
 
+/* What is known of @name's failure: that it failed is certain, its row may be gone. */
+static struct val_failure failure_of(const struct query *q, const uint8_t *name, enum val_why why)
+{
+	struct val_failure failure = { .why = (uint8_t)why,
+		                       .labels = (uint8_t)name_labels(name),
+		                       .type = q->question.qtype };
+
+	(void)val_failures_get(q->worker->settings->failures, name, q->question.qtype,
+	                       q->worker->now_ns, &failure);
+	return failure;
+}
+
 enum query_step validate_give_up(struct query *q)
 {
+	const uint8_t *name = query_pending(q);
+	struct val_failure failure = failure_of(q, name, (enum val_why)q->why);
+
 	count(q->worker->lane, COUNT_DNSSEC_BOGUS);
-	return fail_bogus(q, (enum val_why)q->why);
+	return fail_bogus(q, name, &failure);
+}
+
+bool validate_has_failed(struct query *q, const uint8_t *name, enum query_step *ret_step)
+{
+	struct worker *worker = q->worker;
+	struct val_failure failure;
+
+	if (!worker->settings->failures || (q->question.cd && !q->prefetch) ||
+	    !val_failures_get(worker->settings->failures, name, q->question.qtype, worker->now_ns,
+	                      &failure))
+		return false;
+	*ret_step = fail_bogus(q, name, &failure);
+	return true;
 }
 
 /* A link is bogus. Who has set CD wants to see it all the same (RFC 4035, section 3.2.2). */
 static enum query_step settle_bogus(struct query *q)
 {
-	if (!q->question.cd || q->prefetch)
-		return fail_bogus(q, (enum val_why)q->links[q->n_validated]->why);
+	const struct entry *entry = q->links[q->n_validated];
+	struct val_failure failure;
+
+	if (!q->question.cd || q->prefetch) {
+		failure = failure_of(q, entry->name, (enum val_why)entry->why);
+		return fail_bogus(q, entry->name, &failure);
+	}
 	q->n_validated++;
 	q->round = FETCH_FIRST;
 	return STEP_NEXT;
+}
+
+/* RFC 9520: nobody asks for it again at once, nor is it validated. */
+static void keep_failure(struct query *q, struct entry *entry, struct val_failure *failure)
+{
+	struct worker *worker = q->worker;
+
+	val_failures_put(worker->settings->failures, entry->name, entry->type, worker->now_ns,
+	                 failure);
+	entry_set_validated(entry, DNSSEC_BOGUS, failure->why, failure->until_ns, 0);
+	q->failed = true;
+}
+
+void validate_expire(struct query *q)
+{
+	struct entry *entry;
+	struct val_failure failure;
+
+	validate_forget(q);
+	if (q->n_validated >= q->n_links)
+		return;
+	entry = q->links[q->n_validated];
+	failure = (struct val_failure){ .why = VAL_WHY_UNREACHABLE,
+		                        .labels = (uint8_t)name_labels(entry->name),
+		                        .type = entry->type };
+	keep_failure(q, entry, &failure);
 }
 
 static enum query_step conclude_bogus(struct query *q, struct entry *entry,
                                       const struct val_result *result)
 {
 	struct worker *worker = q->worker;
+	struct val_table *table = worker->settings->validation.table;
+	struct val_failure failure = { .why = (uint8_t)result->why,
+		                       .labels = (uint8_t)name_labels(result->name),
+		                       .type = result->type,
+		                       .tag = result->tag };
 
 	if (is_lack(ede_of(result->why))) {
 		fitness_suspect(worker, entry->zone);
 		fitness_suspect(worker, query_zone(q, result->name, result->type));
 	}
-	entry_set_validated(entry, DNSSEC_BOGUS, result->why, worker->now_ns + BOGUS_S * NS_PER_S);
+	keep_failure(q, entry, &failure);
 	if (result->why != VAL_WHY_LIMIT && q->round + 1 < FETCH_ROUNDS) {
 		count(worker->lane, COUNT_DNSSEC_RETRIES);
 		q->round++;
 		q->why = (uint8_t)result->why;
-		val_table_forget(worker->settings->validation.table, result->name);
+		val_table_forget(table, result->name);
+		/* Perhaps the zone has another key since it was asked. */
+		if (result->why == VAL_WHY_NO_KEY && result->has_zone)
+			val_table_forget(table, result->zone);
 		validate_forget(q);
 		return resolve_again(q, q->n_validated);
 	}
@@ -261,11 +345,17 @@ static enum query_step conclude_bogus(struct query *q, struct entry *entry,
 static void conclude(struct query *q, struct entry *entry, enum dnssec_state state,
                      enum counter counter, const struct val_result *result)
 {
-	uint64_t until_ns = entry->expires_ns;
+	const uint64_t now_ns = q->worker->now_ns;
+	uint64_t until_ns = entry->expires_ns, signed_until_ns = UINT64_MAX;
 
-	if (state == DNSSEC_SECURE)
-		until_ns = MIN(until_ns, q->worker->now_ns + result->ttl_s * NS_PER_S);
-	entry_set_validated(entry, state, result->why, until_ns);
+	if (state == DNSSEC_SECURE) {
+		until_ns = MIN(until_ns, now_ns + result->ttl_s * NS_PER_S);
+		signed_until_ns = now_ns + result->life_s * NS_PER_S;
+	}
+	entry_set_validated(entry, state, result->why, until_ns, signed_until_ns);
+	if (q->failed)
+		val_failures_forget(q->worker->settings->failures, entry->name, entry->type);
+	q->failed = false;
 	count(q->worker->lane, counter);
 	q->n_validated++;
 	q->round = FETCH_FIRST;
@@ -352,14 +442,32 @@ static enum query_step judge(struct query *q, struct entry *entry)
 	return step;
 }
 
-/* Is a verdict at hand? What is served stale was judged when it was fresh. */
+/* Is a verdict at hand? What is served stale was judged when it was fresh, and its signatures must
+ * last all the same. */
 static bool is_judged(const struct query *q, const struct entry *entry)
 {
-	uint64_t until_ns = entry->dnssec_until_ns;
+	const uint64_t now_ns = q->worker->now_ns, until_ns = entry->dnssec_until_ns;
 
-	return until_ns != 0 &&
-	       (q->worker->now_ns < until_ns || (q->worker->now_ns >= entry->expires_ns &&
-	                                         q->is_stale && entry->dnssec != DNSSEC_BOGUS));
+	if (until_ns == 0)
+		return false;
+	if (now_ns < until_ns)
+		return true;
+	return q->is_stale && now_ns >= entry->expires_ns && entry->dnssec != DNSSEC_BOGUS &&
+	       now_ns < entry->signed_until_ns;
+}
+
+/* Has another answer to the same question failed, not long ago? What came since is not looked at.
+ */
+static bool has_failed(struct query *q, struct entry *entry)
+{
+	struct val_failure failure;
+
+	if (q->job || q->round != FETCH_FIRST ||
+	    !val_failures_get(q->worker->settings->failures, entry->name, entry->type,
+	                      q->worker->now_ns, &failure))
+		return false;
+	entry_set_validated(entry, DNSSEC_BOGUS, failure.why, failure.until_ns, 0);
+	return true;
 }
 
 enum query_step validate_step(struct query *q)
@@ -372,8 +480,8 @@ enum query_step validate_step(struct query *q)
 		struct entry *entry = q->links[q->n_validated];
 
 		if (!entry_from_upstream(entry)) { /* ours: nobody has signed it */
-			entry_set_validated(entry, DNSSEC_INSECURE, VAL_WHY_NONE,
-			                    entry->expires_ns);
+			entry_set_validated(entry, DNSSEC_INSECURE, VAL_WHY_NONE, entry->expires_ns,
+			                    UINT64_MAX);
 			q->n_validated++;
 			continue;
 		}
@@ -382,6 +490,8 @@ enum query_step validate_step(struct query *q)
 				step = settle_bogus(q);
 			else
 				step = STEP_NEXT, q->n_validated++;
+		} else if (has_failed(q, entry)) {
+			step = settle_bogus(q);
 		} else {
 			step = judge(q, entry);
 		}

@@ -473,8 +473,13 @@ static void expire(struct query *q)
 
 	count(q->worker->lane, COUNT_LIMIT_QUERY_TIME);
 	switch (q->state) {
-	case QUERY_RESOLVING:
 	case QUERY_VALIDATING:
+		validate_stop(q);
+		validate_expire(q);
+		refusal.reason = REASON_UPSTREAM;
+		refusal.ede = EDE_NO_REACHABLE_AUTHORITY;
+		break;
+	case QUERY_RESOLVING:
 		refusal.reason = REASON_UPSTREAM;
 		refusal.ede = EDE_NO_REACHABLE_AUTHORITY;
 		break;

@@ -87,6 +87,7 @@ struct query {
 	/* VALIDATING: how many links are judged, the job for the next, and in which round it is. */
 	uint8_t n_validated, round;
 	uint8_t why;             /* enum val_why, of the round before */
+	bool failed;             /* its answer has been bogus before */
 	uint8_t avoid[ADDR_LEN]; /* who gave the link of that round: in this one nothing is asked */
 	uint16_t avoid_port;     /* there while there is another */
 	struct val_job *job;
@@ -159,6 +160,10 @@ void validate_stop(struct query *q); /* leave the fetch */
 /* The link could not be had again: what the round before found stands. */
 enum query_step validate_give_up(struct query *q);
 void validate_forget(struct query *q); /* the job that is under way */
+/* Has the answer to @name failed not long ago (RFC 9520)? Then the query has ended with *ret_step.
+ */
+bool validate_has_failed(struct query *q, const uint8_t *name, enum query_step *ret_step);
+void validate_expire(struct query *q); /* it took too long: that is a failure, too */
 
 /* query_pin.c: open, then answer. */
 enum query_step pin_step(struct query *q);

@@ -282,6 +282,7 @@ static enum query_step look_up(struct query *q, const uint8_t *name, const struc
 	const uint16_t type = q->question.qtype;
 	uint16_t zone = query_zone(q, name, type);
 	struct entry *entry = NULL;
+	enum query_step step;
 
 	if (zone == ZONE_NONE)
 		return query_fail(q, &no_zone);
@@ -303,6 +304,8 @@ static enum query_step look_up(struct query *q, const uint8_t *name, const struc
 	case CACHE_MISS:
 		break;
 	}
+	if (validate_has_failed(q, name, &step))
+		return step;
 	return fetch_link(q, name, zone);
 }
 

@@ -50,10 +50,14 @@ static int add_validation(struct settings *settings)
 		return r;
 	settings->rules = val_rules_default;
 	settings->rules.sha1 = c->dnssec_sha1;
+	settings->rules.skew_min_s = c->dnssec_skew_min_s;
+	settings->rules.skew_max_s = MAX(c->dnssec_skew_max_s, c->dnssec_skew_min_s);
+	settings->rules.iterations_hard = (uint16_t)MIN(c->nsec3_iterations_hard, UINT16_MAX);
 	settings->rules.iterations =
 	    (uint16_t)MIN(c->nsec3_iterations, (uint32_t)settings->rules.iterations_hard);
 	settings->validation.table = val_table_new(c->hash_key);
-	if (!settings->validation.table)
+	settings->failures = val_failures_new(c->hash_key);
+	if (!settings->validation.table || !settings->failures)
 		return ERR_NOMEM;
 	settings->validation.rules = &settings->rules;
 	settings->validation.anchors = TAKE(anchors);
@@ -132,6 +136,7 @@ void settings_unref(struct settings *settings)
 		return;
 	zones_free(settings->zones);
 	val_table_free(settings->validation.table);
+	val_failures_free(settings->failures);
 	val_anchors_free(settings->validation.anchors);
 	free(settings);
 }
@@ -157,7 +162,10 @@ static bool same_zone(const struct conf_zone *a, const struct conf_zone *b)
 static bool same_validation(const struct resolver_conf *a, const struct resolver_conf *b)
 {
 	return a->dnssec == b->dnssec && a->dnssec_sha1 == b->dnssec_sha1 &&
-	       a->nsec3_iterations == b->nsec3_iterations && a->n_anchors == b->n_anchors &&
+	       a->nsec3_iterations == b->nsec3_iterations &&
+	       a->nsec3_iterations_hard == b->nsec3_iterations_hard &&
+	       a->dnssec_skew_min_s == b->dnssec_skew_min_s &&
+	       a->dnssec_skew_max_s == b->dnssec_skew_max_s && a->n_anchors == b->n_anchors &&
 	       memcmp(a->anchors, b->anchors, a->n_anchors * sizeof(a->anchors[0])) == 0;
 }
 

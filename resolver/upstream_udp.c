@@ -75,8 +75,8 @@ void upstream_udp_close_resting(struct server *server)
 		upstream_udp_close(wake(pool, pool->n - 1));
 }
 
-/* Whatever comes while nothing was asked answers nothing: a duplicate, a late one, or a guess, which
- * has found a port that is open. It is not any more. */
+/* Whatever comes while nothing was asked answers nothing: a duplicate, a late one, or a guess,
+ * which has found a port that is open. It is not any more. */
 static void on_stray(struct upstream_udp *udp)
 {
 	struct upstream_udp_pool *pool = &udp->server->udp;

@@ -40,8 +40,8 @@ struct exchange;
 
 struct upstream_udp {
 	struct poller_item item;
-	struct worker *worker;     /* borrowed */
-	struct server *server;     /* borrowed: who asks holds it, who rests is closed before it goes */
+	struct worker *worker; /* borrowed */
+	struct server *server; /* borrowed: who asks holds it, who rests is closed before it goes */
 	struct exchange *exchange; /* whose it is; NULL: it rests */
 	uint64_t opened_ns;
 	unsigned int n_uses;

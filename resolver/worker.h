@@ -22,6 +22,7 @@
 #include "sallyport/pinhole.h"
 #include "sallyport/ring.h"
 #include "sallyport/role.h"
+#include "val_failure.h"
 #include "val_job.h"
 #include "zones.h"
 
@@ -44,6 +45,7 @@ struct settings {
 	/* DNSSEC; anchors are NULL when dnssec.mode is off. The table is shared by the workers. */
 	struct val_rules rules;
 	struct val_config validation;
+	struct val_failures *failures;
 };
 void settings_unref(struct settings *settings);
 

@@ -154,10 +154,13 @@ struct resolver_conf {
 	uint64_t
 	    id_base; /* query ids start here: wall clock at start << 20, so they are unique
 	                and sortable; worker w counts id_base + w, step the number of workers */
-	uint32_t test_delay_ack_ms; /* reserved for test builds; 0 otherwise */
-	uint32_t dnssec;            /* enum dnssec_mode */
-	uint32_t dnssec_sha1;       /* 1: algorithms 5 and 7 and digest 1 count as supported */
-	uint32_t nsec3_iterations;  /* more make a zone insecure */
+	uint32_t test_delay_ack_ms;     /* reserved for test builds; 0 otherwise */
+	uint32_t dnssec;                /* enum dnssec_mode */
+	uint32_t dnssec_sha1;           /* 1: algorithms 5 and 7 and digest 1 count as supported */
+	uint32_t nsec3_iterations;      /* more make a zone insecure */
+	uint32_t nsec3_iterations_hard; /* more make it bogus */
+	uint32_t dnssec_skew_min_s, dnssec_skew_max_s; /* clocks differ: of a tenth of a signature's
+	                                                  life, at least, at most */
 	uint32_t n_listeners, n_zones, n_anchors;
 	struct conf_listener listeners[LIMIT_LISTENERS];
 	struct conf_zone zones[LIMIT_ZONES];

@@ -1,5 +1,5 @@
-/* sallyport/upstream.h - is an upstream server fit to be validated? What the resolver finds out, and
- * the keeper tells.
+/* sallyport/upstream.h - is an upstream server fit to be validated? What the resolver finds out,
+ * and the keeper tells.
  *
  * One word for each server of each zone of `upstreams`, in the resolver's stats page: the state in
  * the low octet, in the upper 48 bits a tag of zone, address and port. Indexes are those of the

@@ -13,6 +13,7 @@
 #include "sallyport/clock.h"
 #include "sallyport/err.h"
 #include "sallyport/name.h"
+#include "val_failure.h"
 #include "val_wire.h"
 
 void val_chain_init(struct val_chain *chain, const struct val_config *config,
@@ -60,34 +61,56 @@ void val_chain_begin(struct val_chain *chain, const uint8_t *target, const uint8
 	chain->anchor = val_anchors_above(chain->config->anchors, from, now->wall_s);
 }
 
-/* What was found of the name that was asked for. */
-static void put(struct val_chain *chain, enum val_trust_kind kind, enum val_why why,
-                struct val_keys *keys, uint16_t tag, uint32_t ttl_s, const struct val_now *now)
+/* What was found of the name that was asked for. NULL: out of memory. */
+static struct val_trust *make_trust(struct val_chain *chain, enum val_trust_kind kind,
+                                    enum val_why why, struct val_keys *keys, uint32_t ttl_s,
+                                    const struct val_now *now)
 {
-	static const uint32_t ttl_max_s[] = { [VAL_TRUST_BOGUS] = VAL_TRUST_BOGUS_TTL_S,
+	static const uint32_t ttl_max_s[] = { [VAL_TRUST_BOGUS] = VAL_FAILURE_MAX_S,
 		                              [VAL_TRUST_NO_CUT] = VAL_TRUST_CUT_TTL_S,
 		                              [VAL_TRUST_NOT_THERE] = VAL_TRUST_CUT_TTL_S,
 		                              [VAL_TRUST_INSECURE] = VAL_TRUST_CUT_TTL_S,
 		                              [VAL_TRUST_SECURE] = VAL_TRUST_TTL_S };
 	/* A TTL of 0 must still last until this job comes back to it. */
 	uint64_t life_s = MAX(MIN(ttl_s, ttl_max_s[kind]), 1u);
-	CLEANUP(val_trust_unref)
 	struct val_trust *trust =
 	    val_trust_new(chain->need.name, kind, why, keys, now->mono_ns + life_s * NS_PER_S);
 
-	if (!trust) {
+	if (!trust)
 		chain->budget->spent = true;
+	else
+		trust->type = chain->need.type;
+	return trust;
+}
+
+static void put(struct val_chain *chain, enum val_trust_kind kind, enum val_why why,
+                struct val_keys *keys, uint16_t tag, uint32_t ttl_s, const struct val_now *now)
+{
+	CLEANUP(val_trust_unref)
+	struct val_trust *trust = make_trust(chain, kind, why, keys, ttl_s, now);
+
+	if (!trust)
 		return;
-	}
 	trust->tag = tag;
-	trust->type = chain->need.type;
 	val_table_put(chain->config->table, trust);
 }
 
+/* RFC 9520: a failure is kept a while, the longer the more often it comes back. */
 static void put_bogus(struct val_chain *chain, enum val_why why, uint16_t tag,
                       const struct val_now *now)
 {
-	put(chain, VAL_TRUST_BOGUS, why, NULL, tag, VAL_TRUST_BOGUS_TTL_S, now);
+	struct val_table *table = chain->config->table;
+	uint8_t streak = val_table_streak(table, chain->need.name, now->mono_ns);
+	CLEANUP(val_trust_unref)
+	struct val_trust *trust =
+	    make_trust(chain, VAL_TRUST_BOGUS, why, NULL, val_failure_hold_s(streak), now);
+
+	if (!trust)
+		return;
+	trust->tag = tag;
+	trust->streak = streak;
+	trust->held_ns = trust->expires_ns;
+	val_table_put(table, trust);
 }
 
 static enum val_chain_step ask(struct val_chain *chain, const uint8_t *name, uint16_t type)
@@ -235,7 +258,10 @@ static bool take_denial(struct val_chain *chain, const struct val_now *now)
 			why = VAL_WHY_DS_UNPROVEN;
 		break;
 	}
-	put(chain, kind, why, NULL, denial->tag, denial->ttl_s, now);
+	if (kind == VAL_TRUST_BOGUS)
+		put_bogus(chain, why, denial->tag, now);
+	else
+		put(chain, kind, why, NULL, 0, denial->ttl_s, now);
 	return true;
 }
 

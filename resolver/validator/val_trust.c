@@ -6,6 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "sallyport/cleanup.h"
+#include "sallyport/clock.h"
+#include "val_failure.h"
 #include "val_wire.h"
 
 enum { WAYS = 4, SETS = VAL_TRUST_ROWS / WAYS, LOCKS = 64 };
@@ -82,23 +85,29 @@ static size_t set_of(const struct val_table *table, const uint8_t *name, size_t 
 	return hash % SETS;
 }
 
-struct val_trust *val_table_get(struct val_table *table, const uint8_t *name, uint64_t now_ns)
+/* Its row, under the set's lock; NULL: none. */
+static struct val_trust *row_of(struct val_table *table, size_t set, const uint8_t *name,
+                                size_t len)
 {
-	size_t len = val_name_size(name), set = set_of(table, name, len);
-	struct val_trust *found = NULL;
-
-	pthread_mutex_lock(&table->locks[set % LOCKS]);
 	for (size_t i = 0; i < WAYS && table->rows[set][i]; i++) {
 		struct val_trust *row = table->rows[set][i];
 
-		if (row->name_len == len && memcmp(row->name, name, len) == 0) {
-			if (now_ns < row->expires_ns)
-				found = val_trust_ref(row);
-			break;
-		}
+		if (row->name_len == len && memcmp(row->name, name, len) == 0)
+			return row;
 	}
+	return NULL;
+}
+
+struct val_trust *val_table_get(struct val_table *table, const uint8_t *name, uint64_t now_ns)
+{
+	size_t len = val_name_size(name), set = set_of(table, name, len);
+	struct val_trust *row;
+
+	pthread_mutex_lock(&table->locks[set % LOCKS]);
+	row = row_of(table, set, name, len);
+	row = row && now_ns < row->expires_ns ? val_trust_ref(row) : NULL;
 	pthread_mutex_unlock(&table->locks[set % LOCKS]);
-	return found;
+	return row;
 }
 
 void val_table_put(struct val_table *table, struct val_trust *trust)
@@ -122,19 +131,29 @@ void val_table_put(struct val_table *table, struct val_trust *trust)
 void val_table_forget(struct val_table *table, const uint8_t *name)
 {
 	size_t len = val_name_size(name), set = set_of(table, name, len);
-	struct val_trust **rows = table->rows[set], *gone = NULL;
+	struct val_trust *row;
 
 	pthread_mutex_lock(&table->locks[set % LOCKS]);
-	for (size_t i = 0; i < WAYS && rows[i]; i++) {
-		if (rows[i]->name_len != len || memcmp(rows[i]->name, name, len) != 0)
-			continue;
-		gone = rows[i];
-		memmove(&rows[i], &rows[i + 1], (WAYS - 1 - i) * sizeof(rows[0]));
-		rows[WAYS - 1] = NULL;
-		break;
-	}
+	row = row_of(table, set, name, len);
+	if (row)
+		row->expires_ns = 0; /* which is read under the lock alone */
 	pthread_mutex_unlock(&table->locks[set % LOCKS]);
-	val_trust_unref(gone);
+}
+
+uint8_t val_table_streak(struct val_table *table, const uint8_t *name, uint64_t now_ns)
+{
+	size_t len = val_name_size(name), set = set_of(table, name, len);
+	const struct val_trust *row;
+	uint8_t streak = 0;
+
+	pthread_mutex_lock(&table->locks[set % LOCKS]);
+	row = row_of(table, set, name, len);
+	/* Tries of one query, at one server after the other, are one failure. */
+	if (row && row->kind == VAL_TRUST_BOGUS &&
+	    now_ns < row->held_ns + VAL_FAILURE_MAX_S * NS_PER_S)
+		streak = (uint8_t)MIN(row->streak + (now_ns >= row->held_ns), 255);
+	pthread_mutex_unlock(&table->locks[set % LOCKS]);
+	return streak;
 }
 
 void val_table_clear(struct val_table *table)

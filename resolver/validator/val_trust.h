@@ -14,7 +14,7 @@
 #include "val_verify.h"
 
 enum val_trust_kind {
-	VAL_TRUST_BOGUS = 0, /* a proof failed: nothing below is believed for a while */
+	VAL_TRUST_BOGUS = 0, /* a proof failed: nothing below is believed for a while (RFC 9520) */
 	VAL_TRUST_NO_CUT,    /* the zone above goes on here */
 	VAL_TRUST_NOT_THERE, /* and has nothing here, nor below (RFC 8020) */
 	VAL_TRUST_INSECURE,  /* everything from here down is unsigned */
@@ -25,15 +25,16 @@ enum val_trust_limit {
 	VAL_TRUST_ROWS = 16384,     /* of the table */
 	VAL_TRUST_TTL_S = 86400,    /* keys are kept no longer */
 	VAL_TRUST_CUT_TTL_S = 3600, /* what is not there */
-	VAL_TRUST_BOGUS_TTL_S = 10, /* RFC 9520: at least 1 s, at most 5 min */
 };
 
 struct val_trust {
 	_Atomic uint32_t refs;
-	uint8_t kind;  /* enum val_trust_kind */
-	uint8_t why;   /* enum val_why: of BOGUS and INSECURE */
-	uint16_t tag;  /* of SECURE: the key that the parent names */
-	uint16_t type; /* of BOGUS: DS or DNSKEY, whichever failed */
+	uint8_t kind;     /* enum val_trust_kind */
+	uint8_t why;      /* enum val_why: of BOGUS and INSECURE */
+	uint16_t tag;     /* of SECURE: the key that the parent names; of BOGUS: of the signature */
+	uint16_t type;    /* of BOGUS: DS or DNSKEY, whichever failed */
+	uint8_t streak;   /* of BOGUS: how often in a row, val_failure_hold_s() */
+	uint64_t held_ns; /* of BOGUS: until when it was to be held, forgotten or not */
 	uint64_t expires_ns;
 	struct val_keys *keys; /* of SECURE */
 	uint8_t name_len;
@@ -54,6 +55,8 @@ DEFINE_CLEANUP(struct val_table *, val_table_free)
 /* The row of @name (lower case), with a reference for the caller, or NULL. */
 struct val_trust *val_table_get(struct val_table *table, const uint8_t *name, uint64_t now_ns);
 void val_table_put(struct val_table *table, struct val_trust *trust); /* takes its own reference */
-/* Forget @name (lower case): it is to be asked about again. */
+/* Forget @name (lower case): it is to be asked about again. How often it failed is remembered. */
 void val_table_forget(struct val_table *table, const uint8_t *name);
+/* The streak of a failure of @name that happens now. */
+uint8_t val_table_streak(struct val_table *table, const uint8_t *name, uint64_t now_ns);
 void val_table_clear(struct val_table *table); /* anchors have changed: nothing is believed */

@@ -17,8 +17,8 @@ bool world_may_send(struct fetch_waiter *waiter)
 	return w->yes;
 }
 
-void world_done(struct fetch_waiter *waiter, enum fetch_status status,
-                struct entry *const *entries, size_t n_entries)
+void world_done(struct fetch_waiter *waiter, enum fetch_status status, struct entry *const *entries,
+                size_t n_entries)
 {
 	struct waiting *w = (struct waiting *)waiter;
 

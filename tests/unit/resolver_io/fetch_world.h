@@ -1,5 +1,5 @@
-/* tests/unit/resolver_io/fetch_world.h - two upstreams, and who waits for their answers: what the tests
- * of fetches share. Every test has a world of its own.
+/* tests/unit/resolver_io/fetch_world.h - two upstreams, and who waits for their answers: what the
+ * tests of fetches share. Every test has a world of its own.
  */
 #pragma once
 
@@ -32,8 +32,8 @@ struct world {
 };
 
 bool world_may_send(struct fetch_waiter *waiter);
-void world_done(struct fetch_waiter *waiter, enum fetch_status status,
-                struct entry *const *entries, size_t n_entries);
+void world_done(struct fetch_waiter *waiter, enum fetch_status status, struct entry *const *entries,
+                size_t n_entries);
 int world_setup(void **state);
 int world_teardown(void **state);
 #define WORLD_TEST(f) cmocka_unit_test_setup_teardown(f, world_setup, world_teardown)

@@ -1,5 +1,5 @@
-/* tests/unit/resolver_io/io_fetch_udp.c - answers by UDP that are none, late ones, and the sockets that
- * they come to. */
+/* tests/unit/resolver_io/io_fetch_udp.c - answers by UDP that are none, late ones, and the sockets
+ * that they come to. */
 #include <setjmp.h>
 #include <sodium.h>
 #include <stdarg.h>

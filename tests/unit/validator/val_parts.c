@@ -19,6 +19,7 @@
 #include "sallyport/name.h"
 #include "val_anchor.h"
 #include "val_canon.h"
+#include "val_failure.h"
 #include "val_nsec.h"
 #include "val_trust.h"
 #include "val_wire.h"
@@ -716,6 +717,43 @@ static void every_reason_has_a_text_and_the_names_are_rfc_8914s(void **state)
 		assert_int_equal(val_why_ede(cases[i].why), cases[i].ede);
 }
 
+static void a_failure_is_held_longer_each_time(void **state)
+{
+	static const uint8_t key[16] = { 3 }, name[] = "\7example";
+	static const uint32_t holds_s[] = { 5, 10, 20, 40, 80, 160, 300, 300 };
+	CLEANUP(val_failures_free) struct val_failures *failures = val_failures_new(key);
+	struct val_failure failure = { .why = VAL_WHY_SIGNATURE, .type = 1, .tag = 7 }, got;
+	uint64_t now = NS_PER_S;
+
+	(void)state;
+	assert_non_null(failures);
+	assert_false(val_failures_get(failures, name, 1, now, &got));
+	for (size_t i = 0; i < ARRAY_LEN(holds_s); i++) {
+		val_failures_put(failures, name, 1, now, &failure);
+		assert_int_equal(failure.until_ns - now, holds_s[i] * NS_PER_S);
+		/* again within its time: the same failure */
+		val_failures_put(failures, name, 1, now, &failure);
+		assert_int_equal(failure.until_ns - now, holds_s[i] * NS_PER_S);
+		assert_true(val_failures_get(failures, name, 1, failure.until_ns - 1, &got));
+		assert_int_equal(got.why, VAL_WHY_SIGNATURE);
+		assert_int_equal(got.tag, 7);
+		assert_false(val_failures_get(failures, name, 28, now, &got));
+		now = failure.until_ns;
+		assert_false(val_failures_get(failures, name, 1, now, &got));
+	}
+	/* long after, or once it was good: a first one */
+	now += VAL_FAILURE_MAX_S * NS_PER_S;
+	val_failures_put(failures, name, 1, now, &failure);
+	assert_int_equal(failure.until_ns - now, 5 * NS_PER_S);
+	val_failures_put(failures, name, 1, failure.until_ns, &failure);
+	assert_int_equal(failure.streak, 1);
+	val_failures_forget(failures, name, 1);
+	val_failures_put(failures, name, 1, now, &failure);
+	assert_int_equal(failure.streak, 0);
+	val_failures_clear(failures);
+	assert_false(val_failures_get(failures, name, 1, now, &got));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -740,6 +778,7 @@ int main(void)
 		cmocka_unit_test(the_table_keeps_the_newest_row_until_its_time),
 		cmocka_unit_test(the_table_is_bounded_and_forgets_the_oldest),
 		cmocka_unit_test(every_reason_has_a_text_and_the_names_are_rfc_8914s),
+		cmocka_unit_test(a_failure_is_held_longer_each_time),
 	};
 
 	return cmocka_run_group_tests(tests, open_world, close_world);
