@@ -292,7 +292,7 @@ static void drain(struct historian *h, unsigned int i, uint64_t wall_us, uint64_
 
 		/* Much of it: written first, and read on beside the writing. */
 		if (!h->batch && agg_is_filling(&h->agg) && h->retry_ms == 0 && !h->stopping &&
-		    h->catalog_wait_ns == 0)
+		    h->catalog_look_ns == 0)
 			break;
 		len = ring_get(&ring->ring, &next, h->record, LIMIT_RECORD_BYTES);
 		if (len == 0)
@@ -359,24 +359,37 @@ static bool has_news(const struct historian *h)
 	       historian_note_owes(h);
 }
 
-/* Names of a policy version that have not come yet are worth a short wait. */
-static bool waits_for_catalog(struct historian *h, uint64_t boot_ns)
+/* A version that rows in memory are of and whose names nobody here knows; 0: there is none. */
+static uint32_t nameless(struct historian *h)
 {
 	uint32_t last = 0;
 
 	for (size_t i = 0; i < h->agg.n; i++) {
 		uint32_t version = h->agg.entries[i].key.policy_version;
 
-		if (version == last || historian_catalog(h, version) || version == 0) {
-			last = version;
+		if (version == last || version == 0)
 			continue;
-		}
-		if (h->catalog_wait_ns == 0)
-			h->catalog_wait_ns = boot_ns;
-		return boot_ns - h->catalog_wait_ns < HISTORIAN_CATALOG_WAIT_MS * NS_PER_MS;
+		if (!historian_catalog(h, version))
+			return version;
+		last = version;
 	}
-	h->catalog_wait_ns = 0;
-	return false;
+	return 0;
+}
+
+/* Names of a policy version that have not come yet are worth a short wait. Only turns count: while
+ * we are stopped or held up nothing can come, and what lies in the channel is read first. */
+static bool waits_for_catalog(struct historian *h, uint64_t boot_ns)
+{
+	uint64_t passed =
+	    h->catalog_look_ns ? boot_ns - MIN(boot_ns, h->catalog_look_ns) : UINT64_C(0);
+
+	if (!nameless(h)) {
+		h->catalog_look_ns = h->catalog_waited_ns = 0;
+		return false;
+	}
+	h->catalog_look_ns = boot_ns;
+	h->catalog_waited_ns += MIN(passed, HISTORIAN_CATALOG_TURN_MS * NS_PER_MS);
+	return h->catalog_waited_ns < HISTORIAN_CATALOG_WAIT_MS * NS_PER_MS;
 }
 
 static void check_clock(struct historian *h, uint64_t wall_us, uint64_t boot_ns)

@@ -52,8 +52,9 @@ DEFINE_CLEANUP(struct historian *, historian_free)
  * ring_consumer_open() says. */
 int historian_add_ring(struct historian *historian, unsigned int worker, int data_fd,
                        int back_fd) MUST_CHECK;
-/* The names of one policy version; kept in the folder, too, for after a restart. */
-int historian_add_catalog(struct historian *historian, const void *text, size_t len) MUST_CHECK;
+/* The names of one policy version, sealed memory; the descriptor stays the caller's. Kept in the
+ * folder, too, for after a restart, as soon as there is room. */
+int historian_add_catalog(struct historian *historian, int fd) MUST_CHECK;
 
 /* All rings are there: take up where a predecessor stopped. Never fails: what is damaged is logged
  * and becomes a gap. */

@@ -1,17 +1,21 @@
 /* db/historian_catalogs.c - the names of policy versions, in memory and in the folder.
  *
- * A catalog arrives once, when its version is applied. Records of that version may still lie in the
- * rings when the historian has died and come back, so the last few are kept as files.
+ * A catalog arrives when its version is applied, and at every start those of the versions before:
+ * records of theirs may lie in rings and backlog. For a start under another keeper the last few are
+ * kept as files. One that rows in memory still need stays in memory, however old.
  */
 #include <dirent.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "historian_core.h"
 #include "sallyport/log.h"
+#include "sallyport/shm.h"
 
 #define PREFIX "catalog-"
 #define PATH_LEN 4096
@@ -19,33 +23,67 @@
 static struct catalog *in_memory(struct historian *h, uint32_t version)
 {
 	for (size_t i = 0; i < h->n_catalogs; i++) {
-		if (h->catalogs[i]->version == version)
-			return h->catalogs[i];
+		if (h->catalogs[i].catalog->version == version)
+			return h->catalogs[i].catalog;
 	}
 	return NULL;
 }
 
-/* Give the catalog to the historian; the oldest version makes room. */
-static void keep(struct historian *h, struct catalog *catalog)
+static bool has_rows_of(const struct agg *agg, uint32_t version)
 {
-	size_t oldest = 0;
-
-	if (h->n_catalogs < HISTORIAN_CATALOGS_MAX) {
-		h->catalogs[h->n_catalogs++] = catalog;
-		return;
+	for (size_t i = 0; i < agg->n; i++) {
+		if (agg->entries[i].key.policy_version == version)
+			return true;
 	}
-	for (size_t i = 1; i < h->n_catalogs; i++) {
-		if (h->catalogs[i]->version < h->catalogs[oldest]->version)
+	return false;
+}
+
+static void let_go(struct historian_catalog *known)
+{
+	catalog_free(known->catalog);
+	if (known->fd >= 0)
+		close(known->fd);
+}
+
+/* The place of the oldest version that no row in memory needs; n_catalogs: all are needed. */
+static size_t oldest_idle(const struct historian *h)
+{
+	size_t oldest = h->n_catalogs;
+
+	for (size_t i = 0; i < h->n_catalogs; i++) {
+		uint32_t version = h->catalogs[i].catalog->version;
+
+		if ((oldest == h->n_catalogs || version < h->catalogs[oldest].catalog->version) &&
+		    !has_rows_of(&h->agg, version) && !has_rows_of(&h->next, version))
 			oldest = i;
 	}
-	catalog_free(h->catalogs[oldest]);
-	h->catalogs[oldest] = catalog;
+	return oldest;
+}
+
+/* Give the catalog, and the text that is not in the folder yet, to the historian. The oldest
+ * version makes room, as far as it can be spared. */
+static void keep(struct historian *h, struct catalog *catalog, int fd)
+{
+	size_t place = h->n_catalogs < HISTORIAN_CATALOGS ? h->n_catalogs : oldest_idle(h);
+
+	if (place == HISTORIAN_CATALOGS_MAX) {
+		place = 0;
+		for (size_t i = 1; i < h->n_catalogs; i++) {
+			if (h->catalogs[i].catalog->version < h->catalogs[place].catalog->version)
+				place = i;
+		}
+	}
+	if (place < h->n_catalogs)
+		let_go(&h->catalogs[place]);
+	else
+		h->n_catalogs++;
+	h->catalogs[place] = (struct historian_catalog){ catalog, fd };
 }
 
 void historian_free_catalogs(struct historian *h)
 {
 	for (size_t i = 0; i < h->n_catalogs; i++)
-		catalog_free(h->catalogs[i]);
+		let_go(&h->catalogs[i]);
 	h->n_catalogs = 0;
 }
 
@@ -167,23 +205,68 @@ static struct catalog *read_file(const struct historian *h, uint32_t version)
 	return catalog;
 }
 
-int historian_add_catalog(struct historian *h, const void *text, size_t len)
+static int store(const struct historian *h, uint32_t version, int fd)
+{
+	void *text;
+	size_t len;
+	int r = shm_map(fd, SHM_READ, 1, &text, &len);
+
+	if (r < 0)
+		return r;
+	r = write_file(h, version, text, len);
+	munmap(text, len);
+	return r;
+}
+
+void historian_store_catalogs(struct historian *h)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < h->n_catalogs; i++) {
+		struct historian_catalog *known = &h->catalogs[i];
+
+		if (known->fd < 0 || store(h, known->catalog->version, known->fd) < 0)
+			continue;
+		close(known->fd);
+		known->fd = -1;
+		n++;
+	}
+	if (n > 0)
+		prune(h);
+}
+
+static int parse(int fd, struct catalog **ret_catalog)
+{
+	void *text;
+	size_t len;
+	int r = shm_map(fd, SHM_READ, 1, &text, &len);
+
+	if (r < 0)
+		return r;
+	r = catalog_parse(text, len, ret_catalog);
+	munmap(text, len);
+	return r;
+}
+
+int historian_add_catalog(struct historian *h, int fd)
 {
 	CLEANUP(catalog_free) struct catalog *catalog = NULL;
-	int r;
+	int r, kept = -1;
 
-	r = catalog_parse(text, len, &catalog);
+	r = parse(fd, &catalog);
 	if (r < 0)
 		return r;
 	h->unknown_version = 0;
 	if (in_memory(h, catalog->version))
 		return ERR_OK;
-	r = write_file(h, catalog->version, text, len);
-	if (r < 0)
+	r = store(h, catalog->version, fd);
+	if (r < 0) {
 		log_warning(HISTORY_TAG, "the catalog of version %u is in memory only: %s",
 		            catalog->version, err_str(r));
+		kept = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	}
 	prune(h);
-	keep(h, TAKE(catalog));
+	keep(h, TAKE(catalog), kept);
 	return ERR_OK;
 }
 
@@ -195,7 +278,7 @@ const struct catalog *historian_catalog(struct historian *h, uint32_t version)
 		return catalog;
 	catalog = read_file(h, version);
 	if (catalog)
-		keep(h, catalog);
+		keep(h, catalog, -1);
 	else
 		h->unknown_version = version;
 	return catalog;

@@ -13,12 +13,14 @@
 
 enum historian_limit {
 	HISTORIAN_FILES_MAX = 6,     /* files open at once; the least used is closed */
-	HISTORIAN_CATALOGS_MAX = 16, /* policy versions whose names are in memory */
+	HISTORIAN_CATALOGS = 16,     /* policy versions whose names are in memory */
+	HISTORIAN_CATALOGS_MAX = 64, /* the same while rows of older ones wait for the disk */
 	HISTORIAN_CATALOG_FILES = 8, /* and in the folder */
 	HISTORIAN_DAYS_BACK = 31,    /* older records are taken for the present day's */
 	HISTORIAN_WRITE_MS = 1000,   /* between two transactions of a file */
 	HISTORIAN_RETRY_MS = 5000,   /* longest time between two tries while the disk refuses */
 	HISTORIAN_CATALOG_WAIT_MS = 3000, /* for the names of a new policy version */
+	HISTORIAN_CATALOG_TURN_MS = 250,  /* of which one turn takes at most: it may be our delay */
 	HISTORIAN_JUMP_MS = 5000,         /* the wall clock jumped if it is off by more */
 	HISTORIAN_JUMP_WAIT_S = 86400,    /* after a jump nothing is deleted for so long */
 	HISTORIAN_LATE_S = 60,            /* a day's files stay open for late records */
@@ -41,6 +43,11 @@ struct historian_file {
 	uint64_t used;         /* of the historian's use count */
 };
 
+struct historian_catalog {
+	struct catalog *catalog;
+	int fd; /* its text while it could not be put into the folder; -1: it is there */
+};
+
 struct historian {
 	struct historian_options options;
 	char *dir;
@@ -54,14 +61,15 @@ struct historian {
 	struct note note; /* what the file says */
 	struct historian_ring rings[LIMIT_WORKERS];
 	struct historian_file files[HISTORIAN_FILES_MAX];
-	struct catalog *catalogs[HISTORIAN_CATALOGS_MAX];
+	struct historian_catalog catalogs[HISTORIAN_CATALOGS_MAX];
 	size_t n_catalogs;
 	uint32_t unknown_version; /* neither in memory nor in the folder, when last looked */
 	uint64_t use;
 
 	uint64_t last_wall_us, last_boot_ns; /* of the last tick; last_boot_ns 0: none yet */
 	uint64_t next_write_ns, retry_ms;    /* boot time; retry_ms 0: the last write went well */
-	uint64_t catalog_wait_ns;            /* boot time when the wait began; 0: none */
+	uint64_t catalog_look_ns;            /* boot time of the last look; 0: none is missing */
+	uint64_t catalog_waited_ns;          /* since one was missing */
 	uint64_t window_end_ns, accounted_us;
 	uint64_t next_rotate_ns, next_finish_ns;
 	uint64_t delete_from_ns; /* boot time before which nothing is deleted by age */
@@ -109,6 +117,8 @@ void historian_finish_old(struct historian *h, uint32_t day);
 void historian_retention(struct historian *h, uint64_t wall_ns);
 
 /* historian_catalogs.c */
+/* The disk takes something: put into the folder what it had no room for. */
+void historian_store_catalogs(struct historian *h);
 /* Borrowed until the next call; NULL when nobody knows that version's names. */
 const struct catalog *historian_catalog(struct historian *h, uint32_t version);
 void historian_free_catalogs(struct historian *h);

@@ -271,6 +271,7 @@ int historian_write(struct historian *h, uint64_t wall_us)
 	int r = write_batch(h, wall_us);
 
 	if (r == 0) {
+		historian_store_catalogs(h);
 		r = historian_note_settle(h, wall_us);
 		historian_count(h, COUNT_HISTORY_ERRORS, r < 0);
 	} else {

@@ -35,15 +35,23 @@ enum {
 	WAIT_MS = 50,        /* between two looks into the rings */
 	WAIT_BUSY_MS = 5,    /* the same while much is coming in */
 	BUSY_BACKLOG = 4096, /* slots: that is much */
+	MESSAGES_A_TURN = 128,
 	HEARTBEAT_MS = 250,
 	DISK_WAIT_MS = 30000, /* a write that takes longer counts as hung */
 	DRAIN_MS = 2000,      /* for producers to come to an end */
 	DRAIN_WRITES = 10,    /* tries to write the rest, half a second apart */
 };
 
+struct intake_catalog {
+	uint64_t version;
+	int fd;
+};
+
 struct intake {
 	struct historian_conf conf;
 	bool has_conf;
+	size_t n_catalogs;
+	struct intake_catalog catalogs[64]; /* as many as the keeper keeps */
 	int stats, area, directory;
 	int ring[LIMIT_WORKERS], ring_back[LIMIT_WORKERS];
 };
@@ -211,6 +219,43 @@ static int confine(const struct intake *intake)
 	return confine_self(&confine);
 }
 
+static void add_catalog(struct role_state *s, uint64_t version, int fd)
+{
+	int r = historian_add_catalog(s->historian, fd);
+
+	/* Without names the history tells numbers; no reason to hold up a policy. */
+	if (r < 0)
+		log_error(TAG, "the names of policy version %llu cannot be read: %s",
+		          (unsigned long long)version, err_str(r));
+	tell(ROLE_MSG_APPLIED, version);
+}
+
+/* Those that come before the beginning are there before the first record is read. */
+static void on_catalog(struct role_state *s, struct role_msg *msg)
+{
+	struct intake *intake = &s->intake;
+
+	if (msg->n_fds != 1)
+		return;
+	if (s->historian) {
+		add_catalog(s, msg->a, msg->fds[0]);
+	} else if (intake->n_catalogs < ARRAY_LEN(intake->catalogs)) {
+		intake->catalogs[intake->n_catalogs++] =
+		    (struct intake_catalog){ msg->a, fd_take(&msg->fds[0]) };
+	}
+}
+
+static void add_catalogs(struct role_state *s)
+{
+	for (size_t i = 0; i < s->intake.n_catalogs; i++) {
+		const struct intake_catalog *catalog = &s->intake.catalogs[i];
+
+		add_catalog(s, catalog->version, catalog->fd);
+		close(catalog->fd);
+	}
+	s->intake.n_catalogs = 0;
+}
+
 static void begin(struct role_state *s)
 {
 	struct intake *intake = &s->intake;
@@ -260,6 +305,7 @@ static void begin(struct role_state *s)
 	}
 	start_heart(&s->heart);
 	historian_start(s->historian, clock_wall_ns(), boot_ns());
+	add_catalogs(s);
 }
 
 static void on_end(struct role_state *s)
@@ -271,26 +317,6 @@ static void on_end(struct role_state *s)
 	else /* a new configuration: only the retention can change in place */
 		historian_keep(s->historian, conf->allow_days_s, conf->deny_days_s);
 	tell(ROLE_MSG_READY, 0);
-}
-
-static void on_catalog(struct role_state *s, const struct role_msg *msg)
-{
-	void *text;
-	size_t len;
-	int r;
-
-	if (!s->historian || msg->n_fds != 1)
-		return;
-	r = shm_map(msg->fds[0], SHM_READ, 1, &text, &len);
-	if (r == 0) {
-		r = historian_add_catalog(s->historian, text, len);
-		munmap(text, len);
-	}
-	/* Without names the history tells numbers; no reason to hold up a policy. */
-	if (r < 0)
-		log_error(TAG, "the names of policy version %llu cannot be read: %s",
-		          (unsigned long long)msg->a, err_str(r));
-	tell(ROLE_MSG_APPLIED, msg->a);
 }
 
 static void on_ring(struct role_state *s, struct role_msg *msg)
@@ -364,26 +390,28 @@ static void on_message(struct role_state *s, struct role_msg *msg)
 
 /* --- running --------------------------------------------------------------------------------- */
 
-/* Wait for the keeper at most @wait_ms, then take one message if there is one. */
-static void listen_to_keeper(struct role_state *s, int wait_ms)
+/* Wait for the keeper at most @wait_ms, then take one message if there is one. Returns whether
+ * there was. */
+static bool listen_to_keeper(struct role_state *s, int wait_ms)
 {
 	struct pollfd poll_fd = { .fd = ROLE_FD, .events = POLLIN };
 	struct role_msg msg;
 	int r;
 
 	if (poll(&poll_fd, 1, wait_ms) <= 0)
-		return;
+		return false;
 	r = role_recv(ROLE_FD, s->buf, sizeof(s->buf), &msg);
 	if (r == ERR_CLOSED) {
 		s->draining = true; /* the keeper is gone: write what there is, then go, too */
-		return;
+		return false;
 	}
 	if (r == ERR_AGAIN)
-		return;
+		return false;
 	if (r < 0)
 		give_up("a message of the keeper", r);
 	on_message(s, &msg);
 	role_msg_close(&msg);
+	return true;
 }
 
 static void tick(struct role_state *s)
@@ -432,11 +460,15 @@ int main(void)
 		s->intake.ring[i] = s->intake.ring_back[i] = -1;
 
 	while (!s->historian && !s->draining)
-		listen_to_keeper(s, -1);
+		(void)listen_to_keeper(s, -1); /* or the keeper is gone, which ends the loop */
 	while (!s->draining) {
 		bool busy = historian_backlog(s->historian) > BUSY_BACKLOG;
 
-		listen_to_keeper(s, busy ? WAIT_BUSY_MS : WAIT_MS);
+		/* All that it has said: names come before the records that need them. */
+		for (int i = 0; i < MESSAGES_A_TURN && !s->draining; i++) {
+			if (!listen_to_keeper(s, i > 0 ? 0 : busy ? WAIT_BUSY_MS : WAIT_MS))
+				break;
+		}
 		tick(s);
 	}
 	if (!s->historian)

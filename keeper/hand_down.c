@@ -79,6 +79,7 @@ static void give_historian(struct keeper *k, struct giving *g)
 		     k->shared.each[w].ring_back);
 	give(g, ROLE_MSG_AGGREGATE, 0, 0, k->shared.area, -1);
 	give(g, ROLE_MSG_DIRECTORY, 0, 0, k->history_fd, -1);
+	rollout_send_catalogs(&k->rollout);
 }
 
 static void give_fwsync(struct keeper *k, struct giving *g)

@@ -49,6 +49,8 @@ static void describe(const struct keeper *k, struct takeover *ret)
 	ret->control_fd = server_fd(k->server);
 	ret->listeners = k->listeners;
 	ret->shared = k->shared;
+	memcpy(ret->catalogs, k->rollout.catalogs, sizeof(ret->catalogs));
+	ret->n_catalogs = k->rollout.n_catalogs;
 }
 
 static void finish(struct restart *re)
@@ -229,6 +231,9 @@ int restart_adopt(struct keeper *k, struct takeover *t, struct diag *diag)
 	memcpy(k->cookie_secret, t->cookie_secret, sizeof(k->cookie_secret));
 	memcpy(k->hash_key, t->hash_key, sizeof(k->hash_key));
 	k->restart.count = t->count;
+	memcpy(k->rollout.catalogs, t->catalogs, sizeof(k->rollout.catalogs));
+	k->rollout.n_catalogs = t->n_catalogs;
+	t->n_catalogs = 0;
 	r = listeners_open(&k->config->resolver, t->listeners, &k->listeners, diag);
 	return r < 0 ? r : take_memory(k, t, diag);
 }

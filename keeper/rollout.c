@@ -31,8 +31,12 @@ static bool running(const struct rollout *ro, enum role role)
 
 static void keep_catalog(struct rollout *ro, const struct edition *e)
 {
-	int fd = fcntl(e->catalog_fd, F_DUPFD_CLOEXEC, 3);
+	int fd;
 
+	/* An earlier keeper's, whose records are about. */
+	if (ro->n_catalogs > 0 && ro->catalogs[ro->n_catalogs - 1].version == e->version)
+		return;
+	fd = fcntl(e->catalog_fd, F_DUPFD_CLOEXEC, 3);
 	if (fd < 0)
 		return;
 	if (ro->n_catalogs == ROLLOUT_CATALOGS) {
@@ -44,7 +48,7 @@ static void keep_catalog(struct rollout *ro, const struct edition *e)
 	ro->catalogs[ro->n_catalogs++] = (struct rollout_catalog){ e->version, fd };
 }
 
-static void send_catalogs(struct rollout *ro)
+void rollout_send_catalogs(struct rollout *ro)
 {
 	for (size_t i = 0; i < ro->n_catalogs; i++) {
 		const struct rollout_catalog *catalog = &ro->catalogs[i];
@@ -62,7 +66,7 @@ static bool catalog_ready(const struct rollout *ro, uint64_t now_ns)
 {
 	enum child_state state = ro->children[ROLE_HISTORIAN].state;
 
-	if (ro->current->version == 0 || ro->parts[ROLE_HISTORIAN].applied)
+	if (ro->catalog_applied >= ro->current->version)
 		return true;
 	if (state != CHILD_RUNNING && state != CHILD_STARTING)
 		return true; /* it gets the catalog before anything else when it is back */
@@ -243,7 +247,7 @@ static bool settled(const struct rollout *ro)
 	if (ro->current->version == 0)
 		return guard_ready(ro) && !(ro->no_policy && ro->inherited);
 	return rollout_in_force(ro) && (!ro->firewall || ro->swept) &&
-	       (ro->parts[ROLE_HISTORIAN].applied || !running(ro, ROLE_HISTORIAN));
+	       (ro->catalog_applied >= ro->current->version || !running(ro, ROLE_HISTORIAN));
 }
 
 void rollout_advance(struct rollout *ro)
@@ -252,7 +256,7 @@ void rollout_advance(struct rollout *ro)
 	uint64_t now = clock_mono_ns();
 
 	if (running(ro, ROLE_HISTORIAN))
-		send_catalogs(ro);
+		rollout_send_catalogs(ro);
 	if (ro->firewall && running(ro, ROLE_FWSYNC) && !ro->parts[ROLE_FWSYNC].sent &&
 	    catalog_ready(ro, now))
 		hand_out(ro, ROLE_FWSYNC, ROLE_MSG_GUARD, e->guard_fd);
@@ -280,7 +284,7 @@ void rollout_child_down(struct rollout *ro, enum role role)
 {
 	ro->parts[role] = (struct rollout_part){ 0 };
 	if (role == ROLE_HISTORIAN)
-		ro->catalog_sent = 0;
+		ro->catalog_sent = ro->catalog_applied = 0;
 	if (role == ROLE_FWSYNC) {
 		/* Its successor may have adopted rows that this one was told to close. */
 		ro->close_sent = ro->closed = ro->swept = false;
@@ -295,6 +299,8 @@ void rollout_message(struct rollout *ro, enum role role, const struct role_msg *
 	bool ours = msg->a == ro->current->version;
 	uint64_t now = clock_mono_ns();
 
+	if (msg->type == ROLE_MSG_APPLIED && role == ROLE_HISTORIAN)
+		ro->catalog_applied = MAX(ro->catalog_applied, (uint32_t)msg->a);
 	if (msg->type == ROLE_MSG_APPLIED && ours) {
 		bool first = !ro->parts[role].applied;
 

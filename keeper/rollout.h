@@ -11,7 +11,7 @@
  * refuses what an older one allowed. Rows are closed when the resolver has switched, or
  * ROLLOUT_CLOSE_MS later in any case: a slow resolver does not delay a revocation.
  * - The historian is waited for ROLLOUT_CATALOG_MS at most: history can never delay an answer. It
- *   gets all catalogs that it may need as soon as it is there.
+ *   gets all catalogs that it may need before it reads its first record.
  * - The resolver never gets an image before fwsync has confirmed the guard table.
  * - The ledger is judged a second time ROLLOUT_SWEEP_MS later: a batch that was with the kernel
  * when the guard table changed may have written its rows after the first look.
@@ -62,7 +62,8 @@ struct rollout {
 	uint64_t began_ns;   /* when current came */
 	uint64_t guarded_ns; /* when fwsync confirmed its guard table; 0: not yet */
 	struct rollout_part parts[ROLE_N];
-	uint32_t catalog_sent; /* newest version that this historian has been sent */
+	uint32_t catalog_sent;    /* newest version that this historian has been sent */
+	uint32_t catalog_applied; /* the same, and it has said so */
 	bool close_sent, closed;
 	unsigned int lists; /* of rows to close, not answered yet: no other answer counts */
 	bool swept;         /* the second look is over */
@@ -95,6 +96,9 @@ void rollout_forget(struct rollout *rollout, const void *arg); /* its waiters ar
 bool rollout_in_force(const struct rollout *rollout);
 /* What is being waited for, for people. */
 const char *rollout_missing(const struct rollout *rollout);
+
+/* Send the historian, which is there or in the making, the names that it has not been sent. */
+void rollout_send_catalogs(struct rollout *rollout);
 
 void rollout_advance(struct rollout *rollout);
 /* From the children's callbacks. */

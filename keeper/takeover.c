@@ -18,7 +18,8 @@
 #include "sallyport/shm.h"
 
 #define INVENTORY_MAGIC UINT64_C(0x31525645534b4154)
-#define INVENTORY_PARTS_MAX (2 * LIMIT_LISTENERS * LIMIT_WORKERS + 8 * LIMIT_WORKERS)
+#define INVENTORY_PARTS_MAX                                                                        \
+	(2 * LIMIT_LISTENERS * LIMIT_WORKERS + 8 * LIMIT_WORKERS + ROLLOUT_CATALOGS)
 
 /* The format between versions: it may grow at its end, and its numbers never change their meaning.
  */
@@ -34,8 +35,9 @@ enum part_kind {
 	PART_EPOCH,
 	PART_EPOCH_RO,
 	PART_LEDGER,
-	PART_RING, /* a: worker, b: data, data_ro, back, back_ro */
-	PART_PAIR, /* a: worker, b: the resolver's end, fwsync's */
+	PART_RING,    /* a: worker, b: data, data_ro, back, back_ro */
+	PART_PAIR,    /* a: worker, b: the resolver's end, fwsync's */
+	PART_CATALOG, /* a: policy version; oldest first */
 };
 struct part {
 	uint32_t kind, a, b;
@@ -89,7 +91,7 @@ static uint64_t layout(void)
 
 /* --- every descriptor, in one walk ----------------------------------------------------------- */
 
-/* Where a descriptor of @kind is kept in @t, or NULL when @t has no such place. */
+/* Where a descriptor of @kind is kept in @t, or NULL when @t has no such place (any more). */
 static int *place(struct takeover *t, enum part_kind kind, uint32_t a, uint32_t b)
 {
 	struct shared *s = &t->shared;
@@ -123,6 +125,11 @@ static int *place(struct takeover *t, enum part_kind kind, uint32_t a, uint32_t 
 		                : NULL;
 	case PART_PAIR:
 		return w && b < 2 ? &w->pinhole[b] : NULL;
+	case PART_CATALOG:
+		if (t->n_catalogs == ROLLOUT_CATALOGS)
+			return NULL;
+		t->catalogs[t->n_catalogs] = (struct rollout_catalog){ a, -1 };
+		return &t->catalogs[t->n_catalogs++].fd;
 	case PART_UDP:
 	case PART_TCP:
 		break; /* belong to a listener */
@@ -173,6 +180,10 @@ static void walk(const struct takeover *from, each_fd *each, void *arg)
 	}
 	for (uint32_t i = 0; t->listeners && i < t->listeners->n; i++)
 		give_listener(&t->listeners->items[i], t->listeners->workers, each, arg);
+	for (size_t i = 0; i < t->n_catalogs; i++)
+		each(arg, &(struct part){ .kind = PART_CATALOG,
+		                          .a = t->catalogs[i].version,
+		                          .fd = t->catalogs[i].fd });
 }
 
 /* --- writing --------------------------------------------------------------------------------- */
@@ -244,7 +255,7 @@ static int take_fd(struct takeover *t, const struct part *fd)
 		l = fd->a < LIMIT_WORKERS ? listener_of(t->listeners, fd) : NULL;
 		if (l)
 			where = fd->kind == PART_UDP ? &l->udp[fd->a] : &l->tcp[fd->a];
-	} else if (fd->kind >= PART_LOCK && fd->kind <= PART_PAIR) {
+	} else if (fd->kind >= PART_LOCK && fd->kind <= PART_CATALOG) {
 		where = place(t, (enum part_kind)fd->kind, fd->a, fd->b);
 	}
 	if (!where || *where >= 0) {
@@ -353,6 +364,8 @@ void takeover_free(struct takeover *t)
 		if (*fds[i] >= 0)
 			close(*fds[i]);
 	}
+	for (size_t i = 0; i < t->n_catalogs; i++)
+		close(t->catalogs[i].fd);
 	listeners_free(t->listeners);
 	shared_fini(&t->shared);
 	free(t);

@@ -7,9 +7,9 @@
  * The keeper replaces itself in its own process: same pid, same supervisor. Everything that must
  * not close goes along as inherited descriptors, listed in a sealed record: the listening sockets
  * (what clients send meanwhile waits in the kernel), the control socket, the state's locks, the
- * firewall's netlink socket (so the table keeps its owner) and the shared memory. The record's
- * format is the same for every version; memory whose layout differs is made anew, after the
- * historian has written what was in it.
+ * firewall's netlink socket (so the table keeps its owner), the shared memory, and the names of the
+ * policy versions that records in it may be of. The record's format is the same for every version;
+ * memory whose layout differs is made anew, after the historian has written what was in it.
  */
 #pragma once
 
@@ -19,6 +19,7 @@
 
 #include "config.h"
 #include "listeners.h"
+#include "rollout.h"
 #include "sallyport/cleanup.h"
 #include "sallyport/diag.h"
 #include "shared.h"
@@ -37,8 +38,10 @@ struct takeover {
 	char state_dir[CONFIG_PATH_MAX], run_dir[CONFIG_PATH_MAX];
 	int lock_fd, history_fd, control_fd;
 	struct listeners *listeners;
-	struct shared shared; /* descriptors only; not mapped */
-	bool same_layout;     /* the memory can be used as it is */
+	struct shared shared;                              /* descriptors only; not mapped */
+	bool same_layout;                                  /* the memory can be used as it is */
+	struct rollout_catalog catalogs[ROLLOUT_CATALOGS]; /* oldest first */
+	size_t n_catalogs;
 };
 
 /* The record of @t, sealed. Returns a descriptor or -errno. Descriptors stay the caller's. */

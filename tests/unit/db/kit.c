@@ -18,6 +18,7 @@
 #include "db/area.h"
 #include "sallyport/clock.h"
 #include "sallyport/prefix.h"
+#include "sallyport/shm.h"
 
 static void make_rings(struct kit *kit, size_t slots)
 {
@@ -103,19 +104,30 @@ void kit_catalog(struct historian *h, unsigned int version)
 	                 "R\t1\tdeny\tdeny evil.test\tp.yaml\t9\nF\t0\tmalware\nE\n",
 	                 version);
 
-	assert_int_equal(historian_add_catalog(h, text, (size_t)n), 0);
+	int fd = shm_create_sealed("catalog", text, (size_t)n);
+
+	assert_true(fd >= 0);
+	assert_int_equal(historian_add_catalog(h, fd), 0);
+	close(fd);
 }
 
-struct historian *kit_historian(struct kit *kit)
+struct historian *kit_nameless(struct kit *kit)
 {
 	struct historian *h;
 
 	assert_int_equal(historian_new(&kit->options, &h), 0);
 	for (unsigned int i = 0; i < KIT_RINGS; i++)
 		assert_int_equal(historian_add_ring(h, i, kit->data_fd[i], kit->back_fd[i]), 0);
+	historian_start(h, kit->wall_ns, kit->boot_ns);
+	return h;
+}
+
+struct historian *kit_historian(struct kit *kit)
+{
+	struct historian *h = kit_nameless(kit);
+
 	kit_catalog(h, 1);
 	kit_catalog(h, 2);
-	historian_start(h, kit->wall_ns, kit->boot_ns);
 	return h;
 }
 

@@ -30,6 +30,7 @@ void kit_fini(struct kit *kit);    /* removes the folder */
 
 /* A historian that takes up where the last one stopped, with a catalog for version 1 and 2. */
 struct historian *kit_historian(struct kit *kit);
+struct historian *kit_nameless(struct kit *kit);         /* the same without any catalog */
 void kit_catalog(struct historian *h, uint32_t version); /* tell its names */
 void kit_pass(struct kit *kit, uint64_t ms);             /* time goes by, on both clocks */
 void kit_tick(struct kit *kit, struct historian *h);
