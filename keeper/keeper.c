@@ -239,6 +239,8 @@ static void load_stored(struct keeper *k)
 		r = apply_texts_load(&texts, k->store, version, &diag);
 	if (r == 0)
 		r = start_apply(k, &texts, &system, "start", "", version->version);
+	if (r == 0)
+		k->rollout.stored_version = version->version;
 	apply_texts_fini(&texts);
 	k->loading = r == 0;
 	if (r < 0) {

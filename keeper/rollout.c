@@ -68,6 +68,8 @@ static bool catalog_ready(const struct rollout *ro, uint64_t now_ns)
 
 	if (ro->catalog_applied >= ro->current->version)
 		return true;
+	if (ro->current->version == ro->stored_version)
+		return true; /* it has had the names in an earlier run */
 	if (state != CHILD_RUNNING && state != CHILD_STARTING)
 		return true; /* it gets the catalog before anything else when it is back */
 	return now_ns - ro->began_ns > ROLLOUT_CATALOG_MS * NS_PER_MS;
@@ -267,7 +269,7 @@ void rollout_advance(struct rollout *ro)
 	    ro->no_policy && ro->inherited && running(ro, ROLE_FWSYNC))
 		close_revoked(ro);
 	if (ro->firewall && e->version && guard_ready(ro) && !ro->close_sent &&
-	    (ro->parts[ROLE_RESOLVER].applied || !running(ro, ROLE_RESOLVER) ||
+	    (ro->parts[ROLE_RESOLVER].applied ||
 	     now - ro->guarded_ns > ROLLOUT_CLOSE_MS * NS_PER_MS))
 		close_revoked(ro);
 	watch_expiry(ro, now);

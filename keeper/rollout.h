@@ -9,9 +9,11 @@
  *
  * - fwsync has the new guard table before anybody judges by the new version; from then on it
  * refuses what an older one allowed. Rows are closed when the resolver has switched, or
- * ROLLOUT_CLOSE_MS later in any case: a slow resolver does not delay a revocation.
+ * ROLLOUT_CLOSE_MS later in any case: a slow resolver does not delay a revocation, and judging a
+ * long ledger does not delay a resolver that starts.
  * - The historian is waited for ROLLOUT_CATALOG_MS at most: history can never delay an answer. It
- *   gets all catalogs that it may need before it reads its first record.
+ *   gets all catalogs that it may need before it reads its first record. A start with the version
+ *   that was in force before does not wait for it at all.
  * - The resolver never gets an image before fwsync has confirmed the guard table.
  * - The ledger is judged a second time ROLLOUT_SWEEP_MS later: a batch that was with the kernel
  * when the guard table changed may have written its rows after the first look.
@@ -69,6 +71,7 @@ struct rollout {
 	bool swept;         /* the second look is over */
 	bool same_version;  /* rows that current itself has judged may have lost their reason */
 	uint64_t judged_s;  /* wall clock at the last look at the ledger */
+	uint32_t stored_version; /* in force before this run; 0: none */
 	bool inherited; /* the ledger tells of an earlier run's pinholes, not judged yet by us */
 	bool no_policy; /* none is stored, or it cannot be loaded: nobody will judge them */
 	uint64_t closed_ns;
