@@ -19,8 +19,9 @@
 #define TAG "firewall"
 
 #define RESTORE_CHUNK ((size_t)LIMIT_PINHOLE_BATCH_ELEMENTS)
-#define RESTORE_FIRST ((size_t)1024) /* with the table: what is missing is closed a few ms sooner  \
-	                              */
+#define RESTORE_FIRST                                                                              \
+	((size_t)1024) /* with the table: what is missing is closed a few ms sooner                \
+	                */
 #define RESTORE_TRIES 3
 #define VERIFY_A_TICK 512u        /* questions to the kernel, a few us each */
 #define VERIFY_ROWS_A_TICK 65536u /* rows looked at */
@@ -149,6 +150,12 @@ int firewall_open(struct firewall *fw, int netlink_fd, const char **ret_why)
 	fw->kernel = (struct kernel){ kernel_upsert, kernel_remove, kernel_restore, kernel_now,
 		                      kernel_wall,   kernel_pause,  kernel_epoch };
 	fw->flows.dump_fd = fw->flows.cut_fd = fw->monitor.fd = fw->nl.read_fd = -1;
+	*ret_why = "no memory for the firewall's transactions";
+	fw->wishes = malloc(RESTORE_CHUNK * sizeof(*fw->wishes));
+	fw->closed = malloc(CLOSE_CHUNK * sizeof(*fw->closed));
+	fw->news = malloc(sizeof(*fw->news));
+	if (!fw->wishes || !fw->closed || !fw->news)
+		return ERR_NOMEM;
 	*ret_why = "the netlink socket cannot be used";
 	r = nl_open(&fw->nl, netlink_fd);
 	if (r < 0)
@@ -180,6 +187,9 @@ void firewall_fini(struct firewall *fw)
 	ranges_fini(&fw->guarded.guarded);
 	ranges_fini(&fw->guarded.observed);
 	free(fw->interfaces);
+	free(fw->wishes);
+	free(fw->closed);
+	free(fw->news);
 	book_free(fw->book);
 }
 
@@ -329,8 +339,7 @@ static uint64_t put_back_until(const struct firewall *fw, const struct ledger_ro
 }
 
 /* The next @max elements of open rows, from row @next on, for the rest of their lives. */
-static size_t gather(const struct firewall *fw, uint32_t *next, struct element_wish *wishes,
-                     size_t max)
+static size_t gather(struct firewall *fw, uint32_t *next, size_t max)
 {
 	uint64_t now_ns = clock_mono_ns();
 	size_t n = 0;
@@ -343,25 +352,25 @@ static size_t gather(const struct firewall *fw, uint32_t *next, struct element_w
 			continue;
 		until_ns = put_back_until(fw, row);
 		if (until_ns > now_ns)
-			wishes[n++] = (struct element_wish){ row->element,
-				                             (until_ns - now_ns) / NS_PER_MS + 1,
-				                             book_ids(fw->book, *next) };
+			fw->wishes[n++] =
+			    (struct element_wish){ row->element,
+				                   (until_ns - now_ns) / NS_PER_MS + 1,
+				                   book_ids(fw->book, *next) };
 	}
 	return n;
 }
 
 /* The elements of rows from @next on into the kernel, many at a time; *ret_n grows by them. */
-static int put_back(struct firewall *fw, uint32_t next, struct element_wish *wishes,
-                    uint64_t *ret_n)
+static int put_back(struct firewall *fw, uint32_t next, uint64_t *ret_n)
 {
 	int r = 0;
 
 	while (r == 0) {
-		size_t n = gather(fw, &next, wishes, RESTORE_CHUNK);
+		size_t n = gather(fw, &next, RESTORE_CHUNK);
 
 		if (n == 0)
 			break;
-		r = elements_upsert(&fw->nl, fw->way, wishes, n);
+		r = elements_upsert(&fw->nl, fw->way, fw->wishes, n);
 		*ret_n += n;
 		beat(fw);
 	}
@@ -370,33 +379,28 @@ static int put_back(struct firewall *fw, uint32_t next, struct element_wish *wis
 
 static int put_back_all(struct firewall *fw, uint64_t *ret_n)
 {
-	CLEANUP(free) struct element_wish *wishes = malloc(RESTORE_CHUNK * sizeof(*wishes));
-
 	*ret_n = 0;
-	return wishes ? put_back(fw, 0, wishes, ret_n) : ERR_NOMEM;
+	return put_back(fw, 0, ret_n);
 }
 
 /* A new table with as many of the open pinholes as one transaction holds: until it is through, the
  * old one filters, or none, so it is one; the rest follow. */
 static int rebuild(struct firewall *fw, enum table_way way, uint64_t *ret_n)
 {
-	CLEANUP(free) struct element_wish *wishes = malloc(RESTORE_CHUNK * sizeof(*wishes));
 	struct table_want want = wanted(fw);
 	uint32_t next = 0;
 	int r;
 
-	if (!wishes)
-		return ERR_NOMEM;
 	beat_ahead(fw, &fw->guarded, NULL);
-	want.pinholes = wishes;
-	want.n_pinholes = gather(fw, &next, wishes, RESTORE_FIRST);
+	want.pinholes = fw->wishes;
+	want.n_pinholes = gather(fw, &next, RESTORE_FIRST);
 	r = table_install(&fw->nl, &want, way);
 	if (r < 0)
 		return r;
 	fw->guarded_kept = false;
 	book_set_complete(fw->book);
 	*ret_n = want.n_pinholes;
-	return put_back(fw, next, wishes, ret_n);
+	return put_back(fw, next, ret_n);
 }
 
 /* Only the table knows whom to filter: as long as it is there, it stays. */
@@ -588,17 +592,16 @@ int firewall_guard(struct firewall *fw, struct guard *guard)
 
 /* Revocation. */
 
-/* After rows went: their elements end now, or when the longest of the remaining reasons does. */
+/* After rows went: their elements (@n <= CLOSE_CHUNK) end now, or when the longest of the remaining
+ * reasons does. */
 static int settle_elements(struct firewall *fw, const struct ledger_element *elements, size_t n)
 {
-	CLEANUP(free) struct ledger_element *gone = malloc((n + 1) * sizeof(*gone));
-	CLEANUP(free) struct element_wish *kept = malloc((n + 1) * sizeof(*kept));
+	struct ledger_element *gone = fw->closed;
+	struct element_wish *kept = fw->wishes;
 	uint64_t now_ns = clock_mono_ns();
 	size_t n_gone = 0, n_kept = 0;
 	int r = 0;
 
-	if (!gone || !kept)
-		return ERR_NOMEM;
 	for (size_t i = 0; i < n; i++) {
 		uint64_t until_ns = book_wanted_until(fw->book, &elements[i]);
 
@@ -765,17 +768,12 @@ static int reconcile(struct firewall *fw, const struct ledger_element *elements,
 
 int firewall_news(struct firewall *fw)
 {
-	struct monitor_news *news = malloc(sizeof(*news));
+	struct monitor_news *news = fw->news;
 	uint32_t flags;
-	int r;
+	int r = monitor_read(&fw->monitor, news);
 
-	if (!news)
-		return ERR_NOMEM;
-	r = monitor_read(&fw->monitor, news);
-	if (r <= 0) {
-		free(news);
+	if (r <= 0)
 		return r;
-	}
 	if (news->table || news->others) {
 		r = restore(fw);
 	} else if (news->all) {
@@ -795,7 +793,6 @@ int firewall_news(struct firewall *fw)
 	} else {
 		r = reconcile(fw, news->elements, news->n_elements);
 	}
-	free(news);
 	return r;
 }
 

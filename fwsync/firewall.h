@@ -46,6 +46,10 @@ struct firewall {
 	char (*interfaces)[GUARD_IFNAME_LEN];
 	struct flows flows;
 	struct monitor monitor;
+	/* Had at the start: what is lost or revoked must not wait for memory. */
+	struct element_wish *wishes;   /* of one transaction */
+	struct ledger_element *closed; /* the same */
+	struct monitor_news *news;
 	enum renew_way way;
 	uint32_t table_flags;
 	bool table_lost; /* it could not be put back yet: nothing is opened meanwhile */

@@ -302,7 +302,7 @@ static int on_guard(struct fwsync *s, const struct role_msg *msg)
 	int r = guard_load(&guard, msg->fds[0]);
 
 	if (r < 0)
-		return give_up(s, r, "the guard table is damaged");
+		return give_up(s, r, "the guard table cannot be read");
 	if (guard_version(&guard) != (uint32_t)msg->a) {
 		guard_fini(&guard);
 		return give_up(s, ERR_DAMAGED, "the guard table is another version's");

@@ -1,6 +1,7 @@
 """Promises P7 and P8 without memory: each role in turn gets no more of it, under load. RLIMIT_AS alone
-would not be felt, for malloc() has reserved addresses beforehand; RLIMIT_DATA counts what it uses. Fewer answers, never more reach; who dies comes back, with a back-off; and all is well again when
-the limit is lifted."""
+would not be felt, for malloc() has reserved addresses beforehand; RLIMIT_DATA counts what it uses. Fewer
+answers, never more reach; who dies comes back, with a back-off; and all is well again when the limit is
+lifted. That a limit was felt is told by an error with its name, or the case shows nothing."""
 import os, re, sys, time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
@@ -11,8 +12,9 @@ h.enter(os.path.abspath(__file__), seconds=200)
 n.build()
 n.answerer()
 CONFIG = n.CONFIG.replace("  guard:", "  ack_timeout: 2s\n  guard:") + "workers: 1\n"
+POLICY = n.POLICY.replace("per_workload: 20000", "per_workload: 100000")
 sp = h.Sallyport("gw", CONFIG).up()
-sp.apply(n.POLICY)
+sp.apply(POLICY)
 ROLES = ("resolver", "historian", "fwsync")
 _first = [0]
 
@@ -49,6 +51,13 @@ def load(count, timeout_ms=800):
         return got["noerror"], got["addresses"], sink.count()
     finally:
         h.stop(sink.p)
+
+
+def said(since):
+    """What the roles have logged since then."""
+    with open(sp.log) as f:
+        f.seek(since)
+        return f.read()
 
 
 def restarts():
@@ -89,23 +98,65 @@ def the_resolver_without_memory_gives_fewer_answers_and_no_reach():
 
 
 @h.case
-def the_firewall_role_without_memory_opens_less_and_no_answer_precedes_it():
+def the_firewall_role_without_memory_goes_on_with_what_it_has():
+    pid = sp.role_pid("fwsync")
     squeezed("fwsync", 0)
+    h.same(sp.role_pid("fwsync"), pid, "all that opening needs it has had since its start")
+
+
+def many(count):
+    """A policy with so many workloads more that a guard table needs memory."""
+    return POLICY + "".join(f'  w{i}: {{source: [10.77.{i >> 8}.{i & 255}, "fd00:77::{i:x}"], profile: open}}\n'
+                            for i in range(count))
 
 
 @h.case
-def the_historian_without_memory_delays_no_answer():
-    h.same(squeezed("historian", 0), 4000, "answers")
-    mark = f"x{_first[0]}.good.test"
-    load(1)
-    h.until("the history goes on", lambda: sp.json("history", "--name", mark, "--limit", "5"), 10, 0.3)
+def a_policy_that_the_firewall_role_has_no_memory_for_costs_its_life_and_opens_nothing():
+    pid, before, since = sp.role_pid("fwsync"), restarts(), os.path.getsize(sp.log)
+    squeeze(pid, 0)
+    out = sp.apply(many(4000))
+    h.same((out.returncode, restarts()["fwsync"]), (0, before["fwsync"] + 1), "in force with a successor's help")
+    assert re.search(r"fwsync: .*: Cannot allocate memory", said(since)), said(since)
+    assert not n.udp_passes("app", "44.128.255.250", 4000, timeout=0.2), "what was never given is open"
+    whole_again("fwsync")
+    sp.apply(POLICY)
+
+
+@h.case
+def the_firewall_role_that_cannot_start_leaves_no_answer_without_its_pinhole():
+    keeper, since = sp.process.pid, os.path.getsize(sp.log)
+    vm, own = used_kib(sp.role_pid("fwsync"), "VmSize"), used_kib(sp.role_pid("fwsync"), "VmData")
+    limit(keeper, (vm - own // 2) << 10)  # the ledger can be mapped, its index not be made
+    try:
+        os.kill(sp.role_pid("fwsync"), 9)
+        h.until("it tells why", lambda: "fwsync: no memory for the ledger's index: " in said(since), 5)
+        answered, addresses, arrived = load(30, timeout_ms=3000)
+        h.same((answered, addresses, arrived), (0, 0, 0), "answers with addresses")
+        assert not n.udp_passes("app", "44.128.255.250", 4000, timeout=0.2), "what was never given is open"
+    finally:
+        lift(keeper)
+    whole_again("a firewall role that could not start")
+
+
+@h.case
+def the_historian_without_memory_delays_no_answer_and_loses_no_row():
+    since, errors = os.path.getsize(sp.log), sp.json("status")[0]["counters"]["history_errors"]
+    first, count = _first[0], 12000
+    h.same(squeezed("historian", 0, count), count, "answers")
+    assert sp.json("status")[0]["counters"]["history_errors"] > errors, "no memory was missing"
+    assert "the history cannot be written" in said(since), said(since)
+
+    def rows():
+        return sum(r["count"] for r in sp.json("history", "--name", "x*.good.test", "--type", "A", "--limit", "1000000")
+                   if "count" in r and first <= int(r["name"][1:].split(".")[0]) < first + count)
+    h.until("every row is written when the limit is lifted", lambda: rows() == count, 15, 0.5)
 
 
 @h.case
 def the_keeper_and_the_compiler_without_memory_refuse_and_change_nothing():
     keeper, version = sp.process.pid, sp.json("status")[0]["policy_version"]
     rules = "".join(f"      - {{name: n{i}.big.test}}\n" for i in range(20000))
-    big = n.POLICY.replace("    allow:\n", "    allow:\n" + rules)
+    big = POLICY.replace("    allow:\n", "    allow:\n" + rules)
     squeeze(keeper, 1024)  # inherited by the compiler, which needs more
     try:
         out = sp.apply(big, check=False)
@@ -138,6 +189,24 @@ def who_cannot_even_start_waits_longer_each_time_and_comes_back():
     assert starts <= 12, f"{starts} starts in 4 s: no back-off"
     assert not n.udp_passes("app", "44.128.255.251", 4000, timeout=0.2), "open without a resolver"
     whole_again("a start without memory")
+
+
+@h.case
+def a_table_that_is_lost_is_put_back_without_memory():
+    global sp
+    h.same(sp.down(), 0, "exit")
+    sp = h.Sallyport("gw", CONFIG.replace("  guard:", "  owner: off\n  guard:"), name="ownerless").up()
+    sp.apply(POLICY)
+    whole_again("a daemon without ownership")
+    pid = sp.role_pid("fwsync")
+    squeeze(pid, 0)
+    for _ in range(3):
+        lost = sp.json("status")[0]["counters"]["fw_table_lost"]
+        h.nft("gw", "flush", "ruleset")
+        h.until("noticed and put back", lambda: sp.json("status")[0]["counters"]["fw_table_lost"] > lost, 1, 0.02)
+        assert not n.udp_passes("app", "44.128.255.250", 4000, timeout=0.2), "what was never given is open"
+    h.same(sp.role_pid("fwsync"), pid, "nobody had to die for it")
+    whole_again("after the losses")
 
 
 @h.after
