@@ -28,6 +28,7 @@
 #include "sallyport/log.h"
 #include "sallyport/role.h"
 #include "sallyport/shm.h"
+#include "sql.h"
 
 #define TAG "role"
 
@@ -454,6 +455,10 @@ int main(void)
 	int r;
 
 	signal(SIGPIPE, SIG_IGN);
+	/* One thread knows of SQLite: its locks, and its counts of memory, which need one, are for
+	 * nothing. Fails only after the first use. */
+	(void)sqlite3_config(SQLITE_CONFIG_SINGLETHREAD);
+	(void)sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
 	log_init("historian", LOG_FORM_KEYVALUE, LOG_LEVEL_INFO);
 	s->intake.stats = s->intake.area = s->intake.directory = -1;
 	for (size_t i = 0; i < LIMIT_WORKERS; i++)

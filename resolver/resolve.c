@@ -245,6 +245,10 @@ enum query_step resolve_again(struct query *q, unsigned int i)
 	enum query_step step = STEP_WAIT;
 	unsigned int n = q->n_links;
 
+	if (q->n_fetches == LIMIT_SUBQUERIES)
+		return fail_limit(q, COUNT_LIMIT_SUBQUERIES,
+		                  "limit subqueries: too many links had to be asked for again");
+	q->n_fetches++;
 	query_enter(q, QUERY_RESOLVING);
 	q->n_links = (uint8_t)i;
 	for (; q->n_given > 0; q->n_given--)
@@ -254,8 +258,7 @@ enum query_step resolve_again(struct query *q, unsigned int i)
 	q->asked.fetched = true;
 	q->waiter.may_send = resolve_may_send;
 	q->waiter.done = on_fetched;
-	if (q->n_fetches++ == LIMIT_SUBQUERIES ||
-	    fetch_join_round(worker, bogus->name, bogus->type, zone, q->round, q->avoid,
+	if (fetch_join_round(worker, bogus->name, bogus->type, zone, q->round, q->avoid,
 	                     q->avoid_port, &q->waiter) < 0)
 		step = STEP_NEXT; /* the old answer has to do, and it is bogus */
 	else

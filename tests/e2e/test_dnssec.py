@@ -17,7 +17,8 @@ ZONES = {
     "": ("test NS ns.test.\nns.test A 44.128.0.54\n", "ecdsa"),
     "test": ("good NS ns\nplain NS ns\nthree NS ns\nrsa NS ns\nns A 44.128.0.54\n", "ecdsa"),
     "good.test": ("www A 44.128.1.1\nwww AAAA 2a00:ffff::101\n*.wild A 44.128.1.2\nc CNAME www\n"
-                  "out CNAME www.plain.test.\na.b.c.ent TXT x\nd DNAME rsa.test.\nforged A 44.128.1.8\n", "ecdsa"),
+                  "out CNAME www.plain.test.\na.b.c.ent TXT x\nd DNAME rsa.test.\nforged A 44.128.1.8\n"
+                  + "".join(f"h{i} CNAME h{i + 1}\n" for i in range(11)) + "h11 A 44.128.1.7\n", "ecdsa"),
     "plain.test": ("www A 44.128.1.3\n", None),
     "three.test": ("www A 44.128.1.4\n*.wild A 44.128.1.5\n", "nsec3"),
     "rsa.test": ("www A 44.128.1.6\n", "rsa"),
@@ -155,6 +156,40 @@ def who_sets_cd_gets_bogus_data_that_opens_nothing():
     assert "44.128.6.6" not in opened(), opened()
     text = dig("www.good.test", "A", "+cdflag", "+adflag")
     assert "44.128.1.1" in text and "44.128.1.1" in opened(), text
+
+
+def twice_spoilt(name):
+    """One link a message, and its signature is good at the third asking only."""
+    def lie(answer):
+        if answer.question[0].rdtype != dns.rdatatype.A:
+            return
+        answer.answer[:] = [r for r in answer.answer if r.name.to_text().lower() == name]
+        spoilt[name] = spoilt.get(name, 0) + 1
+        for rrset in answer.answer if spoilt[name] <= 2 else []:
+            if rrset.rdtype == dns.rdatatype.RRSIG:
+                signatures = [rd.replace(signature=rd.signature[::-1]) for rd in rrset]
+                rrset.clear()
+                for rd in signatures:
+                    rrset.add(rd)
+    return lie
+
+
+spoilt = {}
+
+
+@h.case
+def a_chain_whose_every_link_is_asked_for_again_meets_a_limit():
+    liar.lies.update({f"h{i}.good.test.": twice_spoilt(f"h{i}.good.test.") for i in range(12)})
+    before = sp.json("status")[0]["counters"]["limit_subqueries"]
+    text = dig("h0.good.test")
+    # Twelve questions for the links, and two more for each of the first ten.
+    assert "SERVFAIL" in text and "limit subqueries: " in text and "ANSWER: 0" in text, text
+    h.same(sum(spoilt.values()), 32, "questions upstream")
+    h.same(sp.json("status")[0]["counters"]["limit_subqueries"] - before, 1, "counted")
+    assert "44.128.1.7" not in opened(), opened()
+    sp.cli("flush", "--all")
+    text = dig("h0.good.test", "A", "+adflag")  # the rest of what has to be asked again is little enough
+    assert "44.128.1.7" in text and re.search(r"flags:[^;]* ad", text), text
 
 
 @h.case
