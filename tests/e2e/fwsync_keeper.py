@@ -44,6 +44,7 @@ def _counters():
 COUNTERS = _counters()
 LANE = (8 + 8 * len(COUNTERS) + 63) // 64 * 64
 N_LANES = 65
+UPSTREAM_WORDS = 8 * 256 * 16  # octets behind the lanes, the resolver's
 
 
 def addr(text):
@@ -115,7 +116,7 @@ class Fwsync:
         n_more = max(1, n_reasons // 4)
         head = struct.pack("=QIIIIII", 0x3452474445475053, ledger_rows, n_reasons, n_more, 0, 0, 0).ljust(HEAD, b"\0")
         self.ledger = memfd(head + b"\0" * (ROW * ledger_rows + CELL * n_reasons + LONG * n_more), seal=False)
-        self.stats = memfd(struct.pack("=Q", 0x3153544154535053).ljust(64 + N_LANES * LANE, b"\0"), seal=False)
+        self.stats = memfd(struct.pack("=Q", 0x3153544154535053).ljust(64 + N_LANES * LANE + UPSTREAM_WORDS, b"\0"), seal=False)
         self.epoch_fd = memfd(struct.pack("=QQ", 0x31504F5048534550, 1).ljust(4096, b"\0"), seal=False)
         self.maps = {fd: mmap.mmap(fd, 0) for fd in (self.stats, self.epoch_fd, self.ledger)}
         with h.inside(ns):
