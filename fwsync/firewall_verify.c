@@ -1,0 +1,147 @@
+/* fwsync/firewall_verify.c - what strangers changed is put right, and every element looked at. */
+#include "firewall_core.h"
+
+#include <errno.h>
+#include <inttypes.h>
+
+#include "sallyport/clock.h"
+#include "sallyport/err.h"
+#include "sallyport/log.h"
+
+#include "batch.h"
+
+#define TAG "firewall"
+
+#define VERIFY_A_TICK 512u        /* questions to the kernel, a few us each */
+#define VERIFY_ROWS_A_TICK 65536u /* rows looked at */
+
+/* Strangers' changes. */
+
+static int reconcile(struct firewall *fw, const struct ledger_element *elements, size_t n)
+{
+	uint64_t removed = fw->closing_removed, now_ns = clock_mono_ns();
+	int r = 0;
+
+	firewall_raise_epoch(fw); /* nothing counts as held until it is put right */
+	for (size_t i = 0; r == 0 && i < n; i++) {
+		uint64_t until_ns = book_wanted_until(fw->book, &elements[i]);
+
+		if (until_ns > now_ns) {
+			struct element_wish wish = { elements[i],
+				                     (until_ns - now_ns) / NS_PER_MS + 1,
+				                     book_element_ids(fw->book, &elements[i]) };
+
+			r = elements_upsert(&fw->nl, fw->way, &wish, 1);
+		} else {
+			r = elements_remove(&fw->nl, fw->way, &elements[i], 1);
+		}
+	}
+	fw->closing_removed = removed;
+	if (r < 0)
+		return firewall_restore(fw);
+	count(fw->lane, COUNT_FW_LOST);
+	fw->want_cut = true;
+	log_warning(TAG, "somebody changed %zu pinholes: put right, epoch %" PRIu64, n,
+	            firewall_epoch(fw));
+	return ERR_OK;
+}
+
+int firewall_news(struct firewall *fw)
+{
+	struct monitor_news *news = fw->news;
+	uint32_t flags;
+	int r = monitor_read(&fw->monitor, news);
+
+	if (r <= 0)
+		return r;
+	if (news->table || news->others) {
+		r = firewall_restore(fw);
+	} else if (news->all) {
+		/* Words were lost: look at the shape now, at every element soon. */
+		firewall_raise_epoch(fw);
+		r = table_probe(&fw->nl, fw->conf.set_size, &flags);
+		if (r != TABLE_OURS) {
+			r = firewall_restore(fw);
+		} else {
+			count(fw->lane, COUNT_FW_LOST);
+			fw->verify = VERIFY_LOSS;
+			fw->verify_next = 0;
+			fw->verify_lost = 0;
+			log_warning(TAG, "the monitor lost words: verifying every pinhole");
+			r = 0;
+		}
+	} else {
+		r = reconcile(fw, news->elements, news->n_elements);
+	}
+	return r;
+}
+
+/* Verification, element by element. */
+
+static int verify_row(struct firewall *fw, uint32_t i, const struct ledger_row *row)
+{
+	uint64_t now_ns = clock_mono_ns(), left_ms, end_ns;
+	int r = elements_get(&fw->nl, &row->element, &left_ms);
+
+	if (r == ERR_NOENT) {
+		fw->verify_lost++;
+		if (fw->verify == VERIFY_LOSS && row->expires_ns > now_ns) {
+			struct element_wish wish = {
+				row->element,
+				(book_wanted_until(fw->book, &row->element) - now_ns) / NS_PER_MS +
+				    1,
+				book_element_ids(fw->book, &row->element)
+			};
+
+			return elements_upsert(&fw->nl, fw->way, &wish, 1);
+		}
+		/* One that has just expired may have let connections in: it lingers. */
+		if (row->expires_ns <= now_ns + BATCH_SLACK_MS * NS_PER_MS)
+			book_shorten(fw->book, i, now_ns);
+		else
+			book_remove(fw->book, i);
+		return 0;
+	}
+	if (r < 0)
+		return r;
+	end_ns = now_ns + left_ms * NS_PER_MS;
+	if (end_ns + BATCH_SLACK_MS * NS_PER_MS < row->expires_ns)
+		book_shorten(fw->book, i, end_ns);
+	book_confirm(fw->book, i, 0, MIN(end_ns, row->expires_ns), firewall_epoch(fw), 0);
+	return 0;
+}
+
+int firewall_verify_some(struct firewall *fw)
+{
+	uint32_t asked = 0, size = book_size(fw->book);
+	uint32_t stop = fw->verify_next + MIN(size - fw->verify_next, VERIFY_ROWS_A_TICK);
+
+	for (; fw->verify_next < stop && asked < VERIFY_A_TICK; fw->verify_next++) {
+		const struct ledger_row *row;
+		int r;
+
+		if (book_state(fw->book, fw->verify_next) != BOOK_LIVE ||
+		    !book_row(fw->book, fw->verify_next, &row))
+			continue;
+		/* What was confirmed since needs no second look. */
+		if (book_row_confirmed(fw->book, fw->verify_next, firewall_epoch(fw)))
+			continue;
+		asked++;
+		r = verify_row(fw, fw->verify_next, row);
+		if (r < 0)
+			return r == -ENOENT ? firewall_restore(fw) : r;
+	}
+	if (fw->verify_next == size) {
+		if (fw->verify_lost > 0) {
+			log_warning(TAG,
+			            "%" PRIu64 " pinholes of the ledger were not in the kernel",
+			            fw->verify_lost);
+			firewall_raise_epoch(fw);
+		}
+		fw->verify = VERIFY_NONE;
+		fw->verify_lost = 0;
+		fw->want_cut |= book_complete(fw->book);
+		log_info(TAG, "every pinhole of the ledger is verified");
+	}
+	return 0;
+}
