@@ -60,6 +60,21 @@ static void unknown_text(const ldns_rr *rr, ldns_buffer *buffer)
 	}
 }
 
+/* Most records are addresses, and ldns has to be asked about none of them. */
+static bool address_of(const ldns_rr *rr, uint8_t ret_addr[static ADDR_LEN])
+{
+	const ldns_rdf *first = ldns_rr_rd_count(rr) == 1 ? ldns_rr_rdf(rr, 0) : NULL;
+	ldns_rr_type type = ldns_rr_get_type(rr);
+
+	if (first && type == LDNS_RR_TYPE_A && ldns_rdf_size(first) == 4)
+		addr_from_v4(ldns_rdf_data(first), ret_addr);
+	else if (first && type == LDNS_RR_TYPE_AAAA && ldns_rdf_size(first) == ADDR_LEN)
+		memcpy(ret_addr, ldns_rdf_data(first), ADDR_LEN);
+	else
+		return false;
+	return true;
+}
+
 /* The data of @rr as in a zone file; as RFC 3597 has it for types that ldns does not know, and for
  * data that it finds no words for: the history must not lose a record because of its content. */
 static int data_text(const ldns_rr *rr, char *out, size_t size)
@@ -156,20 +171,19 @@ static int give_record(const struct form *form, const ldns_rr *rr, uint8_t secti
 		.type = (uint16_t)ldns_rr_get_type(rr),
 		.section = section,
 	};
-	const ldns_rdf *first = ldns_rr_rd_count(rr) > 0 ? ldns_rr_rdf(rr, 0) : NULL;
+	bool has_address = address_of(rr, record.addr);
 	int r;
 
 	r = owner_text(owner_wire, owner, sizeof(owner));
-	if (r == 0)
+	/* An IPv4 address in IPv6's clothes is written as what it is a record of. */
+	if (r == 0 && has_address && (record.type == TYPE_A || !addr_is_v4(record.addr)))
+		addr_text(record.addr, data);
+	else if (r == 0)
 		r = data_text(rr, data, DATA_TEXT_MAX);
 	if (r < 0 && r != ERR_NOSPC)
 		return r;
 	record.cut = r == ERR_NOSPC;
 	record.upstream_ttl_s = ttl_of_links(form, owner_wire, record.type, section);
-	if (record.type == TYPE_A && first && ldns_rdf_size(first) == 4)
-		addr_from_v4(ldns_rdf_data(first), record.addr);
-	else if (record.type == TYPE_AAAA && first && ldns_rdf_size(first) == ADDR_LEN)
-		memcpy(record.addr, ldns_rdf_data(first), ADDR_LEN);
 	*ret_go_on = each(ctx, &record);
 	return ERR_OK;
 }
@@ -181,10 +195,10 @@ int form_records(const struct form *form, bool (*each)(void *ctx, const struct f
 	size_t pos = WIRE_HEADER + question->name_len + 4u, len = pos + form->body_len;
 	size_t n = MIN((size_t)LIMIT_ANSWER_RRS, (size_t)form->n_answer + form->n_authority);
 	CLEANUP(free) uint8_t *msg = calloc(1, len);
-	CLEANUP(free) char *data = malloc(DATA_TEXT_MAX);
+	char data[DATA_TEXT_MAX];
 	bool go_on = true;
 
-	if (!msg || !data)
+	if (!msg)
 		return ERR_NOMEM;
 	memcpy(msg + WIRE_HEADER, question->name, question->name_len);
 	memcpy(msg + pos, form->body, form->body_len);

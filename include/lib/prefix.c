@@ -21,10 +21,25 @@ void addr_from_v4(const uint8_t v4[static 4], uint8_t ret_addr[static ADDR_LEN])
 	memcpy(ret_addr + 12, v4, 4);
 }
 
+/* Each new answer has some: inet_ntop() would go through printf(). */
+static void v4_text(const uint8_t octets[static 4], char *out)
+{
+	for (int i = 0; i < 4; i++) {
+		unsigned int value = octets[i];
+
+		if (value >= 100)
+			*out++ = (char)('0' + value / 100);
+		if (value >= 10)
+			*out++ = (char)('0' + value / 10 % 10);
+		*out++ = (char)('0' + value % 10);
+		*out++ = i < 3 ? '.' : '\0';
+	}
+}
+
 void addr_text(const uint8_t addr[static ADDR_LEN], char out[static ADDR_TEXT_LEN])
 {
 	if (addr_is_v4(addr))
-		inet_ntop(AF_INET, addr + 12, out, ADDR_TEXT_LEN);
+		v4_text(addr + 12, out);
 	else
 		inet_ntop(AF_INET6, addr, out, ADDR_TEXT_LEN);
 }

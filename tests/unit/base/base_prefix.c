@@ -1,4 +1,6 @@
 /* tests/unit/base/base_prefix.c - addresses and prefixes. */
+#include <arpa/inet.h>
+
 #include "check.h"
 
 #include "sallyport/prefix.h"
@@ -71,11 +73,26 @@ static void a_prefix_has_its_addresses_only(void **state)
 	}
 }
 
+static void every_octet_is_written_as_the_system_writes_it(void **state)
+{
+	(void)state; /* cmocka's signature */
+	for (unsigned int i = 0; i < 4 * 256; i++) {
+		uint8_t v4[4] = { 192, 0, 2, 1 }, addr[ADDR_LEN];
+		char got[ADDR_TEXT_LEN], want[INET_ADDRSTRLEN];
+
+		v4[i / 256] = (uint8_t)i;
+		addr_from_v4(v4, addr);
+		addr_text(addr, got);
+		assert_string_equal(got, inet_ntop(AF_INET, v4, want, sizeof(want)));
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(prefixes_are_read_strictly),
 		cmocka_unit_test(a_prefix_has_its_addresses_only),
+		cmocka_unit_test(every_octet_is_written_as_the_system_writes_it),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
