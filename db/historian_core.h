@@ -75,6 +75,7 @@ struct historian {
 	uint64_t delete_from_ns; /* boot time before which nothing is deleted by age */
 	uint64_t retell_ns;      /* boot time from when answers may be asked for again */
 	bool retell;
+	bool no_room; /* the disk was full at the last try */
 	bool started;
 	bool draining; /* a record is in hand */
 	bool stopping;

@@ -1,8 +1,15 @@
 /* db/historian_write.c - one batch into its files. */
+#include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "historian_core.h"
 #include "sallyport/log.h"
+
+#define PATH_LEN 4096
+#define ROOM_MIN (64 << 10) /* of a file that tells whether there is some */
+#define ROOM_MAX (1 << 20)
 
 /* Files of one batch: a day's two, and few days. */
 #define GROUPS_MAX (2 * (HISTORIAN_DAYS_BACK + 2))
@@ -220,6 +227,23 @@ void historian_save(struct historian *h)
 	historian_step(h);
 }
 
+/* Would the disk take a little? */
+static bool has_room(const struct historian *h)
+{
+	CLEANUP(fd_close) int fd = -1;
+	char path[PATH_LEN];
+	off_t bytes = (off_t)MIN(agg_saved_bytes(&h->agg) / 2 + ROOM_MIN, (size_t)ROOM_MAX);
+	bool room;
+
+	if (snprintf(path, sizeof(path), "%s/room.part", h->dir) >= (int)sizeof(path))
+		return true;
+	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+	room = fd < 0 ? errno != ENOSPC
+	              : fallocate(fd, 0, 0, bytes) == 0 || (errno != ENOSPC && errno != EDQUOT);
+	unlink(path);
+	return room; /* yes, where nobody can say */
+}
+
 static int write_batch(struct historian *h, uint64_t wall_us)
 {
 	struct batch batch = { 0 };
@@ -234,6 +258,13 @@ static int write_batch(struct historian *h, uint64_t wall_us)
 	}
 	if (h->batch)
 		historian_end_batch(h);
+	/* A batch that does not fit takes as much of the processor as one that does, and more with
+	 * each try; whoever answers queries wants it, too. */
+	if (h->no_room && !has_room(h)) {
+		historian_count(h, COUNT_HISTORY_ERRORS, 1);
+		historian_save(h);
+		return ERR_NOSPC;
+	}
 	r = make_groups(h, &batch);
 	if (r < 0)
 		return r;
@@ -270,6 +301,7 @@ int historian_write(struct historian *h, uint64_t wall_us)
 {
 	int r = write_batch(h, wall_us);
 
+	h->no_room = r == ERR_NOSPC;
 	if (r == 0) {
 		historian_store_catalogs(h);
 		r = historian_note_settle(h, wall_us);

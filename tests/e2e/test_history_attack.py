@@ -314,11 +314,34 @@ class Probe:
         return got["p99_us"]
 
 
-def not_delayed(with_trouble, without, what):
-    """In one run, without trouble and with it: the ratio of the medians. The load that makes the trouble
-    runs beside, which costs a client its turn on the processor (20 ms); an answer that waited for the
-    history would take as long as a try to write, or for ever."""
-    a, b = sorted(with_trouble)[len(with_trouble) // 2], sorted(without)[len(without) // 2]
+def median(values):
+    return sorted(values)[len(values) // 2]
+
+
+def not_delayed(probe, on, off, what, rounds=6, probes=2):
+    """One load all the time, and a trouble of the history's that comes and goes: so the processor's share
+    costs the same with it and without. What is left between the two medians is what the trouble costs; an
+    answer that waited for the history would take as long as the trouble, or a try to write."""
+    loads = [Load("app", 2000, 16, 1000), Load("app2", 2000, 16, 1000)]
+    p99s = [], []
+    for i in range(2 * rounds):
+        (on if i % 2 else off)()
+        p99s[i % 2].extend(probe.p99("app2", 300) for _ in range(probes))
+    off()
+    loads = [l.end() for l in loads]
+    a, b = median(p99s[1]), median(p99s[0])
+    failed, asked = sum(l.rcodes[2] for l in loads), sum(sum(l.rcodes.values()) for l in loads)
+    print(f"    p99 under load {b} us without, {a} us with {what}; {failed} of {asked} failed", flush=True)
+    assert a <= 3 * b + 5000, f"p99 {a} us with {what}, {b} us without: {p99s}"
+    for l in loads:
+        served(l)
+    return loads
+
+
+def not_held_up(with_trouble, without, what):
+    """The same where the trouble cannot come and go: without it and without load, with both. The load costs
+    a client its turn on the processor (20 ms)."""
+    a, b = median(with_trouble), median(without)
     print(f"    p99 {b} us without, {a} us with {what}", flush=True)
     assert a <= 5 * b + 20000, f"p99 {a} us with {what}, {b} us without"
 
@@ -327,7 +350,7 @@ def served(run):
     """Everything was answered; a pinhole that could not be confirmed in time under such a load is SERVFAIL,
     which is an answer and a row."""
     h.same(run.rcodes[-1], 0, f"unanswered: {run.rcodes}")
-    assert run.rcodes[2] * 1000 <= sum(run.rcodes.values()), f"failed: {run.rcodes}"
+    assert run.rcodes[2] * 10000 <= sum(run.rcodes.values()), f"failed: {run.rcodes}"
 
 
 def reach(sp, address="44.128.255.251"):
@@ -364,23 +387,23 @@ class Stopper(threading.Thread):
 def a_historian_that_stands_still_delays_nothing_and_what_is_lost_is_told_exactly():
     """It is replaced when its heartbeat stops, and so are those after it as long as they stand still."""
     trouble, probe = Trouble(sp), Probe()
-    without = [probe.p99() for _ in range(3)]
+    pid = sp.role_pid("historian")
+    runs = not_delayed(probe, lambda: os.kill(pid, signal.SIGSTOP), lambda: os.kill(pid, signal.SIGCONT),
+                       "a stopped historian")
     stopper = Stopper(sp, STILL_S)
     time.sleep(0.3)
-    runs = [Mixed("app", int(STILL_S * 2500), window=64), Mixed("app2", int(STILL_S * 2500), window=64)]
-    measured = []
-    while stopper.is_alive() and len(measured) < 5:
-        measured.append(probe.p99("app2"))
+    more = [Mixed("app", int(STILL_S * 2500), window=64), Mixed("app2", int(STILL_S * 2500), window=64)]
+    while stopper.is_alive() and any(r.p.poll() is None for r in more):
+        probe.p99("app2", 300)  # each is answered
         time.sleep(STILL_S / 8)
     assert not reach(sp), "a raw address is open"
-    runs = [r.result() for r in runs]
+    runs += [r.result() for r in more]
     stopper.join()
     for r in runs:
         served(r)
     said = trouble.settle(runs + [probe], 30)
     assert len(stopper.stopped) >= 2, f"never replaced in {STILL_S} s: {stopper.stopped}"
     print(f"    {len(stopper.stopped)} historians stopped within {STILL_S} s: {said}", flush=True)
-    not_delayed(measured, without, "a stopped historian")
 
 
 def small_disk(name, size):
@@ -398,10 +421,9 @@ def a_full_disk_delays_nothing_and_loses_nothing_that_the_backlog_holds():
     sp.down()
     sp, folder = small_disk("small", "4m")
     trouble, probe = Trouble(sp), Probe()
-    without = [probe.p99() for _ in range(3)]
     runs = [Mixed("app", FULL_QUERIES, window=64), Mixed("app2", FULL_QUERIES, window=64)]
     h.until("the disk is full", lambda: sp.json("status")[0]["counters"]["history_errors"] > 0, 30, 0.2)
-    measured = [probe.p99("app2") for _ in range(3)]
+    probe.p99("app2")  # each is answered
     assert not reach(sp), "a raw address is open"
     runs = [r.result() for r in runs]
     for r in runs:
@@ -415,7 +437,23 @@ def a_full_disk_delays_nothing_and_loses_nothing_that_the_backlog_holds():
     sent = sum(c for r in runs + [probe] for (name, qtype, verdict), c in r.sent.items() if verdict == "deny")
     h.same(denied, sent, "denials kept, though allowed ones may have given way")
     print(f"    {2 * FULL_QUERIES} queries onto 4 MiB: {said}", flush=True)
-    not_delayed(measured, without, "a full disk")
+
+    def shut():
+        disk = os.statvfs(folder)
+        size = (disk.f_blocks - disk.f_bfree) * disk.f_frsize
+        return h.run(["mount", "-o", f"remount,size={size}", folder], check=False).returncode == 0
+
+    def full():
+        errors = sp.json("status")[0]["counters"]["history_errors"]
+        h.until("no room", shut, 5, 0.01)  # it may be growing just then
+        h.until("a try to write fails",
+                lambda: sp.json("status")[0]["counters"]["history_errors"] > errors, 20, 0.1)
+
+    trouble = Trouble(sp)
+    probe = Probe()
+    runs = not_delayed(probe, full, lambda: h.run(["mount", "-o", "remount,size=400m", folder]), "a full disk",
+                       rounds=2, probes=5)
+    print(f"    full twice for a while: {trouble.settle(runs + [probe], 30)}", flush=True)
 
 
 def alive(pid):
@@ -557,7 +595,7 @@ def a_historian_without_memory_delays_nothing_and_loses_nothing():
     died = sp.logs().count("historian is ready") - 1
     assert errors > 0 or died > 3, "the limit was none"
     print(f"    {errors} transactions failed, {died} historians after the first: {said}", flush=True)
-    not_delayed(measured, without, "a historian without memory")
+    not_held_up(measured, without, "a historian without memory")
 
 
 @h.case
