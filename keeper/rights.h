@@ -16,5 +16,12 @@ enum rights { RIGHTS_REFUSED = 0, RIGHTS_TAKEN };
  * is older: then descriptors come, and are closed by whoever reads. */
 int rights_set(int fd, enum rights rights);
 
+/* Room for as many descriptors as one message can carry (the kernel's SCM_MAX_FD): who offers less
+ * has the kernel throw the rest away, and waits for them. */
+#define RIGHTS_MAX 253
+
 /* Close a descriptor that somebody else has sent, without waiting for his socket to be empty. */
 void rights_close(int fd);
+/* Close @fd, a unix stream socket of ours, with what its peer has sent and nobody has read:
+ * descriptors in it are closed like those that were. */
+void rights_close_socket(int fd);

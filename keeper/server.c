@@ -19,6 +19,7 @@
 #include "sallyport/log.h"
 
 #define TAG "control"
+#define LISTEN_BACKLOG 64
 
 enum client_state {
 	CLIENT_ASKING,    /* its request is being read */
@@ -100,7 +101,7 @@ static void on_client_handle_closed(uv_handle_t *handle)
 		rights_close(c->fds[i]);
 	frame_fini(&c->frame);
 	free(c->out);
-	close(c->fd);
+	rights_close_socket(c->fd);
 	free(c);
 }
 
@@ -272,14 +273,18 @@ void server_stream(struct server_client *c, const struct server_stream *stream)
 
 /* --- events of one caller -------------------------------------------------------------------- */
 
-static void take_fds(struct server_client *c, struct msghdr *msg)
+/* False: more than any request has. */
+static bool take_fds(struct server_client *c, struct msghdr *msg)
 {
+	size_t n_all = 0;
+
 	for (struct cmsghdr *cmsg = CMSG_FIRSTHDR(msg); cmsg; cmsg = CMSG_NXTHDR(msg, cmsg)) {
 		size_t n;
 
 		if (cmsg->cmsg_level != SOL_SOCKET || cmsg->cmsg_type != SCM_RIGHTS)
 			continue;
 		n = (cmsg->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+		n_all += n;
 		for (size_t i = 0; i < n; i++) {
 			int fd;
 
@@ -290,6 +295,7 @@ static void take_fds(struct server_client *c, struct msghdr *msg)
 				rights_close(fd);
 		}
 	}
+	return n_all <= CONTROL_FDS_MAX;
 }
 
 static void handle(struct server_client *c)
@@ -317,18 +323,18 @@ static void read_request(struct server_client *c)
 	for (int i = 0; i < 64 && c->state == CLIENT_ASKING; i++) {
 		uint8_t buf[16384];
 		struct iovec iov = { buf, MIN(sizeof(buf), frame_missing(&c->frame)) };
-		_Alignas(struct cmsghdr) uint8_t ctl[CMSG_SPACE(CONTROL_FDS_MAX * sizeof(int))];
+		_Alignas(struct cmsghdr) uint8_t ctl[CMSG_SPACE(RIGHTS_MAX * sizeof(int))];
 		struct msghdr msg = { .msg_iov = &iov,
 			              .msg_iovlen = 1,
 			              .msg_control = ctl,
 			              .msg_controllen = sizeof(ctl) };
 		ssize_t n = recvmsg(c->fd, &msg, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+		bool fits;
 
 		if (n < 0 && (errno == EAGAIN || errno == EINTR))
 			return;
-		if (n > 0)
-			take_fds(c, &msg);
-		if (n <= 0 || (msg.msg_flags & MSG_CTRUNC) ||
+		fits = n < 0 || take_fds(c, &msg);
+		if (n <= 0 || !fits || (msg.msg_flags & MSG_CTRUNC) ||
 		    frame_feed(&c->frame, buf, (size_t)n) < 0) {
 			drop(c);
 			return;
@@ -443,6 +449,12 @@ static void turn_away(int fd, const char *why)
 	(void)control_send(fd, CONTROL_EXIT, &status, 1, NULL, 0);
 }
 
+static void caller_close_cleanup(const int *fd)
+{
+	if (*fd >= 0)
+		rights_close_socket(*fd);
+}
+
 static void on_caller(uv_poll_t *poll, int status, int events)
 {
 	struct server *s = poll->data;
@@ -451,7 +463,8 @@ static void on_caller(uv_poll_t *poll, int status, int events)
 	if (status < 0)
 		return;
 	for (int i = 0; i < 16; i++) {
-		CLEANUP(fd_close) int fd = accept4(s->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+		CLEANUP(caller_close)
+		int fd = accept4(s->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 		struct ucred cred;
 		socklen_t len = sizeof(cred);
 		bool change, look;
@@ -509,7 +522,7 @@ static int listen_at(const struct sockaddr_un *sa, int *ret_fd, struct diag *dia
 		return diag_set(diag, -errno, "%s: cannot be replaced: %s", path, strerror(errno));
 	/* Everybody may connect; who may ask is decided by the kernel's word about the caller. */
 	if (bind(fd, (const struct sockaddr *)sa, sizeof(*sa)) < 0 || chmod(path, 0666) < 0 ||
-	    listen(fd, 64) < 0)
+	    listen(fd, LISTEN_BACKLOG) < 0)
 		return diag_set(diag, -errno, "%s: cannot be made: %s", path, strerror(errno));
 	*ret_fd = fd_take(&fd);
 	return ERR_OK;
@@ -577,6 +590,14 @@ static void on_server_closed(uv_handle_t *handle)
 {
 	struct server *s = handle->data;
 
+	/* Who was not let in yet may have sent something, too. */
+	for (int i = 0; i < 2 * LISTEN_BACKLOG; i++) {
+		int fd = accept4(s->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+		if (fd < 0)
+			break;
+		rights_close_socket(fd);
+	}
 	close(s->fd);
 	free(s);
 }

@@ -7,7 +7,9 @@
 
 #include <cmocka.h>
 
+#include <arpa/inet.h>
 #include <grp.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +20,7 @@
 #include <unistd.h>
 
 #include "frame.h"
+#include "rights.h"
 #include "sallyport/clock.h"
 #include "sallyport/err.h"
 #include "sallyport/log.h"
@@ -337,6 +340,119 @@ static void who_waits_for_a_late_answer_is_told_of_the_callers_end(void **state)
 	assert_int_equal(f->n_gone, 1);
 }
 
+/* A connection with octets that its other end does not read: its last close(2) waits for them. */
+struct lingering {
+	int ours, listener, other;
+};
+
+#define LINGER_S 2
+
+static void lingering_make(struct lingering *l)
+{
+	struct sockaddr_in sa = { .sin_family = AF_INET,
+		                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct linger linger = { 1, LINGER_S };
+	static const char octets[65536];
+	socklen_t len = sizeof(sa);
+	int small = 2048;
+
+	l->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	l->ours = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	setsockopt(l->listener, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small));
+	assert_int_equal(bind(l->listener, (struct sockaddr *)&sa, sizeof(sa)), 0);
+	assert_int_equal(listen(l->listener, 1), 0);
+	assert_int_equal(getsockname(l->listener, (struct sockaddr *)&sa, &len), 0);
+	assert_int_equal(connect(l->ours, (struct sockaddr *)&sa, sizeof(sa)), 0);
+	l->other = accept4(l->listener, NULL, NULL, SOCK_CLOEXEC);
+	assert_true(l->other >= 0);
+	while (send(l->ours, octets, sizeof(octets), MSG_DONTWAIT) > 0)
+		;
+	assert_int_equal(setsockopt(l->ours, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger)), 0);
+}
+
+static void lingering_end(struct lingering *l)
+{
+	close(l->other);
+	close(l->listener);
+}
+
+/* A message with @l's last descriptor and @n - 1 others into @fd. */
+static void lingering_send(struct lingering *l, int fd, size_t n)
+{
+	_Alignas(struct cmsghdr) uint8_t ctl[CMSG_SPACE(RIGHTS_MAX * sizeof(int))] = { 0 };
+	struct iovec iov = { "x", 1 };
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = ctl };
+	struct cmsghdr *cmsg;
+	int fds[RIGHTS_MAX];
+
+	for (size_t i = 0; i < n; i++)
+		fds[i] = i + 1 < n ? STDERR_FILENO : l->ours;
+	msg.msg_controllen = CMSG_SPACE(n * sizeof(int));
+	cmsg = CMSG_FIRSTHDR(&msg);
+	cmsg->cmsg_level = SOL_SOCKET;
+	cmsg->cmsg_type = SCM_RIGHTS;
+	cmsg->cmsg_len = CMSG_LEN(n * sizeof(int));
+	memcpy(CMSG_DATA(cmsg), fds, n * sizeof(int));
+	assert_int_equal(sendmsg(fd, &msg, MSG_NOSIGNAL), 1);
+	close(l->ours);
+}
+
+static uint64_t closing_takes_ms(size_t n, void (*how)(int fd))
+{
+	struct lingering l;
+	uint64_t began_ns;
+	int pair[2];
+
+	lingering_make(&l);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+	assert_int_equal(send(pair[0], "unread", 6, 0), 6);
+	lingering_send(&l, pair[0], n);
+	began_ns = clock_mono_ns();
+	how(pair[1]);
+	began_ns = clock_mono_ns() - began_ns;
+	assert_true(send(pair[0], "x", 1, MSG_NOSIGNAL) < 0);
+	close(pair[0]);
+	lingering_end(&l);
+	return began_ns / NS_PER_MS;
+}
+
+static void plain_close(int fd)
+{
+	close(fd);
+}
+
+static void closing_waits_for_nothing_that_was_sent_and_not_read(void **state)
+{
+	(void)state;
+	assert_true(closing_takes_ms(1, plain_close) > 900); /* or the rest shows nothing */
+	assert_true(closing_takes_ms(1, rights_close_socket) < 900);
+	assert_true(closing_takes_ms(RIGHTS_MAX, rights_close_socket) < 900);
+}
+
+/* As on kernels that let everybody's descriptors in: who may change things may send some. */
+static void what_a_caller_leaves_unread_holds_nobody_up(void **state)
+{
+	struct fixture *f = *state;
+	unsigned int n_data, n_errors;
+	struct lingering l;
+	uint64_t began_ns;
+	int fd = dial(f);
+
+	for (int i = 0; i < 5; i++)
+		uv_run(&f->loop, UV_RUN_ONCE); /* let in */
+	lingering_make(&l);
+	assert_true(control_send(fd, CONTROL_REQUEST, "echo", 5, NULL, 0) >= 0);
+	lingering_send(&l, fd, RIGHTS_MAX);
+	began_ns = clock_mono_ns();
+	for (int i = 0; i < 20; i++)
+		uv_run(&f->loop, UV_RUN_ONCE);
+	assert_true(clock_mono_ns() - began_ns < 900 * NS_PER_MS);
+	assert_int_equal(read_answer(fd, &n_data, &n_errors), 1);
+	assert_int_equal(recv(fd, &n_data, 1, 0), 0); /* dropped */
+	close(fd);
+	lingering_end(&l);
+}
+
 static int call_nonsense(const struct fixture *f)
 {
 	static const char bytes[] = "GET / HTTP/1.1\r\n\r\n";
@@ -418,6 +534,9 @@ int main(void)
 		                                teardown),
 		cmocka_unit_test_setup_teardown(
 		    who_waits_for_a_late_answer_is_told_of_the_callers_end, setup, teardown),
+		cmocka_unit_test(closing_waits_for_nothing_that_was_sent_and_not_read),
+		cmocka_unit_test_setup_teardown(what_a_caller_leaves_unread_holds_nobody_up, setup,
+		                                teardown),
 		cmocka_unit_test_setup_teardown(nonsense_is_hung_up_on, setup, teardown),
 		cmocka_unit_test_setup_teardown(groups_decide_who_may_what, setup, teardown),
 	};
