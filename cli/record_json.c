@@ -130,6 +130,7 @@ static json_t *flags(uint16_t bits)
 		{ RECORD_DO, "do" },
 		{ RECORD_OBSERVED, "observed" },
 		{ RECORD_STRIPPED, "stripped" },
+		{ RECORD_SYNTHESIZED, "synthesized" },
 		{ RECORD_UNANSWERED, "unanswered" },
 	};
 	json_t *array = json_array();

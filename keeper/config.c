@@ -114,6 +114,7 @@ static struct config *config_new(const char *file)
 		.nsec3_iterations_hard = 150,
 		.dnssec_skew_min_s = 3600,
 		.dnssec_skew_max_s = 86400,
+		.dnssec_aggressive = 1,
 	};
 	config->fwsync = (struct fwsync_conf){
 		.magic = FWSYNC_CONF_MAGIC,

@@ -370,6 +370,7 @@ static void judge_links(struct making *m, struct entry *const *links, size_t n_l
 		bool stale = m->spec->stale_ttl_s > 0 && m->spec->now_ns >= links[i]->expires_ns;
 
 		f->dnssec = MIN(f->dnssec, links[i]->dnssec);
+		f->synthesized |= links[i]->synthesized;
 		if (!stale && links[i]->dnssec_until_ns != 0)
 			f->expires_ns = MIN(f->expires_ns, links[i]->dnssec_until_ns);
 		f->stale |= stale;
@@ -403,6 +404,10 @@ static void judge_outcome(struct making *m)
 	struct form *f = &m->form;
 
 	f->ede = RECORD_NO_EDE;
+	if (f->synthesized) {
+		f->ede = EDE_SYNTHESIZED;
+		f->ede_text = "denied by records of an earlier answer (RFC 8198)";
+	}
 	if (f->stale) {
 		f->ede = f->rcode == RCODE_NXDOMAIN ? EDE_STALE_NXDOMAIN : EDE_STALE;
 		f->ede_text = "the upstreams do not answer";

@@ -21,6 +21,7 @@
 #include "amplification.h"
 #include "follow_table.h"
 #include "policy_slot.h"
+#include "proofs.h"
 #include "sallyport/err.h"
 #include "sallyport/log.h"
 #include "sallyport/shm.h"
@@ -433,6 +434,9 @@ static void flush(struct role_state *role, const struct role_msg *msg)
 		val_table_clear(role->settings->validation.table);
 		val_failures_clear(role->settings->failures);
 	}
+	/* Proofs of names around it would deny it again. */
+	if (role->settings->proofs)
+		proofs_clear(role->settings->proofs);
 	tell_keeper(ROLE_MSG_FLUSHED, cache_flush(role->cache, name, below));
 }
 

@@ -373,6 +373,8 @@ void respond_form(struct worker *worker, struct asked *asked, struct form *form,
 		outcome.flags |= RECORD_STALE;
 		count(worker->lane, COUNT_CACHE_STALE);
 	}
+	if (form->synthesized)
+		outcome.flags |= RECORD_SYNTHESIZED;
 	if (form->stripped)
 		outcome.flags |= RECORD_STRIPPED;
 	if (form->reason == REASON_OBSERVE)

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "fitness.h"
+#include "proofs.h"
 #include "query_guard.h"
 #include "query_wait.h"
 #include "reply.h"
@@ -377,6 +378,23 @@ static void count_spent(struct query *q)
 	q->budget.met = 0;
 }
 
+/* What proves that this name or type is not there may prove the same of others. */
+static void learn(const struct query *q, const struct entry *entry, const struct val_result *result)
+{
+	struct worker *worker = q->worker;
+	const struct val_denial *denial = val_job_denial(q->job);
+	const struct val_set *soa;
+	uint64_t until_ns = MIN(entry->expires_ns, worker->now_ns + result->ttl_s * NS_PER_S);
+
+	if (!worker->settings->proofs || !denial ||
+	    (entry->kind != ENTRY_NODATA && entry->kind != ENTRY_NXDOMAIN))
+		return;
+	soa = val_message_find(q->records, VAL_AUTHORITY, denial->zone, TYPE_SOA);
+	if (soa)
+		proofs_learn(worker->settings->proofs, entry, denial, soa, until_ns, worker->now_ns,
+		             worker->lane);
+}
+
 static enum query_step conclude_job(struct query *q, struct entry *entry)
 {
 	const struct val_result *result = val_job_result(q->job);
@@ -392,6 +410,7 @@ static enum query_step conclude_job(struct query *q, struct entry *entry)
 		conclude(q, entry, DNSSEC_INSECURE, COUNT_DNSSEC_INSECURE, result);
 		break;
 	case VAL_SECURE:
+		learn(q, entry, result);
 		conclude(q, entry, DNSSEC_SECURE, COUNT_DNSSEC_SECURE, result);
 		break;
 	}

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "prefetch.h"
+#include "proofs.h"
 #include "query_wait.h"
 #include "sallyport/clock.h"
 #include "sallyport/counter.h"
@@ -274,6 +275,34 @@ enum query_step resolve_again(struct query *q, unsigned int i)
 	return step;
 }
 
+/* What other answers have proven (RFC 8198). Not for who sets CD: he wants to see for himself; not
+ * for a refresh; nothing under a negative trust anchor or above the deepest anchor. */
+static struct entry *from_proofs(const struct query *q, const uint8_t *name, uint16_t zone)
+{
+	struct worker *worker = q->worker;
+	const struct settings *settings = worker->settings;
+	const struct val_anchor *anchor;
+	struct entry *entry;
+
+	if (!settings->proofs || q->question.cd || q->prefetch)
+		return NULL;
+	anchor = val_anchors_above(settings->validation.anchors, name, worker->wall_ns / NS_PER_S);
+	if (!anchor || anchor->negative)
+		return NULL;
+
+	const struct proofs_question question = { .name = name,
+		                                  .type = q->question.qtype,
+		                                  .zone = zone,
+		                                  .above = anchor->name,
+		                                  .rules = &settings->rules,
+		                                  .now_ns = worker->now_ns };
+
+	entry = proofs_answer(settings->proofs, &question);
+	if (entry)
+		count(worker->lane, COUNT_DNSSEC_SYNTHESIZED);
+	return entry;
+}
+
 /* From the cache, or from an upstream. */
 static enum query_step look_up(struct query *q, const uint8_t *name, const struct verdict *verdict)
 {
@@ -305,6 +334,9 @@ static enum query_step look_up(struct query *q, const uint8_t *name, const struc
 			return fall_back(q, &failed);
 		break;
 	case CACHE_MISS:
+		entry = from_proofs(q, name, zone);
+		if (entry)
+			return add_link(q, entry, verdict);
 		break;
 	}
 	if (validate_has_failed(q, name, &step))

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proofs.h"
 #include "sallyport/err.h"
 #include "sallyport/limits.h"
 #include "wire.h"
@@ -59,6 +60,11 @@ static int add_validation(struct settings *settings)
 	settings->failures = val_failures_new(c->hash_key);
 	if (!settings->validation.table || !settings->failures)
 		return ERR_NOMEM;
+	if (c->dnssec_aggressive) {
+		settings->proofs = proofs_new(c->hash_key);
+		if (!settings->proofs)
+			return ERR_NOMEM;
+	}
 	settings->validation.rules = &settings->rules;
 	settings->validation.anchors = TAKE(anchors);
 	return ERR_OK;
@@ -138,6 +144,7 @@ void settings_unref(struct settings *settings)
 	val_table_free(settings->validation.table);
 	val_failures_free(settings->failures);
 	val_anchors_free(settings->validation.anchors);
+	proofs_free(settings->proofs);
 	free(settings);
 }
 

@@ -58,6 +58,7 @@ enum wire_ede {
 	EDE_NSEC_MISSING = 12,
 	EDE_FILTERED = 17,
 	EDE_STALE_NXDOMAIN = 19,
+	EDE_SYNTHESIZED = 29,
 };
 
 static inline uint16_t wire_u16(const uint8_t *p)

@@ -36,6 +36,7 @@ struct tally;
 struct amplification;
 struct servers;
 struct fitness;
+struct proofs;
 
 /* Configuration and what derives from it; immutable, reference-counted, swapped at END. */
 struct settings {
@@ -46,6 +47,7 @@ struct settings {
 	struct val_rules rules;
 	struct val_config validation;
 	struct val_failures *failures;
+	struct proofs *proofs; /* NULL: no aggressive use of them; shared by the workers, too */
 };
 void settings_unref(struct settings *settings);
 

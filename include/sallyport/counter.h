@@ -74,6 +74,9 @@
 	X(DNSSEC_BOGUS, "dnssec_bogus", "links that failed validation, after all tries")           \
 	X(DNSSEC_RETRIES, "dnssec_retries", "bogus answers asked for again")                       \
 	X(DNSSEC_CHECKS, "dnssec_checks", "signatures checked")                                    \
+	X(DNSSEC_SYNTHESIZED, "dnssec_synthesized",                                                \
+	  "denials made of cached NSEC and NSEC3 records")                                         \
+	X(LIMIT_PROOFS, "limit_proofs", "cached NSEC and NSEC3 records that went for room")        \
 	X(LIMIT_DNSSEC, "limit_dnssec", "validations that met a limit of their budget")            \
 	X(LIMIT_VAL_CHECKS, "limit_val_checks",                                                    \
 	  "validations that needed more signature checks than a query has")                        \

@@ -99,6 +99,9 @@ enum limit {
 	LIMIT_VAL_QUESTIONS = 64,      /* DS and DNSKEY asked for */
 	LIMIT_VAL_SIGNERS = 3,         /* signers' names that one answer gives and that are tried */
 
+	LIMIT_PROOF_BYTES = 16 << 20, /* validated NSEC and NSEC3 records kept for names that nobody
+	                                 has asked yet; over it the least used go: limit_proofs */
+
 	/* Pinholes. */
 	LIMIT_PINHOLE_OPS = 2048,            /* elements that one request may expand to */
 	LIMIT_PINHOLE_REQUESTS = 256,        /* requests of one batch message */

@@ -29,15 +29,16 @@ struct record {
 #define RECORD_NO_RULE UINT32_MAX
 
 enum record_flag {
-	RECORD_CACHED = 1,       /* no upstream was asked for this query */
-	RECORD_STALE = 2,        /* RFC 8767 */
-	RECORD_TRUNCATED = 4,    /* TC=1 went out, without records */
-	RECORD_AD = 8,           /* AD=1 went out */
-	RECORD_CD = 16,          /* the client set CD */
-	RECORD_DO = 32,          /* the client set DO */
-	RECORD_OBSERVED = 64,    /* would have been denied */
-	RECORD_UNANSWERED = 128, /* no answer was sent (dropped, client gone) */
-	RECORD_STRIPPED = 256,   /* the guard removed something */
+	RECORD_CACHED = 1,        /* no upstream was asked for this query */
+	RECORD_STALE = 2,         /* RFC 8767 */
+	RECORD_TRUNCATED = 4,     /* TC=1 went out, without records */
+	RECORD_AD = 8,            /* AD=1 went out */
+	RECORD_CD = 16,           /* the client set CD */
+	RECORD_DO = 32,           /* the client set DO */
+	RECORD_OBSERVED = 64,     /* would have been denied */
+	RECORD_UNANSWERED = 128,  /* no answer was sent (dropped, client gone) */
+	RECORD_STRIPPED = 256,    /* the guard removed something */
+	RECORD_SYNTHESIZED = 512, /* denied by records that came with other answers (RFC 8198) */
 };
 
 struct record_query {

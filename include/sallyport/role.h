@@ -161,6 +161,7 @@ struct resolver_conf {
 	uint32_t nsec3_iterations_hard; /* more make it bogus */
 	uint32_t dnssec_skew_min_s, dnssec_skew_max_s; /* clocks differ: of a tenth of a signature's
 	                                                  life, at least, at most */
+	uint32_t dnssec_aggressive; /* 1: cached NSEC and NSEC3 answer for names not asked yet */
 	uint32_t n_listeners, n_zones, n_anchors;
 	struct conf_listener listeners[LIMIT_LISTENERS];
 	struct conf_zone zones[LIMIT_ZONES];

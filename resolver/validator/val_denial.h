@@ -63,6 +63,12 @@ bool val_denial_gather(struct val_denial *denial, const struct val_message *mess
  * others, is passed over. */
 void val_denial_add(struct val_denial *denial, const struct val_set *set);
 
+/* The owner (lower case) of the NSEC3 that would stand at @name, by the parameters of @denial: for
+ * who looks for records that may prove something. @name: the proof's own, one above it, or a
+ * wildcard below such a one. False: not within the budget. */
+bool val_denial_owner(struct val_denial *denial, const uint8_t *name,
+                      uint8_t ret_owner[static 255]);
+
 /* One proof is about one name, whichever of these is asked. */
 
 /* @name exists, perhaps as an empty non-terminal or by a wildcard, but has no @type. */

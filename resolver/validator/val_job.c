@@ -39,7 +39,7 @@ struct val_job {
 	unsigned int n_signers, signer;
 	uint8_t signers[LIMIT_VAL_SIGNERS][NAME_MAX_WIRE]; /* deepest first */
 	enum val_why nearest;                              /* why no signer has counted yet */
-	struct val_denial *denial;                         /* of PHASE_DENIAL */
+	struct val_denial *denial;    /* of PHASE_DENIAL, and what has proven it afterwards */
 	struct val_verified verified; /* the RRset that is to have come from a wildcard */
 };
 
@@ -93,6 +93,13 @@ const struct val_need *val_job_need(const struct val_job *job)
 const struct val_result *val_job_result(const struct val_job *job)
 {
 	return &job->result;
+}
+
+const struct val_denial *val_job_denial(const struct val_job *job)
+{
+	bool is_negative = job->subject.kind == VAL_NODATA || job->subject.kind == VAL_NXDOMAIN;
+
+	return is_negative && job->result.state == VAL_SECURE ? job->denial : NULL;
 }
 
 static enum val_step end(struct val_job *job, enum val_state state, enum val_why why)
@@ -387,6 +394,7 @@ static enum val_step check_denial(struct val_job *job, const struct val_now *now
 		why = denial->why;
 	switch (proof) {
 	case VAL_PROOF_DENIED:
+		job->denial = TAKE(denial);
 		return secure(job);
 	case VAL_PROOF_OPT_OUT:
 		return end(job, VAL_INSECURE, VAL_WHY_OPT_OUT);

@@ -85,3 +85,6 @@ const struct val_need *val_job_need(const struct val_job *job);
  * until the job needs something else, or is done. */
 void val_job_give(struct val_job *job, struct val_message *message);
 const struct val_result *val_job_result(const struct val_job *job);
+/* Of a negative answer found secure: what proves it, borrowed from the job and its message; else
+ * NULL. */
+const struct val_denial *val_job_denial(const struct val_job *job);

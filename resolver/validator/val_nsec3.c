@@ -146,6 +146,41 @@ static const uint8_t *hash_of(struct val_denial *denial, const uint8_t *name)
 	return denial->hashed[labels].hash;
 }
 
+static void encode_label(const uint8_t hash[static HASH_LEN], uint8_t label[static 1 + LABEL_LEN])
+{
+	static const char digits[] = "0123456789abcdefghijklmnopqrstuv";
+	uint32_t bits = 0;
+	unsigned int n_bits = 0, at = 0;
+
+	label[at++] = LABEL_LEN;
+	for (size_t i = 0; i < HASH_LEN; i++) {
+		bits = (bits << 8 | hash[i]) & 0xfff;
+		for (n_bits += 8; n_bits >= 5; n_bits -= 5)
+			label[at++] = (uint8_t)digits[bits >> (n_bits - 5) & 31];
+	}
+}
+
+bool val_denial_owner(struct val_denial *denial, const uint8_t *name, uint8_t ret_owner[static 255])
+{
+	bool is_wildcard = name[0] == 1 && name[1] == '*';
+	size_t zone_len = val_name_size(denial->zone);
+	uint8_t own[HASH_LEN];
+	const uint8_t *hash = own;
+
+	if (denial->iterations > denial->rules->iterations ||
+	    1u + LABEL_LEN + zone_len > NAME_MAX_WIRE)
+		return false;
+	if (!is_wildcard)
+		hash = hash_of(denial, name);
+	else if (!compute(denial, name, own))
+		hash = NULL;
+	if (!hash)
+		return false;
+	encode_label(hash, ret_owner);
+	memcpy(ret_owner + 1 + LABEL_LEN, denial->zone, zone_len);
+	return true;
+}
+
 static bool find_match_hash(const struct val_denial *denial, const uint8_t *hash,
                             struct nsec3 *ret_nsec3)
 {

@@ -255,6 +255,7 @@ static const struct {
 	{ "anchors zone", "dnssec: {trust_anchors: [zone.ds]}\n", "3:26", "zone flag" },
 	{ "anchors base64", "dnssec: {trust_anchors: [base64.ds]}\n", "3:26", "not base64" },
 	{ "dnssec.sha1", "dnssec: {sha1: maybe}\n", "3:16", "use false, true" },
+	{ "dnssec.aggressive", "dnssec: {aggressive: maybe}\n", "3:22", "use false, true" },
 	{ "dnssec.nsec3_iterations", "dnssec: {nsec3_iterations: 151}\n", "3:28", "from 0 to 150" },
 	{ "dnssec.nsec3_iterations_hard", "dnssec: {nsec3_iterations_hard: 2501}\n", "3:33",
 	  "from 0 to 2500" },
