@@ -91,7 +91,7 @@ class Authority:
     def reply(self, q):
         """Made once a question; ID and the letter case of the question are the asker's."""
         end = self.question_end(q)
-        key = q[12:end].lower()
+        key = self.tree.shape(q[12:end].lower())
         known = self.memo.get(key)
         if known is None:
             qname, qtype = read_question(q[:12] + key)

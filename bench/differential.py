@@ -1,7 +1,7 @@
 """Sallyport's verdicts beside those of BIND and Unbound: the same questions, the same upstream.
 
 usage: differential.py [--only TEXT] [--show]
-A tree of zones of all kinds, good and broken (kinds.py), is made from a fixed seed and signed anew; an
+A tree of zones of all kinds, good and broken (tree.py, kinds.py, kinds_broken.py), is made from a fixed seed and signed anew; an
 upstream of our own tells it exactly as it was made (authority.py). Each resolver forwards to it from a
 network namespace of its own, with the tree's root as the trust anchor. What they say is compared in
 RCODE, AD and answer set, with one another and with what the tree was made to be. Every disagreement
@@ -18,8 +18,8 @@ import harness as h
 
 from authority import Authority
 from dnswire import *
-from explained import explain
-from kinds import Tree
+from explained import explain  # which knows all kinds
+from tree import Tree
 from zone import weakest
 
 SEED = int(os.environ.get("BENCH_SEED", "5"))

@@ -7,6 +7,7 @@ be; a and b are (rcode, AD, truncated, records, EDE codes) of Sallyport and the 
 import collections
 
 import kinds
+import kinds_broken as broken
 from dnswire import *
 from signer import verifies
 
@@ -103,19 +104,19 @@ def _(q, a, b):
 
 def below_denial(link):
     return link.zone.kind in (kinds.many_iterations.__doc__, kinds.too_many_iterations.__doc__,
-                              kinds.nsec3_unknown.__doc__) and link.zone.denial == "nsec"
+                              broken.nsec3_unknown.__doc__) and link.zone.denial == "nsec"
 
 
 @rule("A signed zone under a name whose denial is not to be had: we ask for the DS of each name on the way",
       "RFC 4035 5.2 lets a validator go label by label; RFC 9276 3.2 and RFC 5155 8.1 say what an unusable denial is worth; "
       "never more than it was made to be", ("made", "bind"),
-      kinds.many_iterations, kinds.too_many_iterations, kinds.nsec3_unknown)
+      kinds.many_iterations, kinds.too_many_iterations, broken.nsec3_unknown)
 def _(q, a, b):
     return a is not None and (a[0] == SERVFAIL or not a[1]) and any(below_denial(link) for link in q.links)
 
 
 @rule("NSEC3 with unknown flags or hash algorithm: BIND goes by it, or takes the zone for insecure",
-      "RFC 5155 8.1, 8.2: they MUST be ignored, which leaves no proof", ("bind",), kinds.nsec3_unknown)
+      "RFC 5155 8.1, 8.2: they MUST be ignored, which leaves no proof", ("bind",), broken.nsec3_unknown)
 def _(q, a, b):
     return believed(q, a, b)
 
@@ -173,27 +174,27 @@ def _(q, a, b):
 # ---------------------------------------------------------------- denials and aliases
 
 @rule("An NSEC that a wildcard was expanded to proves NODATA",
-      "RFC 4034 4, RFC 4035 5.3.4: no NSEC stands at a name that is not in the zone", ("unbound",), kinds.wildcard_nsec)
+      "RFC 4034 4, RFC 4035 5.3.4: no NSEC stands at a name that is not in the zone", ("unbound",), broken.wildcard_nsec)
 def _(q, a, b):
     return believed(q, a, b)
 
 
 @rule("A CNAME to a name without the type, the denial's SOA without signature: Unbound looks at the NSEC alone",
       "RFC 4035 5: an RRset without signature in a signed zone is bogus, and it rules how long the denial is kept", ("unbound",),
-      kinds.soa_unsigned)
+      broken.soa_unsigned)
 def _(q, a, b):
     return len(q.links) > 1 and believed(q, a, b)
 
 
 @rule("NODATA with its whole proof, but without SOA: BIND takes the server for lame",
-      "RFC 4035 5.4: the proof needs no SOA; RFC 2308 5: only it is not to be kept", ("bind",), kinds.soa_missing)
+      "RFC 4035 5.4: the proof needs no SOA; RFC 2308 5: only it is not to be kept", ("bind",), broken.soa_missing)
 def _(q, a, b):
     return gives_up(q, a, b)
 
 
 @rule("A denial whose SOA has no signature: BIND answers without it and without AD",
       "RFC 4035 5: an RRset without signature in a signed zone is bogus, and it rules how long the denial is kept", ("bind",),
-      kinds.soa_unsigned)
+      broken.soa_unsigned)
 def _(q, a, b):
     return refused(q, a, b) and not b[1]
 
@@ -205,28 +206,28 @@ def _(q, a, b):
 
 
 @rule("A CNAME that leads to itself", "RFC 1034 3.6.2: an error to be signalled; what is said with it is free", ("made", "bind", "unbound"),
-      kinds.loops)
+      broken.loops)
 def _(q, a, b):
     owners = [lower(link.qname) for link in q.links]
     return q.links[-1].target is not None and lower(q.links[-1].target) in owners
 
 
-@rule("A chain longer than a resolver follows", "RFC 1034 5.2.2 asks for a bound; ours is 12 links", ("made", "bind", "unbound"), kinds.loops)
+@rule("A chain longer than a resolver follows", "RFC 1034 5.2.2 asks for a bound; ours is 12 links", ("made", "bind", "unbound"), broken.loops)
 def _(q, a, b):
     return len(q.links) > 12
 
 
 @rule("CD=1: a referral in the place of an answer", "RFC 2308 2.2, RFC 1034 5.3.3: it answers nothing; from a forwarder it is an error",
-      ("made", "bind", "unbound"), kinds.referral)
+      ("made", "bind", "unbound"), broken.referral)
 def _(q, a, b):
     return q.flags[2] and a is not None and a[0] == SERVFAIL and q.state == "bogus"
 
 
 # ---------------------------------------------------------------- caches
 
-WITHHELD = (kinds.referral, kinds.silence, kinds.nodata_forged, kinds.nxdomain_forged, kinds.alias_denied, kinds.alias_forged,
-            kinds.dname_unsigned, kinds.dname_denied, kinds.parent_denies, kinds.alias_owner, kinds.wildcard_over_data,
-            kinds.forged, kinds.record_added, kinds.data_stripped, kinds.wildcard_unproven, kinds.keys_extra)
+WITHHELD = (broken.referral, broken.silence, broken.nodata_forged, broken.nxdomain_forged, broken.alias_denied, broken.alias_forged,
+            broken.dname_unsigned, broken.dname_denied, broken.parent_denies, broken.alias_owner, broken.wildcard_over_data,
+            broken.forged, broken.record_added, broken.data_stripped, broken.wildcard_unproven, kinds.keys_extra)
 CACHED = "RFC 4035 4.5, RFC 2308 5: an RRset may be served from the cache; every record of it is the zone's own"
 
 

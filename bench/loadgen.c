@@ -5,8 +5,8 @@
  *
  * Asks <i>.SUFFIX for i from FIRST, NAMES of them, again and again (-o: once only). WINDOW
  * questions are open at a time over SOCKETS sockets; batches of 32 leave and arrive with one system
- * call. It spins, because a generator that sleeps measures the scheduler. A question without an
- * answer for a second is lost. With -a the AD flag is set, and counted in answers. With
+ * call. It spins (without -r), because a generator that sleeps measures the scheduler. A question
+ * without an answer for a second is lost. With -a the AD flag is set, and counted in answers. With
  * -r RATE questions leave a second, whatever comes back, and each one's time runs from when it was
  * due, so that a server that stops for a while is seen by all that should have been asked. Prints
  * one line of key=value: secs qps sent received lost noerror servfail nxdomain refused empty ad
@@ -14,6 +14,7 @@
  */
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -206,7 +207,7 @@ int main(int argc, char **argv)
 			return 2;
 		}
 	}
-	if (!suffix || n_lanes < 1 || n_lanes > SOCKETS_MAX)
+	if (!suffix || n_lanes < 1 || n_lanes > SOCKETS_MAX || (rate > 0 && n_lanes != 1))
 		return 2;
 	/* All messages before the clock starts. */
 	total = names * strlen(types);
@@ -272,6 +273,15 @@ int main(int argc, char **argv)
 			if (lane->open)
 				receive(lane);
 			any_open |= lane->open > 0;
+		}
+		if (rate > 0) {
+			struct pollfd fd = { lanes[0].fd, POLLIN, 0 };
+			uint64_t due = begin + (uint64_t)((double)sent * 1e9 / rate);
+			uint64_t left = due > now_ns() ? due - now_ns() : 0;
+			struct timespec wait = { 0, (long)(left < 50000000u ? left : 50000000u) };
+
+			if (left > 0)
+				ppoll(&fd, 1, &wait, NULL);
 		}
 		if (now - scanned > 200000000u) {
 			scanned = now;

@@ -110,7 +110,21 @@ static int scan_rdata(struct scan *s, uint16_t type, size_t pos, size_t end)
 	return pos == end ? ERR_OK : ERR_MALFORMED;
 }
 
-static int scan_record(struct scan *s, size_t *pos, bool additional, unsigned int *n_opt)
+/* Records of one type in a row, before the additional section. An RRset or its signatures beyond
+ * what is kept would be refused all the same, but only after ldns had taken it apart. */
+struct run {
+	uint16_t type;
+	unsigned int n;
+};
+
+static bool is_too_long(struct run *run, uint16_t type)
+{
+	run->n = run->n > 0 && run->type == type ? run->n + 1 : 1;
+	run->type = type;
+	return run->n > LIMIT_RRSET_RECORDS;
+}
+
+static int scan_record(struct scan *s, size_t *pos, struct run *run, unsigned int *n_opt)
 {
 	size_t owner = *pos, end;
 	uint16_t type;
@@ -128,8 +142,10 @@ static int scan_record(struct scan *s, size_t *pos, bool additional, unsigned in
 		return ERR_MALFORMED;
 	end += *pos;
 	/* RFC 6891, section 6.1.1: one OPT, in the additional section, owned by the root. */
-	if (type == TYPE_OPT && (!additional || s->msg[owner] != 0 || ++*n_opt > 1))
+	if (type == TYPE_OPT && (run || s->msg[owner] != 0 || ++*n_opt > 1))
 		return ERR_MALFORMED;
+	if (run && is_too_long(run, type))
+		return ERR_LIMIT;
 	r = scan_rdata(s, type, *pos, end);
 	*pos = end;
 	return r;
@@ -138,6 +154,7 @@ static int scan_record(struct scan *s, size_t *pos, bool additional, unsigned in
 int scan_message(const uint8_t *msg, size_t len)
 {
 	struct scan s = { msg, len, 0 };
+	struct run run = { 0 };
 	size_t pos = WIRE_HEADER;
 	unsigned int n_questions, n_main, n_records, n_opt = 0;
 
@@ -161,7 +178,7 @@ int scan_message(const uint8_t *msg, size_t len)
 		pos += 4;
 	}
 	for (unsigned int i = 0; i < n_records; i++) {
-		int r = scan_record(&s, &pos, i >= n_main, &n_opt);
+		int r = scan_record(&s, &pos, i < n_main ? &run : NULL, &n_opt);
 
 		if (r < 0)
 			return r;

@@ -1,4 +1,5 @@
-/* val_key.c - wire keys turned into OpenSSL's, signatures given to ldns' verifier. */
+/* val_key.c - wire keys turned into OpenSSL's, signatures given to ldns' verifier, Ed25519's to
+ * libsodium. */
 #include "val_key.h"
 
 #include <ldns/ldns.h>
@@ -6,6 +7,7 @@
 #include <openssl/core_names.h>
 #include <openssl/ecdsa.h>
 #include <openssl/param_build.h>
+#include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,7 +15,7 @@
 #include "sallyport/name.h"
 #include "val_wire.h"
 
-enum kind { KIND_RSA, KIND_EC, KIND_ED };
+enum kind { KIND_RSA, KIND_EC, KIND_ED25519, KIND_ED448 };
 
 /* RFC 8624, section 3.1. An algorithm that is not here is unsupported: a zone that has only such is
  * insecure (RFC 4035, section 5.2). */
@@ -32,8 +34,8 @@ static const struct algorithm {
 	{ VAL_RSASHA512, KIND_RSA, "RSASHA512", EVP_sha512, NULL, 0, 0, false },
 	{ VAL_ECDSAP256, KIND_EC, "ECDSAP256SHA256", EVP_sha256, "P-256", 64, 64, false },
 	{ VAL_ECDSAP384, KIND_EC, "ECDSAP384SHA384", EVP_sha384, "P-384", 96, 96, false },
-	{ VAL_ED25519, KIND_ED, "ED25519", NULL, "ED25519", 32, 64, false },
-	{ VAL_ED448, KIND_ED, "ED448", NULL, "ED448", 57, 114, false },
+	{ VAL_ED25519, KIND_ED25519, "ED25519", NULL, NULL, 32, 64, false },
+	{ VAL_ED448, KIND_ED448, "ED448", NULL, "ED448", 57, 114, false },
 };
 
 static const struct algorithm *algorithm_of(uint8_t number)
@@ -179,16 +181,20 @@ bool val_key_read(const struct val_rdata *dnskey, bool sha1, struct val_key *ret
 	case KIND_EC:
 		pkey = ec_key(a, key);
 		break;
-	case KIND_ED: /* RFC 8080, section 3 */
+	case KIND_ED25519: /* RFC 8080, section 3: the key is what it is */
+		break;
+	case KIND_ED448:
 		pkey = EVP_PKEY_new_raw_public_key_ex(NULL, a->key_type, NULL, key, len);
 		break;
 	}
-	if (!pkey)
+	if (!pkey && a->kind != KIND_ED25519)
 		return false;
 	*ret_key = (struct val_key){ .pkey = pkey,
 		                     .tag = val_key_tag(dnskey->data, dnskey->len),
 		                     .flags = val_u16(dnskey->data),
 		                     .algorithm = a->number };
+	if (a->kind == KIND_ED25519)
+		memcpy(ret_key->ed25519, key, sizeof(ret_key->ed25519));
 	return true;
 }
 
@@ -297,6 +303,8 @@ bool val_key_verify(const struct val_key *key, const uint8_t *octets, size_t len
 
 	if (!a || (a->signature_len != 0 && signature_len != a->signature_len))
 		return false;
+	if (a->kind == KIND_ED25519)
+		return crypto_sign_verify_detached(signature, octets, len, key->ed25519) == 0;
 	if (a->kind == KIND_EC) {
 		der_len = ec_signature(signature, signature_len, der, sizeof(der));
 		if (der_len == 0)

@@ -144,6 +144,11 @@ static enum val_why attempt_canon(struct attempt *at)
 	return VAL_WHY_NONE;
 }
 
+static bool is_meant(const struct val_key *key, const struct val_sig *sig)
+{
+	return key->tag == sig->tag && key->algorithm == sig->algorithm;
+}
+
 static enum val_why check_keys(struct attempt *at, const struct keys_view *view,
                                const struct val_rdata *rdata, const struct val_sig *sig)
 {
@@ -152,15 +157,20 @@ static enum val_why check_keys(struct attempt *at, const struct keys_view *view,
 	const uint8_t *octets = NULL;
 	size_t len = 0;
 
+	/* Whoever has more keys of one tag than that wants them all tried: none is. */
+	for (size_t i = 0; i < view->n; i++)
+		n_same += is_meant(&view->keys[i], sig);
+	if (n_same > LIMIT_VAL_KEYS_TAG) {
+		val_budget_meet(at->budget, VAL_LIMIT_KEYS_TAG);
+		return VAL_WHY_LIMIT;
+	}
 	for (size_t i = 0; i < view->n; i++) {
 		const struct val_key *key = &view->keys[i];
 
-		if (key->tag != sig->tag || key->algorithm != sig->algorithm)
+		if (!is_meant(key, sig))
 			continue;
-		if (++n_same > LIMIT_VAL_KEYS_TAG || at->n_checks == LIMIT_VAL_CHECKS_SET) {
-			val_budget_meet(at->budget, n_same > LIMIT_VAL_KEYS_TAG
-			                                ? VAL_LIMIT_KEYS_TAG
-			                                : VAL_LIMIT_CHECKS_SET);
+		if (at->n_checks == LIMIT_VAL_CHECKS_SET) {
+			val_budget_meet(at->budget, VAL_LIMIT_CHECKS_SET);
 			return VAL_WHY_LIMIT;
 		}
 		at->n_checks++;
@@ -214,7 +224,9 @@ static enum val_why verify(struct attempt *at, const struct keys_view *view,
 			nearest = why;
 			ret_verified->tag = sig.tag;
 		}
-		if (why == VAL_WHY_LIMIT)
+		/* Colliding keys cost nothing: another signature may still be good. */
+		if (why == VAL_WHY_LIMIT &&
+		    (at->n_checks == LIMIT_VAL_CHECKS_SET || at->budget->spent))
 			break;
 	}
 	return nearest;

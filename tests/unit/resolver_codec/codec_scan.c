@@ -219,10 +219,34 @@ static void records_are_bounded(void **state)
 		size_t at = 12;
 
 		for (unsigned int i = 0; i < n; i++)
-			at = put_record(msg, at, "\0", 1, 0xff01, "", 0);
+			at = put_record(msg, at, "\0", 1, i & 1 ? 0xff01 : 0xff02, "", 0);
 		msg[2] = 0x81;
 		wire_put16(msg + 6, n);
 		assert_int_equal(scan_message(msg, at), n > LIMIT_MSG_RECORDS ? ERR_LIMIT : 0);
+	}
+}
+
+/* A message full of signatures is refused before ldns takes it apart; glue may be as long as it is.
+ */
+static void records_of_a_type_in_a_row_are_bounded(void **state)
+{
+	static const uint8_t rrsig[20] = { 0 }; /* signer ".", one octet of signature */
+	CLEANUP(free) uint8_t *msg = calloc(1, 65535);
+
+	(void)state; /* cmocka's signature */
+	assert_non_null(msg);
+	for (unsigned int n = LIMIT_RRSET_RECORDS; n <= LIMIT_RRSET_RECORDS + 1; n++) {
+		size_t at = put_record(msg, 12, "\0", 1, 0xff01, "", 0);
+
+		for (unsigned int i = 0; i < n; i++)
+			at = put_record(msg, at, "\0", 1, TYPE_RRSIG, rrsig, sizeof(rrsig));
+		msg[2] = 0x81;
+		wire_put16(msg + 6, n + 1);
+		wire_put16(msg + 10, 0);
+		assert_int_equal(scan_message(msg, at), n > LIMIT_RRSET_RECORDS ? ERR_LIMIT : 0);
+		wire_put16(msg + 6, 1);
+		wire_put16(msg + 10, n);
+		assert_int_equal(scan_message(msg, at), 0);
 	}
 }
 
@@ -258,6 +282,7 @@ int main(void)
 		cmocka_unit_test(a_chain_of_pointers_is_refused),
 		cmocka_unit_test(hops_are_counted_over_the_message),
 		cmocka_unit_test(records_are_bounded),
+		cmocka_unit_test(records_of_a_type_in_a_row_are_bounded),
 		cmocka_unit_test(a_name_over_255_octets_is_malformed),
 	};
 
