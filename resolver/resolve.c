@@ -39,7 +39,8 @@ static enum query_step fall_back(struct query *q, const struct refusal *refusal)
 	const uint8_t *name = query_pending(q);
 	struct verdict verdict = q->asked.j.verdict;
 
-	if (!q->stale)
+	/* What was bogus is nothing that stale data could stand on, for nobody. */
+	if (!q->stale || (q->stale->dnssec_until_ns != 0 && q->stale->dnssec == DNSSEC_BOGUS))
 		return query_fail(q, refusal);
 	if (q->n_links > 0)
 		judge_target(q->worker, &q->asked.j, q->links[q->n_links - 1]->name, name,
