@@ -1,7 +1,9 @@
 """The long forms, which do not fit into ./dev test.
 
-usage: soak.py [fuzz [SECONDS]] | [chaos [SECONDS]] | [kills [COUNT]] | [load [SECONDS]] | [switch [COUNT]] | [history] | [flush [COUNT]] | [upstream [COUNT]] | [clients] | [hostile [COUNT]]    default: all
+usage: soak.py [fuzz [SECONDS]] | [reference [SECONDS]] | [chaos [SECONDS]] | [kills [COUNT]] | [load [SECONDS]] | [switch [COUNT]] | [history] | [flush [COUNT]] | [upstream [COUNT]] | [clients] | [hostile [COUNT]]    default: all
     fuzz     every target for SECONDS each (600)
+    reference  what the validator calls secure is confirmed by another implementation, each minute with
+             another seed, for SECONDS (1,800)
     chaos    random deaths, stops, switches and flushes under load for SECONDS (1,800)
     kills    every role killed COUNT times (20), three seconds apart, under load
     load     two workloads at full speed for SECONDS (300); the history's counts must be exact
@@ -13,7 +15,7 @@ usage: soak.py [fuzz [SECONDS]] | [chaos [SECONDS]] | [kills [COUNT]] | [load [S
     clients  datagrams and TCP messages of every length, longer floods
     flush    `nft flush ruleset` COUNT times under load (2,000), with an owned table and without
 """
-import os, subprocess, sys
+import os, subprocess, sys, time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
@@ -25,6 +27,15 @@ def run(*cmd, **env):
 
 def fuzz(seconds="600"):
     return run("./dev", "fuzz", seconds)
+
+
+def reference(seconds="1800"):
+    """Each round draws a seed and prints it: val_mutants COUNT SEED plays it again."""
+    end, failed = time.monotonic() + float(seconds), run("./dev", "build", "asan")
+    while not failed and time.monotonic() < end:
+        failed = run("/usr/bin/python3", "tests/fuzz/validator/reference.py", "build/asan/tests/val_mutants", "20000",
+                     str(int.from_bytes(os.urandom(7), "big") | 1))
+    return failed
 
 
 def load(seconds="300"):
@@ -70,7 +81,7 @@ def hostile(messages="3000000"):
                                         HOSTILE_SECONDS="7200")
 
 
-forms = {"clients": clients, "fuzz": fuzz, "chaos": chaos, "kills": kills, "load": load, "switch": switch, "history": history,
+forms = {"clients": clients, "fuzz": fuzz, "reference": reference, "chaos": chaos, "kills": kills, "load": load, "switch": switch, "history": history,
          "flush": flush, "upstream": upstream,
          "hostile": hostile}
 args = sys.argv[1:]

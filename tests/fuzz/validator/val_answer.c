@@ -6,8 +6,11 @@
  * and one of the zones belongs to the attacker, who signs what he likes with its keys.
  *
  * The oracle knows the zones: a verdict may be secure only when the claim is what they hold, and it
- * is never insecure or indeterminate, for nothing here is unsigned.
+ * is never insecure or indeterminate, for nothing here is unsigned. Another one, which knows
+ * nothing of them and shares no code, reads what val_answer_tell() is told (reference.py).
  */
+#include "val_answer.h"
+
 #include <assert.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -17,11 +20,7 @@
 #include "sallyport/clock.h"
 #include "sallyport/err.h"
 #include "sallyport/name.h"
-#include "val_job.h"
 #include "val_wire.h"
-#include "zone.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum {
 	STEP_OCTETS = 5,
@@ -29,6 +28,7 @@ enum {
 	ROWS_MAX = 300, /* of one message */
 	POOL_MAX = 1500,
 	RUNS_MAX = 1000,
+	ASKED_MAX = 64,
 	TTL_MAX = 3600, /* of everything in the zones */
 };
 
@@ -92,8 +92,14 @@ static const struct {
 	{ "nothing.evil.example.", 28 },
 	{ "nothing.evil.n3.example.", 28 },
 	{ "any.evil.n3.example.", 1 },
+	/* the rest of the attacker's proofs; no seed chooses it */
+	{ "wild.evil.n3.example.", 1 },
 };
-enum { N_QUESTIONS = sizeof(questions) / sizeof(questions[0]), N_SUBJECTS = 26 };
+enum {
+	N_ALL = sizeof(questions) / sizeof(questions[0]),
+	N_QUESTIONS = N_ALL - 1,
+	N_SUBJECTS = 26,
+};
 
 struct claim { /* what an answer says of a question */
 	enum val_kind kind;
@@ -106,9 +112,9 @@ struct claim { /* what an answer says of a question */
 static struct {
 	struct world world;
 	struct val_anchors *anchors;
-	const uint8_t *names[N_QUESTIONS];
-	struct answer *answers[N_QUESTIONS];
-	struct claim claims[N_QUESTIONS];
+	const uint8_t *names[N_ALL];
+	struct answer *answers[N_ALL];
+	struct claim claims[N_ALL];
 	unsigned int n_pool;
 	const struct val_row *pool[POOL_MAX];
 } truth;
@@ -219,7 +225,7 @@ static void make_truth(void)
 	            val_anchors_add(truth.anchors, (const uint8_t *)"", VAL_TYPE_DNSKEY,
 	                            root->rdata, root->rdata_len) == ERR_OK,
 	        "no anchor");
-	for (size_t i = 0; i < N_QUESTIONS; i++) {
+	for (size_t i = 0; i < N_ALL; i++) {
 		uint8_t *name = world_alloc(&truth.world, NAME_MAX_WIRE);
 		struct answer *answer = world_alloc(&truth.world, sizeof(*answer));
 
@@ -229,7 +235,8 @@ static void make_truth(void)
 		read_claim(answer, name, questions[i].type, &truth.claims[i]);
 		truth.names[i] = name;
 		truth.answers[i] = answer;
-		for (unsigned int k = 0; k < answer->n && truth.n_pool < POOL_MAX; k++)
+		for (unsigned int k = 0;
+		     i < N_QUESTIONS && k < answer->n && truth.n_pool < POOL_MAX; k++)
 			truth.pool[truth.n_pool++] = &answer->rows[k];
 	}
 }
@@ -240,7 +247,11 @@ struct play {
 	struct val_table *table;
 	size_t subject;
 	struct answer *answers; /* own copies, one a question */
-	unsigned int n_questions;
+	bool anyones;
+	const struct claim *claim; /* of the last verdict */
+	unsigned int n_asked;      /* by the present job */
+	struct val_need needs[ASKED_MAX];
+	const struct answer *asked[ASKED_MAX];
 };
 
 struct step {
@@ -373,6 +384,23 @@ static void sign_evil(struct play *play, struct answer *answer, const struct val
 	answer_add(answer, row->section, row->owner, VAL_TYPE_RRSIG, 300, rdata, len);
 }
 
+/* All of another answer, instead or as well; as it is, or as if it were about the subject. */
+static void take_other(struct play *play, struct answer *answer, const struct step *step)
+{
+	size_t which = step->what & 0x20 ? N_QUESTIONS : step->a % N_QUESTIONS;
+	const struct answer *other = truth.answers[which];
+
+	if (step->b & 1)
+		answer->n = 0;
+	for (unsigned int i = 0; i < other->n && answer->n + 1 < ROWS_MAX; i++) {
+		struct val_row *row = &answer->rows[answer->n++];
+
+		*row = other->rows[i];
+		if (step->what & 0x40 && name_equal(row->owner, truth.names[which]))
+			row->owner = truth.names[play->subject];
+	}
+}
+
 /* Change one row, or the message around it. */
 static void apply(struct play *play, const struct step *step)
 {
@@ -385,13 +413,8 @@ static void apply(struct play *play, const struct step *step)
 			answer->rows[answer->n++] = *pool_row(step);
 		return;
 	}
-	if (step->what % 16 == 1) { /* all of another answer, instead or as well */
-		const struct answer *other = truth.answers[step->a % N_QUESTIONS];
-
-		if (step->b & 1)
-			answer->n = 0;
-		for (unsigned int i = 0; i < other->n && answer->n + 1 < ROWS_MAX; i++)
-			answer->rows[answer->n++] = other->rows[i];
+	if (step->what % 16 == 1) {
+		take_other(play, answer, step);
 		return;
 	}
 	if (step->what % 16 == 2) {
@@ -457,6 +480,19 @@ static struct val_message *message_of(const struct answer *answer)
 	           : NULL;
 }
 
+static struct val_message *note(struct play *play, const struct val_need *need,
+                                const struct answer *answer)
+{
+	struct val_message *message = answer->missing ? NULL : message_of(answer);
+
+	require(play->n_asked < ASKED_MAX, "more is asked than a budget has");
+	if (message) {
+		play->needs[play->n_asked] = *need;
+		play->asked[play->n_asked++] = answer;
+	}
+	return message;
+}
+
 /* What comes for a question on the way: as the steps left it, or the truth. */
 static struct val_message *answer_need(struct play *play, const struct val_need *need)
 {
@@ -464,11 +500,11 @@ static struct val_message *answer_need(struct play *play, const struct val_need 
 
 	for (size_t i = 0; i < N_QUESTIONS; i++) {
 		if (questions[i].type == need->type && name_equal(truth.names[i], need->name))
-			return message_of(&play->answers[i]);
+			return note(play, need, &play->answers[i]);
 	}
 	answer = world_alloc(&play->scratch, sizeof(*answer));
 	world_answer(&play->scratch, need->name, need->type, answer);
-	return answer->missing ? NULL : message_of(answer);
+	return note(play, need, answer);
 }
 
 static const struct val_now now = { ZONE_BASE_S, NS_PER_S };
@@ -486,6 +522,7 @@ static void run(struct play *play, const struct claim *claim, const struct val_m
 	struct val_job *job;
 	enum val_step step;
 
+	play->n_asked = 0;
 	val_budget_init(&budget);
 	job = val_job_new(&config, &subject, &budget);
 	require(job != NULL, "no memory");
@@ -503,8 +540,27 @@ static void run(struct play *play, const struct claim *claim, const struct val_m
 	val_job_free(job);
 }
 
+static void tell(const struct play *play)
+{
+	const struct claim *claim = play->claim;
+	const struct key *root = &truth.world.zones[0]->keys[0].key;
+	const struct val_answer_told told = { .now_s = now.wall_s,
+		                              .anchor = root->rdata,
+		                              .anchor_len = root->rdata_len,
+		                              .name = truth.names[play->subject],
+		                              .type = questions[play->subject].type,
+		                              .kind = claim->kind,
+		                              .target = claim->target,
+		                              .answer = &play->answers[play->subject],
+		                              .n_asked = play->n_asked,
+		                              .needs = play->needs,
+		                              .asked = play->asked };
+
+	val_answer_tell(&told);
+}
+
 /* Judge the answer to the subject as it is now. */
-static void judge(struct play *play)
+static enum val_state judge(struct play *play)
 {
 	const struct answer *answer = &play->answers[play->subject];
 	struct val_message *message = message_of(answer);
@@ -512,17 +568,19 @@ static void judge(struct play *play)
 	static struct claim claim; /* large; written before it is read */
 
 	if (!message)
-		return;
+		return VAL_BOGUS;
 	read_claim(answer, truth.names[play->subject], questions[play->subject].type, &claim);
 	run(play, &claim, message, &result);
 	require(result.state == VAL_SECURE || result.state == VAL_BOGUS,
 	        "a signed zone is taken for an unsigned one");
-	if (result.state == VAL_SECURE) {
+	if (result.state == VAL_SECURE && !play->anyones) {
 		require(same_claim(&claim, &truth.claims[play->subject]),
 		        "what is not true is secure");
 		require(result.ttl_s <= TTL_MAX, "it is kept longer than it was signed for");
 	}
 	val_message_free(message);
+	play->claim = &claim;
+	return result.state;
 }
 
 static void reset(struct play *play)
@@ -537,23 +595,28 @@ static void reset(struct play *play)
 	}
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+unsigned int val_answer_questions(void)
+{
+	return N_QUESTIONS;
+}
+
+void val_answer_play(const uint8_t *data, size_t size, bool anyones)
 {
 	static struct answer answers[N_QUESTIONS]; /* large; reset() writes what is read */
 	static const uint8_t hash_key[16] = { 1 };
-	struct play play = { 0 };
+	struct play play = { .anyones = anyones };
 	size_t at = 1;
 
 	make_truth();
 	if (size < 1)
-		return 0;
+		return;
 	play.scratch = truth.world; /* its zones, with blocks of its own */
 	play.scratch.arena = NULL;
 	play.table = val_table_new(hash_key);
 	require(play.table != NULL, "no memory");
 	play.answers = answers;
 	reset(&play);
-	play.subject = data[0] % N_SUBJECTS;
+	play.subject = data[0] % (anyones ? (size_t)N_QUESTIONS : (size_t)N_SUBJECTS);
 	for (unsigned int i = 0; i < STEPS_MAX && size - at >= STEP_OCTETS; i++) {
 		const struct step step = { data[at], data[at + 1], data[at + 2], data[at + 3],
 			                   data[at + 4] };
@@ -561,10 +624,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		apply(&play, &step);
 		at += STEP_OCTETS;
 	}
-	judge(&play);
+	/* A table that is empty: what is told is all that the verdict rests on. */
+	if (judge(&play) == VAL_SECURE)
+		tell(&play);
 	/* What the attack left in the table must not make the honest answer anything else. */
 	reset(&play);
-	judge(&play);
+	if (!anyones)
+		judge(&play);
 	if (size == 1) { /* and without any attack it is secure */
 		struct val_result result;
 		struct val_message *message = message_of(&play.answers[play.subject]);
@@ -576,5 +642,4 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	val_table_free(play.table);
 	play.scratch.n_zones = 0; /* they stay */
 	world_fini(&play.scratch);
-	return 0;
 }
