@@ -8,25 +8,16 @@
  * need longer for a cold name than for a warm one, and its late answer is as good. So one fetch has
  * up to LIMIT_UPSTREAM_TRIES exchanges open, and the first good answer ends them all.
  */
-#include "fetch.h"
+#include "fetch_core.h"
 
-#include <assert.h>
-#include <sodium.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "cache.h"
-#include "exchange.h"
 #include "fitness.h"
-#include "listen.h"
 #include "sallyport/err.h"
-#include "sallyport/limits.h"
 #include "server.h"
 #include "settings.h"
-#include "wheel.h"
-#include "worker.h"
 
-#define BUCKETS 4096
 #define FAILURE_TTL_S 5 /* RFC 9520, section 3.2: at least 1 s, at most 5 minutes */
 #define RCODE_SERVFAIL 2
 #define TCP_TRY_NS (UINT64_C(1500) * NS_PER_MS)
@@ -35,141 +26,6 @@
 #define STARVED_NS (UINT64_C(100) * NS_PER_MS)   /* after so long there may be room */
 #define STARVED_MAX 20                           /* times that it looks for room */
 #define EXPLORE_ODDS 32 /* one question of so many goes to another living server */
-
-struct fetch {
-	struct fetch *hash_next, **hash_link; /* while ASKING */
-	struct fetch *ended_next;
-	struct worker *worker;
-	struct fetch_waiter *waiters;
-	struct wheel_item timer;
-	uint64_t deadline_ns;
-	uint64_t hash;
-	uint16_t type, zone;
-	uint8_t round;           /* enum fetch_round */
-	uint8_t avoid[ADDR_LEN]; /* of a later round: who gave the bogus answer */
-	uint16_t avoid_port;
-	uint16_t rcode; /* of the first server that said no; SERVFAIL otherwise */
-	uint8_t name_len;
-	uint8_t name[NAME_MAX_WIRE];
-	uint8_t n_servers, n_tries;
-	uint8_t n_udp; /* of the tries */
-	uint8_t n_starved;
-	bool ended;
-	bool rcode_given; /* some server said no */
-	bool starved;     /* a limit of ours keeps it from asking: it waits for room */
-	bool oversize;    /* an answer held more than is taken */
-	enum fetch_status status;
-	struct {
-		struct server *server; /* referenced */
-		uint8_t n_asked;
-		uint8_t n_broken;
-		bool blamed;  /* this question has counted against it */
-		bool refused; /* it has given its no */
-		bool unfit;   /* it gives no signatures */
-		bool tcp;     /* no more by UDP for this question */
-		bool alone;   /* the next connection is not shared: the last one was lost or held
-		                 up, perhaps by a neighbour's question */
-	} servers[LIMIT_ZONE_SERVERS];
-	struct exchange exchanges[LIMIT_UPSTREAM_TRIES];
-	size_t n_entries;
-	struct entry *entries[LIMIT_CHAIN];
-};
-
-struct fetches {
-	struct worker *worker;
-	size_t n;
-	struct fetch *ended, **ended_tail;
-	struct fetch_waiter *denied; /* to be told FETCH_DENIED */
-	uv_timer_t again;            /* something ended while waiters were being told */
-	uint8_t key[crypto_shorthash_KEYBYTES];
-	struct fetch *buckets[BUCKETS];
-};
-_Static_assert(crypto_shorthash_KEYBYTES == 16, "hash_key of the configuration");
-
-/* ---- waiters ---- */
-
-static void waiter_put(struct fetch_waiter **head, struct fetch_waiter *waiter)
-{
-	waiter->next = *head;
-	waiter->link = head;
-	if (*head)
-		(*head)->link = &waiter->next;
-	*head = waiter;
-}
-
-static void waiter_remove(struct fetch_waiter *waiter)
-{
-	*waiter->link = waiter->next;
-	if (waiter->next)
-		waiter->next->link = waiter->link;
-	waiter->next = NULL;
-	waiter->link = NULL;
-	waiter->fetch = NULL;
-}
-
-void fetch_cancel(struct fetch_waiter *waiter)
-{
-	if (waiter->link)
-		waiter_remove(waiter);
-}
-
-/* Promise P2, at the moment of sending: who says no leaves, and without a yes nothing is sent. */
-static bool may_send(struct fetch *fetch)
-{
-	for (struct fetch_waiter *w = fetch->waiters, *next; w; w = next) {
-		next = w->next;
-		if (w->may_send(w))
-			continue;
-		waiter_remove(w);
-		waiter_put(&fetch->worker->fetches->denied, w);
-	}
-	return fetch->waiters != NULL;
-}
-
-/* ---- the table of questions ---- */
-
-static uint64_t hash_question(const struct fetches *fetches, const uint8_t *name, size_t len,
-                              uint16_t type)
-{
-	uint8_t hash[crypto_shorthash_BYTES];
-	uint64_t value;
-
-	crypto_shorthash(hash, name, len, fetches->key);
-	memcpy(&value, hash, sizeof(value));
-	return value ^ type;
-}
-
-static void table_put(struct fetches *fetches, struct fetch *fetch)
-{
-	struct fetch **head = &fetches->buckets[fetch->hash % BUCKETS];
-
-	fetch->hash_next = *head;
-	fetch->hash_link = head;
-	if (*head)
-		(*head)->hash_link = &fetch->hash_next;
-	*head = fetch;
-}
-
-static void table_remove(struct fetch *fetch)
-{
-	assert(fetch->hash_link);
-	*fetch->hash_link = fetch->hash_next;
-	if (fetch->hash_next)
-		fetch->hash_next->hash_link = fetch->hash_link;
-	fetch->hash_link = NULL;
-}
-
-static struct fetch *table_find(const struct fetches *fetches, uint64_t hash, const uint8_t *name,
-                                size_t len, uint16_t type, uint16_t zone, uint8_t round)
-{
-	struct fetch *fetch = fetches->buckets[hash % BUCKETS];
-
-	while (fetch && (fetch->hash != hash || fetch->type != type || fetch->zone != zone ||
-	                 fetch->round != round || fetch->name_len != len ||
-	                 memcmp(fetch->name, name, len) != 0))
-		fetch = fetch->hash_next;
-	return fetch;
-}
 
 /* ---- ending ---- */
 
@@ -187,19 +43,10 @@ static void forget_servers(struct fetch *fetch)
 	fetch->n_servers = 0;
 }
 
-static void end(struct fetch *fetch, enum fetch_status status)
+void fetch_stop(struct fetch *fetch)
 {
-	struct fetches *fetches = fetch->worker->fetches;
-
-	fetch->ended = true;
-	fetch->status = status;
-	wheel_clear(&fetch->timer);
 	stop_exchanges(fetch);
 	forget_servers(fetch);
-	table_remove(fetch);
-	fetch->ended_next = NULL;
-	*fetches->ended_tail = fetch;
-	fetches->ended_tail = &fetch->ended_next;
 }
 
 static void fail(struct fetch *fetch)
@@ -208,7 +55,7 @@ static void fail(struct fetch *fetch)
 	struct entry *entry;
 
 	if (fetch->starved) {
-		end(fetch, FETCH_LIMIT);
+		fetch_end(fetch, FETCH_LIMIT);
 		return;
 	}
 	count(worker->lane, COUNT_UPSTREAM_FAILED);
@@ -219,7 +66,7 @@ static void fail(struct fetch *fetch)
 		cache_put(worker->cache, entry, worker->now_ns, worker->lane);
 		fetch->entries[fetch->n_entries++] = entry;
 	}
-	end(fetch, fetch->oversize ? FETCH_OVERSIZE : FETCH_FAILED);
+	fetch_end(fetch, fetch->oversize ? FETCH_OVERSIZE : FETCH_FAILED);
 }
 
 /* ---- trying ---- */
@@ -321,8 +168,8 @@ static int try(struct fetch *fetch, size_t i)
 	struct exchange *exchange = &fetch->exchanges[fetch->n_tries];
 	int r;
 
-	if (!may_send(fetch)) {
-		end(fetch, FETCH_DENIED);
+	if (!fetch_may_send(fetch)) {
+		fetch_end(fetch, FETCH_DENIED);
 		return ERR_DENIED;
 	}
 	*exchange = (struct exchange){
@@ -426,7 +273,7 @@ static size_t index_of(const struct fetch *fetch, const struct server *server)
 	return i;
 }
 
-static void on_timer(struct wheel_item *item)
+void fetch_on_timer(struct wheel_item *item)
 {
 	struct fetch *fetch =
 	    (struct fetch *)(void *)((char *)item - offsetof(struct fetch, timer));
@@ -445,7 +292,7 @@ static void on_timer(struct wheel_item *item)
 		blame(fetch, index_of(fetch, exchange->server));
 	}
 	if (!fetch->waiters)
-		end(fetch, FETCH_FAILED);
+		fetch_end(fetch, FETCH_FAILED);
 	else if (now >= fetch->deadline_ns)
 		fail(fetch);
 	else
@@ -454,7 +301,7 @@ static void on_timer(struct wheel_item *item)
 
 /* ---- what comes back ---- */
 
-static uint16_t zone_of(const struct fetch *fetch, const uint8_t *name)
+uint16_t fetch_zone_of(const struct fetch *fetch, const uint8_t *name)
 {
 	const struct worker *worker = fetch->worker;
 
@@ -465,7 +312,7 @@ static bool same_zone(void *ctx, const uint8_t *name)
 {
 	const struct fetch *fetch = ctx;
 
-	return zone_of(fetch, name) == fetch->zone;
+	return fetch_zone_of(fetch, name) == fetch->zone;
 }
 
 /* Returns 0 or an error: then the message is of no use. */
@@ -520,7 +367,7 @@ static void on_event(struct exchange *exchange, enum exchange_event event, const
 		server_answered(server, rtt_ns, now);
 		r = take_answer(fetch, exchange, msg, len);
 		if (r == 0) {
-			end(fetch, FETCH_OK);
+			fetch_end(fetch, FETCH_OK);
 			return;
 		}
 		broken(fetch, i, r);
@@ -559,7 +406,7 @@ static void on_event(struct exchange *exchange, enum exchange_event event, const
 	}
 
 	if (!fetch->waiters) {
-		end(fetch, FETCH_FAILED); /* nobody on whose behalf it could be sent again */
+		fetch_end(fetch, FETCH_FAILED); /* nobody on whose behalf it could be sent again */
 		return;
 	}
 	/* The same server at once by TCP, for that is where the answer is; else the next best. */
@@ -584,9 +431,9 @@ static bool on_may_send(struct exchange *exchange)
 {
 	struct fetch *fetch = exchange->owner;
 
-	if (may_send(fetch))
+	if (fetch_may_send(fetch))
 		return true;
-	end(fetch, FETCH_DENIED); /* which stops the exchange */
+	fetch_end(fetch, FETCH_DENIED); /* which stops the exchange */
 	return false;
 }
 
@@ -594,7 +441,7 @@ static const struct exchange_ops ops = { .event = on_event, .may_send = on_may_s
 
 /* ---- beginning ---- */
 
-static void start(struct fetch *fetch)
+void fetch_start(struct fetch *fetch)
 {
 	struct worker *worker = fetch->worker;
 	struct server *const *servers = NULL;
@@ -617,182 +464,4 @@ static void start(struct fetch *fetch)
 	advance(fetch);
 	if (!fetch->ended && !all_dead)
 		probe(fetch);
-}
-
-int fetch_join(struct worker *worker, const uint8_t *name, uint16_t type, uint16_t zone,
-               struct fetch_waiter *waiter)
-{
-	static const uint8_t nobody[ADDR_LEN];
-
-	return fetch_join_round(worker, name, type, zone, FETCH_FIRST, nobody, 0, waiter);
-}
-
-int fetch_join_round(struct worker *worker, const uint8_t *name, uint16_t type, uint16_t zone,
-                     enum fetch_round round, const uint8_t avoid[static ADDR_LEN],
-                     uint16_t avoid_port, struct fetch_waiter *waiter)
-{
-	struct fetches *fetches = worker->fetches;
-	int len = name_wire_len(name, NAME_MAX_WIRE);
-	struct fetch *fetch;
-	uint64_t hash;
-
-	if (len < 0 || zone >= worker->settings->conf.n_zones)
-		return ERR_INVAL;
-	hash = hash_question(fetches, name, (size_t)len, type);
-	fetch = table_find(fetches, hash, name, (size_t)len, type, zone, (uint8_t)round);
-	if (fetch) {
-		waiter->fetch = fetch;
-		waiter_put(&fetch->waiters, waiter);
-		return 0;
-	}
-	if (fetches->n >= LIMIT_UPSTREAM_FETCHES) {
-		count(worker->lane, COUNT_LIMIT_UPSTREAM);
-		return ERR_LIMIT;
-	}
-	fetch = calloc(1, sizeof(*fetch));
-	if (!fetch)
-		return ERR_NOMEM;
-	fetch->worker = worker;
-	fetch->type = type;
-	fetch->zone = zone;
-	fetch->round = (uint8_t)round;
-	memcpy(fetch->avoid, avoid, sizeof(fetch->avoid));
-	fetch->avoid_port = avoid_port;
-	fetch->hash = hash;
-	fetch->name_len = (uint8_t)len;
-	memcpy(fetch->name, name, (size_t)len);
-	fetch->timer.fire = on_timer;
-	fetches->n++;
-	table_put(fetches, fetch);
-	waiter->fetch = fetch;
-	waiter_put(&fetch->waiters, waiter);
-	start(fetch);
-	return 0;
-}
-
-/* ---- telling the waiters ---- */
-
-static void fetch_free(struct fetch *fetch)
-{
-	for (size_t i = 0; i < fetch->n_entries; i++)
-		entry_unref(fetch->entries[i]);
-	fetch->worker->fetches->n--;
-	free(fetch);
-}
-
-static void tell(struct fetch_waiter **head, enum fetch_status status, struct entry *const *entries,
-                 size_t n)
-{
-	/* Each call may add, cancel or free other waiters: always the head, never a saved next. */
-	while (*head) {
-		struct fetch_waiter *waiter = *head;
-
-		waiter_remove(waiter);
-		waiter->done(waiter, status, entries, n);
-	}
-}
-
-static void on_again(uv_timer_t *timer)
-{
-	(void)
-	    timer; /* its firing has let the loop turn: fetches_turn() comes before the next wait */
-}
-
-void fetches_turn(struct worker *worker)
-{
-	struct fetches *fetches = worker->fetches;
-	struct fetch *ended = fetches->ended;
-
-	fetches->ended = NULL;
-	fetches->ended_tail = &fetches->ended;
-	tell(&fetches->denied, FETCH_DENIED, NULL, 0);
-	while (ended) {
-		struct fetch *fetch = ended;
-
-		ended = fetch->ended_next;
-		tell(&fetch->waiters, fetch->status, fetch->entries, fetch->n_entries);
-		fetch_free(fetch);
-		listeners_look(worker);
-	}
-	/* What ended meanwhile waits for the next turn of the loop, which must not sleep. */
-	if (fetches->ended || fetches->denied)
-		uv_timer_start(&fetches->again, on_again, 0, 0);
-}
-
-/* ---- all of them ---- */
-
-struct fetches *fetches_new(struct worker *worker)
-{
-	struct fetches *fetches = calloc(1, sizeof(*fetches));
-
-	if (!fetches)
-		return NULL;
-	fetches->worker = worker;
-	fetches->ended_tail = &fetches->ended;
-	memcpy(fetches->key, worker->settings->conf.hash_key, sizeof(fetches->key));
-	if (uv_timer_init(&worker->loop, &fetches->again) < 0) {
-		free(fetches);
-		return NULL;
-	}
-	fetches->again.data = fetches;
-	return fetches;
-}
-
-static void on_closed(uv_handle_t *handle)
-{
-	free(handle->data);
-}
-
-void fetches_free(struct fetches *fetches)
-{
-	if (!fetches)
-		return;
-	/* Whoever waits has gone or does not want to know any more. */
-	for (size_t i = 0; i < BUCKETS; i++) {
-		while (fetches->buckets[i])
-			end(fetches->buckets[i], FETCH_FAILED);
-	}
-	while (fetches->denied)
-		waiter_remove(fetches->denied);
-	while (fetches->ended) {
-		struct fetch *fetch = fetches->ended;
-
-		fetches->ended = fetch->ended_next;
-		while (fetch->waiters)
-			waiter_remove(fetch->waiters);
-		fetch_free(fetch);
-	}
-	uv_close((uv_handle_t *)&fetches->again, on_closed);
-}
-
-void fetches_zones_changed(struct worker *worker)
-{
-	struct fetches *fetches = worker->fetches;
-	struct fetch *all = NULL;
-
-	for (size_t i = 0; i < BUCKETS; i++) {
-		while (fetches->buckets[i]) {
-			struct fetch *fetch = fetches->buckets[i];
-
-			table_remove(fetch);
-			fetch->ended_next = all;
-			all = fetch;
-		}
-	}
-	while (all) {
-		struct fetch *fetch = all;
-
-		all = fetch->ended_next;
-		stop_exchanges(fetch);
-		forget_servers(fetch);
-		fetch->zone = zone_of(fetch, fetch->name);
-		table_put(fetches, fetch);
-		/* Without a zone there are no servers, and it fails. */
-		start(fetch);
-	}
-}
-
-size_t fetches_in_flight(const struct worker *worker)
-{
-	return worker->fetches->n;
 }
