@@ -505,9 +505,14 @@ int historian_stop(struct historian *h, uint64_t wall_ns, uint64_t boot_ns)
 		historian_save(h);
 	}
 	if (r < 0) {
-		log_error(HISTORY_TAG, "the last records could not be written: %s", err_str(r));
-		historian_note_last(h);
+		enum historian_say say = r == h->stop_err ? HISTORIAN_QUIET : HISTORIAN_SAY;
+
+		if (say == HISTORIAN_SAY)
+			log_error(HISTORY_TAG, "the last records could not be written: %s",
+			          err_str(r));
+		historian_note_last(h, say);
 	}
+	h->stop_err = r;
 	historian_close_files(h, DAY_FILE_KEEP);
 	return r;
 }

@@ -59,6 +59,8 @@ struct historian {
 	struct area area;
 	struct note_file note_file;
 	struct note note; /* what the file says */
+	int note_err;     /* why it could not be opened */
+	int stop_err;     /* why the last try to end failed */
 	struct historian_ring rings[LIMIT_WORKERS];
 	struct historian_file files[HISTORIAN_FILES_MAX];
 	struct historian_catalog catalogs[HISTORIAN_CATALOGS_MAX];
@@ -148,7 +150,8 @@ void historian_note_open(struct historian *h);
 /* The disk refuses: note what no file has. */
 void historian_note_save(struct historian *h);
 /* The same at the end, with what has to stay in the rings. */
-void historian_note_last(struct historian *h);
+enum historian_say { HISTORIAN_QUIET, HISTORIAN_SAY };
+void historian_note_last(struct historian *h, enum historian_say say);
 /* Is there anything in the note that is to be told or taken back? */
 bool historian_note_owes(const struct historian *h);
 /* The files have all that there is: tell what an earlier daemon's note says, and empty it. Returns

@@ -52,9 +52,9 @@ void historian_note_open(struct historian *h)
 	struct note note = { 0 };
 	int r = note_file_open(h->dir, &h->note_file, &h->note);
 
-	if (r == 0)
-		return;
-	log_error(HISTORY_TAG, "%s/" NOTE_NAME ": %s", h->dir, err_str(r));
+	if (r < 0 && r != h->note_err) /* once, though it is tried again and again */
+		log_error(HISTORY_TAG, "%s/" NOTE_NAME ": %s", h->dir, err_str(r));
+	h->note_err = r;
 	if (r != ERR_DAMAGED)
 		return;
 	owe(h, &note, HISTORY_GAP_AREA, &unknown);
@@ -203,7 +203,7 @@ static void log_last(const struct historian *h, const struct note *note, int err
 	          err < 0 ? err_str(err) : "");
 }
 
-void historian_note_last(struct historian *h)
+void historian_note_last(struct historian *h, enum historian_say say)
 {
 	struct note note;
 	int r;
@@ -214,7 +214,8 @@ void historian_note_last(struct historian *h)
 	add_ours(h, &note);
 	add_left(h, &note);
 	r = put(h, &note);
-	log_last(h, &note, r);
+	if (say == HISTORIAN_SAY)
+		log_last(h, &note, r);
 }
 
 /* --- telling --------------------------------------------------------------------------------- */
