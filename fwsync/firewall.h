@@ -53,6 +53,7 @@ struct firewall {
 	enum renew_way way;
 	uint32_t table_flags;
 	bool table_lost; /* it could not be put back yet: nothing is opened meanwhile */
+	unsigned int restores_failed; /* one after the other, because somebody took it again */
 	/* Elements may lie in the kernel that no row explains (book_complete()). They are left to
 	 * expire, but not across a policy switch. */
 	uint32_t

@@ -133,7 +133,9 @@ int firewall_close(struct firewall *fw, uint32_t version, const struct role_clos
 
 		fw->held_back = false; /* what is left has been judged */
 		r = firewall_put_back_all(fw, &back);
-		if (r == 0 && back > 0)
+		if (r < 0)
+			r = firewall_restore(fw);
+		else if (back > 0)
 			log_info(TAG, "%" PRIu64 " pinholes put back", back);
 	}
 	if (r == 0 && !book_complete(fw->book) && version != fw->first_version)

@@ -36,7 +36,8 @@ int firewall_rebuild(struct firewall *fw, enum table_way way, uint64_t *ret_n) M
 int firewall_put_back_all(struct firewall *fw, uint64_t *ret_n) MUST_CHECK;
 /* The table or part of it is gone or changed: a new epoch, then all of it back. First the epoch,
  * for a table that is back without its elements rejects what an answer of the old one promised; who
- * asks in the new one waits behind us until they are there. */
+ * asks in the new one waits behind us until they are there. Where somebody takes it again and
+ * again, table_lost stays and the next turn of the loop goes on; that is no error yet. */
 int firewall_restore(struct firewall *fw) MUST_CHECK;
 
 /* The next rows, at a bounded rate, until all are verified. */

@@ -11,6 +11,8 @@
 
 #define TAG "firewall"
 
+#define INSTALL_TRIES 5
+
 /* Whom to filter: the configuration's and the policy's. */
 
 static int compare_names(const void *a, const void *b)
@@ -104,6 +106,9 @@ static int install_anew(struct firewall *fw, bool is_absent)
 	}
 	fw->held_back = true;
 	r = firewall_rebuild(fw, is_absent ? TABLE_BUILD : TABLE_REBUILD, &n);
+	/* Taken or made by somebody else since we looked. */
+	for (int try = 0; try < INSTALL_TRIES && (r == -ENOENT || r == -EEXIST); try++)
+		r = firewall_rebuild(fw, TABLE_RENEW, &n);
 	if (r == 0)
 		log_info(TAG, "table built, %" PRIu64 " pinholes put back", n);
 	return r;

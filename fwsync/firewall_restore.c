@@ -12,7 +12,8 @@
 
 /* With the table; not as many as fit, so that what is missing is closed a few ms sooner. */
 #define RESTORE_FIRST ((size_t)1024)
-#define RESTORE_TRIES 3
+#define RESTORE_TRIES 3 /* a turn of the loop */
+#define RESTORE_TURNS 100
 #define RANGES_A_MS 4u /* of an interval set, at least; ten times as many on an idle machine */
 
 void firewall_beat_ahead(const struct firewall *fw, const struct table_guarded *a,
@@ -166,8 +167,8 @@ static int restore_once(struct firewall *fw, uint64_t *ret_n)
 	if (fw->guarded_kept)
 		return restore_kept(fw, ret_n);
 	r = firewall_rebuild(fw, TABLE_RENEW, ret_n);
-	if (r < 0 &&
-	    r != -EPERM) /* a stranger's with other flags cannot be renewed, but replaced */
+	/* A stranger's with other flags cannot be renewed, but replaced. */
+	if (r < 0 && r != -EPERM && r != -ENOENT)
 		r = firewall_rebuild(fw, TABLE_REBUILD, ret_n);
 	return r;
 }
@@ -184,10 +185,13 @@ int firewall_restore(struct firewall *fw)
 	firewall_beat(fw);
 	count(fw->lane, COUNT_FW_LOST);
 	count(fw->lane, COUNT_FW_TABLE_LOST);
+	if (r == -ENOENT && ++fw->restores_failed < RESTORE_TURNS)
+		return ERR_OK; /* it was taken again meanwhile: at the next turn */
 	if (r < 0) {
 		log_error(TAG, "the table is lost and cannot be put back: %s", err_str(r));
 		return r;
 	}
+	fw->restores_failed = 0;
 	fw->table_lost = false;
 	fw->want_cut = true; /* what passed meanwhile */
 	fw->verify = VERIFY_NONE;

@@ -514,7 +514,8 @@ static int turn(struct fwsync *s)
 {
 	struct pollfd fds[3 + LIMIT_WORKERS];
 	const struct firewall *fw = &s->fw;
-	bool busy = s->running && (fw->verify != VERIFY_NONE || fw->want_cut || fw->flows.running);
+	bool busy = s->running && (fw->verify != VERIFY_NONE || fw->want_cut || fw->flows.running ||
+	                           fw->table_lost);
 	int r;
 
 	fds[0] = (struct pollfd){ .fd = s->channel, .events = POLLIN };

@@ -213,6 +213,28 @@ def a_table_that_is_not_owned_is_back_within_a_second_and_what_passed_is_told():
 
 
 @h.case
+def who_flushes_again_and_again_does_not_wear_the_role_out():
+    flow, raw = start("off"), Raw()
+    try:
+        for ns in ("app", "app2"):
+            h.same(n.asker(ns, prefix="x", count=3000, types="a", window=64)["noerror"], 3000, ns)
+        pid = sp.role_pid("fwsync")
+        # Quicker than all pinholes can be put back: each time something is missing again.
+        h.run(["sh", "-c", "for i in $(seq 150); do nft flush ruleset; done"], ns="gw")
+        ended = time.monotonic()
+        h.until("a pinhole is back", lambda: n.udp_passes("app", "44.128.0.8", 4000, timeout=0.1), 2)
+        h.until("and nothing else", lambda: time.monotonic() - raw.arrived[-1] > 0.5, 2)
+        assert raw.arrived[-1] - ended < 1, f"raw packets passed {raw.arrived[-1] - ended:.2f} s after the last flush"
+        h.same((flow.says(), flow.hears()), (True, True), "a permitted connection goes on")
+        h.same(sp.role_pid("fwsync"), pid, "the role")
+        print(f"    {counters()[1]} losses", flush=True)
+    finally:
+        raw.end()
+        flow.end()
+        h.same(sp.down(), 0, "exit")
+
+
+@h.case
 def connections_that_were_made_while_the_table_was_missing_do_not_go_on():
     good = start("off")
     flows = []
