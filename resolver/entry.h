@@ -56,10 +56,10 @@ struct entry {
 	    signed_until_ns; /* so long its signatures last, should it be served stale */
 	uint8_t upstream[ADDR_LEN];
 	uint16_t upstream_port;
-	uint16_t zone;      /* index of the upstreams zone that was asked */
+	uint16_t zone;       /* index of the upstreams zone that was asked */
 	uint8_t synthesized; /* made of other answers' proofs (proofs.h), which came from there */
-	uint32_t bytes;     /* all of the allocation, what the cache accounts */
-	uint8_t target_len; /* of an alias; 0: none, and target is "." */
+	uint32_t bytes;      /* all of the allocation, what the cache accounts */
+	uint8_t target_len;  /* of an alias; 0: none, and target is "." */
 	uint8_t name_len;
 	const uint8_t *name;   /* lower case; the entry's own octets begin with it */
 	const uint8_t *target; /* alias target, lower case; in the entry's own octets, too */

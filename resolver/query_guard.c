@@ -183,15 +183,23 @@ static void left_unref_cleanup(struct entry **entry)
 	entry_unref(*entry);
 }
 
-/* Only to a client with CD=1: it is told what it gets. */
-static void tell_bogus(const struct query *q, struct form *form)
+/* What is not secure comes with its reason, if there is an extended error for it (RFC 8914, section
+ * 4): bogus data, which goes to CD=1 alone, always; the other when there is nothing else to tell.
+ */
+static void tell_why(const struct query *q, struct form *form)
 {
 	for (unsigned int i = 0; i < q->n_links; i++) {
 		enum val_why why = (enum val_why)q->links[i]->why;
+		uint16_t ede = val_why_ede(why);
 
-		if (q->links[i]->dnssec != DNSSEC_BOGUS)
+		if (q->links[i]->dnssec != form->dnssec)
 			continue;
-		form->ede = val_why_ede(why) ? val_why_ede(why) : EDE_DNSSEC_BOGUS;
+		if (form->dnssec == DNSSEC_BOGUS)
+			form->ede = ede ? ede : EDE_DNSSEC_BOGUS;
+		else if (form->ede == RECORD_NO_EDE && ede)
+			form->ede = ede;
+		else
+			continue;
 		form->ede_text = val_why_str(why);
 		return;
 	}
@@ -239,8 +247,8 @@ static int make_form(struct query *q, const struct memo_key *key)
 		count(worker->lane, COUNT_NO_SOURCE);
 	else if (form->stripped && !left)
 		count(worker->lane, COUNT_GUARD_STRIPPED);
-	if (form->dnssec == DNSSEC_BOGUS)
-		tell_bogus(q, form);
+	if (form->dnssec != DNSSEC_SECURE)
+		tell_why(q, form);
 	q->form = form;
 	return ERR_OK;
 }

@@ -138,6 +138,32 @@ def a_failure_is_kept_longer_than_its_TTL_and_told_in_full():
     liar.lies = {"evil.good.test.": forge, "toevil.good.test.": forge}
 
 
+def flood(answer):
+    """The class of CVE-2023-50387: many signatures, of which none verifies."""
+    for rrset in [r for r in answer.answer if r.rdtype == dns.rdatatype.RRSIG]:
+        octets = rrset[0].to_wire()
+        rrset.clear()
+        for i in range(20):
+            flipped = octets[:-1] + bytes([octets[-1] ^ (i + 1)])
+            rrset.add(dns.rdata.from_wire("IN", "RRSIG", flipped, 0, len(flipped)), 60)
+
+
+@h.case
+def a_flood_of_signatures_costs_what_the_limits_say():
+    use("44.128.0.55")
+    liar.lies["www.good.test."] = flood
+    ask("nothing.test")  # the keys of the zones above are known
+    before = sp.json("status")[0]["counters"]
+    with Watch() as watch:
+        m = ask("www.good.test")
+    after = sp.json("status")[0]["counters"]
+    assert m and m.status == "SERVFAIL" and "a limit of validation was reached" in m.ede[0][1], told(m)
+    h.same(after["limit_val_checks_set"] - before["limit_val_checks_set"], 1, "limit_val_checks_set")
+    assert after["dnssec_checks"] - before["dnssec_checks"] <= 8 + 4, "signatures checked"  # and good.test's keys
+    watch.nothing()
+    del liar.lies["www.good.test."]
+
+
 @h.case
 def bogus_answers_of_every_form_open_nothing():
     use("44.128.0.55")
@@ -206,6 +232,8 @@ def indeterminate_answers_open_nothing_where_DNSSEC_is_required():
     island = tree.write("island.ds", "\n".join(l for l in ds.splitlines() if " 15 2 " in l) + "\n")
     use("44.128.0.54", anchor=island)
     h.until("the island's anchor alone counts", lambda: ask("www.three.test", do=True).ad, 5)
+    m = ask("evil.good.test", do=True)  # not required: it is given out, and says what it is
+    h.same((m.addresses, m.ad, [code for code, _ in m.ede]), ([TRUE[0]], False, [5]), "an indeterminate answer")
     with Watch() as watch:
         for turn in range(2):
             for cd in (False, True):

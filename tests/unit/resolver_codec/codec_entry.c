@@ -104,6 +104,13 @@ static const struct {
 	  "",
 	  "data www.example.org. 200: A www.example.org. 192.0.2.1 200; "
 	  "sig RRSIG www.example.org. - 200;\n" },
+	{ "no RRset lives longer than its original TTL", "www.example.org.", 1, 0, 0,
+	  "www.example.org. 300 IN A 192.0.2.1\nwww.example.org. 300 IN RRSIG A 13 3 100 "
+	  "20300101000000 "
+	  "20200101000000 1 example.org. AAAA\n",
+	  "",
+	  "data www.example.org. 100: A www.example.org. 192.0.2.1 100; "
+	  "sig RRSIG www.example.org. - 100;\n" },
 	{ "a wildcard brings the proof that nothing is closer", "www.example.org.", 1, 0, 0,
 	  "www.example.org. 300 IN A 192.0.2.1\n" SIG("www.example.org.", "A", "2", "example.org."),
 	  "a.example.org. 300 IN NSEC z.example.org. A\n" SIG(
