@@ -318,6 +318,11 @@ static const struct {
 	            "learn f.example. TXT\nask d.example. A nothing\n" },
 	{ "a DS is the parent's",
 	  NSEC_ZONE "learn example. TXT\nask example. DS nothing\nask example. MX nodata\n" },
+	{ "a DS is the parent's, whatever the child says",
+	  NSEC_ZONE "zone sub.example. 13c ds=none\n"
+	            "learn sub.example. TXT\nask sub.example. MX nodata\n"
+	            "ask sub.example. DS nothing\nlearn sub.example. DS\n"
+	            "ask sub.example. DS nodata\nask sub.example. MX nodata\n" },
 	{ "it ends with its TTL",
 	  NSEC_ZONE "learn c.example. A\nwait 298\nask d.example. A nxdomain\nwait 2\n"
 	            "ask d.example. A nothing\nask d.example. A nothing\n" },
@@ -433,6 +438,46 @@ static void what_is_denied_is_what_the_zone_would_have_said(void **state)
 	assert_true(n_denied * 5 > n_asked);
 }
 
+/* A zone that changes its salt, or its kind of proof: records of both ways prove nothing together.
+ */
+static void what_was_signed_in_another_way_is_forgotten(void **state)
+{
+	static const char *const ways[] = { "13c nsec3=1,aa", "13c nsec3=1,bb", "13c nsec3=2,bb",
+		                            "13c" };
+	uint8_t apex[NAME_MAX_WIRE], name[NAME_MAX_WIRE];
+	struct proofs *proofs = proofs_new(hash_key);
+
+	(void)state;
+	wire_of("example.", apex);
+	wire_of("b.example.", name);
+	for (size_t i = 0; i < ARRAY_LEN(ways); i++) {
+		struct entry *entry;
+		uint64_t n, bytes;
+		char line[64];
+		struct play p;
+
+		begin(&p, ways[i]);
+		proofs_free(p.proofs);
+		p.proofs = proofs;
+		snprintf(line, sizeof(line), "zone example. %s", ways[i]);
+		add_line(&p, "zone . 13c");
+		add_line(&p, line);
+		add_line(&p, "b A 192.0.2.1");
+		learn(&p, apex, TYPE_AAAA, 0);
+		proofs_usage(proofs, &n, &bytes);
+		assert_int_equal(n, 1);
+		assert_null(ask(&p, name, TYPE_AAAA, 0, (const uint8_t *)""));
+		learn(&p, name, TYPE_AAAA, 0);
+		entry = ask(&p, name, TYPE_CNAME, 0, (const uint8_t *)"");
+		assert_non_null(entry);
+		check_whole(&p, entry);
+		entry_unref(entry);
+		p.proofs = NULL;
+		finish(&p);
+	}
+	proofs_free(proofs);
+}
+
 /* Each from another zone of `upstreams`, so that none takes another's place. */
 static void what_is_kept_is_bounded_and_what_was_used_stays(void **state)
 {
@@ -489,6 +534,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(plays),
 		cmocka_unit_test(what_is_denied_is_what_the_zone_would_have_said),
+		cmocka_unit_test(what_was_signed_in_another_way_is_forgotten),
 		cmocka_unit_test(what_is_kept_is_bounded_and_what_was_used_stays),
 	};
 
