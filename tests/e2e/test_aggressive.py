@@ -2,6 +2,8 @@
 other."""
 import os, re, sys, time
 
+import dns.rdatatype, dns.rrset
+
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import harness as h
 import network as n
@@ -118,6 +120,28 @@ def who_sets_cd_is_told_what_the_upstream_says():
     assert ask("rd.good.test").status == "NXDOMAIN"
     questions("good.test")
     assert ask("re.good.test", cd=True).status == "NXDOMAIN" and questions("good.test") == 1
+
+
+@h.case
+def what_is_forged_is_not_learnt():
+    """A record that nobody signed beside honest ones, and an answer that is bogus as a whole."""
+    def add(answer):
+        answer.authority.append(dns.rrset.from_text("b.good.test.", MINIMUM, "IN", "NSEC", "zz.good.test. A RRSIG NSEC"))
+
+    def spoil(answer):
+        add(answer)
+        answer.authority[:] = [r for r in answer.authority if r.rdtype != dns.rdatatype.RRSIG]
+
+    sp.cli("flush", "--all")
+    asked.lies = {"na.good.test.": add, "ga.good.test.": spoil}
+    answer = ask("na.good.test", do=True)  # proven by what lies around it
+    assert answer.status == "NXDOMAIN" and answer.ad, answer.status
+    h.same(ask("ga.good.test").status, "SERVFAIL", "an answer without signatures")
+    asked.lies = {}
+    questions("good.test")
+    answer = ask("c.good.test", do=True)
+    h.same((answer.status, answer.ad, questions("good.test")), ("NXDOMAIN", True, 1), "a name that only the forged record denied")
+    assert ask("d.good.test").status == "NXDOMAIN" and questions("good.test") == 0
 
 
 @h.case
