@@ -17,6 +17,7 @@
 
 #include "entry_new.h"
 #include "proofs.h"
+#include "rig.h"
 #include "sallyport/clock.h"
 #include "sallyport/limits.h"
 #include "val_wire.h"
@@ -478,6 +479,89 @@ static void what_was_signed_in_another_way_is_forgotten(void **state)
 	proofs_free(proofs);
 }
 
+/* In the pipeline: who is answered from here, and what leaves all the same. */
+static const struct {
+	const char *title, *name;
+	bool cd;
+	const char *answer, *sent; /* both as they begin */
+} pipeline_cases[] = {
+	{ "a name in the gap", "dd.example", false, "NXDOMAIN ede=29", "" },
+	{ "a name under a negative anchor", "d.example", false, "NXDOMAIN\n", "d.example. A\n" },
+	{ "below it", "x.d.example", false, "NXDOMAIN\n", "x.d.example. A\n" },
+	{ "a name in hosts", "e.example", false, "NOERROR", "" },
+	{ "for who sets CD", "ca.example", true, "NXDOMAIN", "ca.example. A\n" },
+	{ "what the policy denies", "cb.example", false, "NOERROR ede=15", "" },
+};
+
+static const char pipeline_policy[] = "version: 1\n"
+				      "profiles:\n"
+				      "  web:\n"
+				      "    allow: [{zone: example, ports: [tcp/443]}]\n"
+				      "    deny: [{name: cb.example}]\n"
+				      "workloads:\n"
+				      "  app01: {source: 10.1.0.2, profile: web}\n"
+				      "hosts:\n"
+				      "  - {name: e.example, address: 10.1.0.9}\n";
+
+static void the_pipeline_asks_what_is_not_to_be_concluded(void **state)
+{
+	static const uint8_t ds[4 + 32] = { 0x12, 0x34, 13, 2 };
+	struct resolver_conf *conf = calloc(1, sizeof(*conf));
+	struct proofs *own;
+	struct rig *rig;
+	uint8_t name[NAME_MAX_WIRE];
+	struct play p;
+
+	(void)state;
+	rig_conf(conf);
+	conf->dnssec = DNSSEC_MODE_VALIDATE;
+	conf->dnssec_aggressive = 1;
+	conf->n_anchors = 2;
+	conf->anchors[0].type = TYPE_DS;
+	conf->anchors[0].len = sizeof(ds);
+	memcpy(conf->anchors[0].rdata, ds, sizeof(ds));
+	wire_of("d.example.", conf->anchors[1].name);
+	rig = rig_new(conf);
+	rig_policy(rig, pipeline_policy);
+
+	begin(&p, "pipeline");
+	own = p.proofs;
+	p.proofs = rig->worker.settings->proofs;
+	p.now_ns = rig->worker.now_ns;
+	add_line(&p, "zone . 13c");
+	add_line(&p, "zone example. 13c");
+	add_line(&p, "b A 192.0.2.1");
+	add_line(&p, "f A 192.0.2.2");
+	wire_of("c.example.", name);
+	learn(&p, name, TYPE_A, 0);
+	for (size_t i = 0; i < ARRAY_LEN(pipeline_cases); i++) {
+		const struct rig_ask ask_it = { .client = "10.1.0.2",
+			                        .name = pipeline_cases[i].name,
+			                        .type = "A",
+			                        .cd = pipeline_cases[i].cd };
+		struct rig_answer *answer;
+		char text[RIG_TEXT];
+
+		rig_upstream(rig, pipeline_cases[i].name, "A", RCODE_NXDOMAIN,
+		             "@example. 300 IN SOA ns.example. h.example. 1 2 3 4 300\n");
+		rig->sent[0] = '\0';
+		answer = rig_ask(rig, &ask_it);
+		rig_turn(rig);
+		rig_answer_text(answer, text, sizeof(text));
+		if (strncmp(rig->sent, pipeline_cases[i].sent, strlen(pipeline_cases[i].sent)) !=
+		        0 ||
+		    (!*pipeline_cases[i].sent && *rig->sent))
+			fail_msg("%s: sent %s", pipeline_cases[i].title, rig->sent);
+		/* What was asked with CD has no chain here, and is bogus: given all the same. */
+		if (strncmp(text, pipeline_cases[i].answer, strlen(pipeline_cases[i].answer)) != 0)
+			fail_msg("%s: %s", pipeline_cases[i].title, text);
+	}
+	p.proofs = own;
+	finish(&p);
+	rig_free(rig);
+	free(conf);
+}
+
 /* Each from another zone of `upstreams`, so that none takes another's place. */
 static void what_is_kept_is_bounded_and_what_was_used_stays(void **state)
 {
@@ -535,6 +619,7 @@ int main(void)
 		cmocka_unit_test(plays),
 		cmocka_unit_test(what_is_denied_is_what_the_zone_would_have_said),
 		cmocka_unit_test(what_was_signed_in_another_way_is_forgotten),
+		cmocka_unit_test(the_pipeline_asks_what_is_not_to_be_concluded),
 		cmocka_unit_test(what_is_kept_is_bounded_and_what_was_used_stays),
 	};
 
