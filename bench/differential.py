@@ -30,7 +30,7 @@ SALLYPORT = """\
 workers: 1
 listen: [{address: 127.0.0.1, port: 5310}]
 upstreams: [{zone: ".", servers: [{address: 127.0.0.1, port: 5301}]}]
-dnssec: {mode: validate, trust_anchors: [ANCHOR], sha1: true, nsec3_iterations: 50}
+dnssec: {mode: validate, trust_anchors: [ANCHOR], sha1: true, nsec3_iterations: 50, aggressive: false}
 firewall: {mode: none}
 cache: {size: 256MiB}
 """

@@ -87,6 +87,13 @@ def _(q, a, b):
     return q.flags[2] and gives_up(q, a, b)
 
 
+@rule("CD=1: BIND answers out of a bogus NXDOMAIN that it has not validated, whatever the type",
+      "RFC 8020 2 holds for what is validated; RFC 4035 4.7: bad data is not to be given for other questions", ("bind",),
+      broken.nxdomain_forged, broken.parent_denies, broken.dname_denied)
+def _(q, a, b):
+    return q.flags[2] and as_made(q, a) and q.state == "secure" and b is not None and b[0] == NXDOMAIN
+
+
 # ---------------------------------------------------------------- NSEC3
 
 @rule("NSEC3 with over 150 iterations: SERVFAIL, or insecure",

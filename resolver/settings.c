@@ -6,6 +6,7 @@
 #include "proofs.h"
 #include "sallyport/err.h"
 #include "sallyport/limits.h"
+#include "val_seen.h"
 #include "wire.h"
 
 static void or_default(uint32_t *value, uint32_t fallback)
@@ -58,7 +59,8 @@ static int add_validation(struct settings *settings)
 	    (uint16_t)MIN(c->nsec3_iterations, (uint32_t)settings->rules.iterations_hard);
 	settings->validation.table = val_table_new(c->hash_key);
 	settings->failures = val_failures_new(c->hash_key);
-	if (!settings->validation.table || !settings->failures)
+	settings->rules.seen = val_seen_new(c->hash_key);
+	if (!settings->validation.table || !settings->failures || !settings->rules.seen)
 		return ERR_NOMEM;
 	if (c->dnssec_aggressive) {
 		settings->proofs = proofs_new(c->hash_key);
@@ -143,6 +145,7 @@ void settings_unref(struct settings *settings)
 	zones_free(settings->zones);
 	val_table_free(settings->validation.table);
 	val_failures_free(settings->failures);
+	val_seen_free(settings->rules.seen);
 	val_anchors_free(settings->validation.anchors);
 	proofs_free(settings->proofs);
 	free(settings);

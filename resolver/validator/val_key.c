@@ -193,6 +193,7 @@ bool val_key_read(const struct val_rdata *dnskey, bool sha1, struct val_key *ret
 		                     .tag = val_key_tag(dnskey->data, dnskey->len),
 		                     .flags = val_u16(dnskey->data),
 		                     .algorithm = a->number };
+	crypto_generichash(ret_key->id, sizeof(ret_key->id), dnskey->data, dnskey->len, NULL, 0);
 	if (a->kind == KIND_ED25519)
 		memcpy(ret_key->ed25519, key, sizeof(ret_key->ed25519));
 	return true;

@@ -41,6 +41,7 @@ enum val_key_limit {
 struct val_key {
 	EVP_PKEY *pkey;      /* NULL for Ed25519 */
 	uint8_t ed25519[32]; /* that key, for libsodium, which takes half of OpenSSL's time */
+	uint8_t id[16];      /* a hash of its RDATA: what val_seen.h tells keys apart by */
 	uint16_t tag, flags;
 	uint8_t algorithm;
 };

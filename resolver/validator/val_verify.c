@@ -6,6 +6,7 @@
 #include "sallyport/err.h"
 #include "sallyport/name.h"
 #include "val_canon.h"
+#include "val_seen.h"
 #include "val_wire.h"
 
 /* RFC 9904 and RFC 9905 say MUST NOT to signing with SHA-1 and leave validation to the operator;
@@ -35,14 +36,25 @@ uint16_t val_why_ede(enum val_why why)
 	return (unsigned int)why < VAL_WHY_N ? edes[why] : 0;
 }
 
-/* One public-key operation, if the budget has it. */
+/* One public-key operation, if the budget has it, unless it has been done before. */
 static enum val_why check(const struct val_key *key, const uint8_t *octets, size_t len,
-                          const struct val_sig *sig, struct val_budget *budget)
+                          const struct val_sig *sig, struct val_seen *seen,
+                          struct val_budget *budget)
 {
+	struct val_seen_mark mark;
+
+	if (seen) {
+		mark = val_seen_mark(seen, key, octets, len, sig->signature, sig->signature_len);
+		if (val_seen_has(seen, &mark))
+			return VAL_WHY_NONE;
+	}
 	if (!val_budget_check(budget))
 		return VAL_WHY_LIMIT;
-	if (val_key_verify(key, octets, len, sig->signature, sig->signature_len))
+	if (val_key_verify(key, octets, len, sig->signature, sig->signature_len)) {
+		if (seen)
+			val_seen_put(seen, &mark);
 		return VAL_WHY_NONE;
+	}
 	val_budget_failed(budget);
 	return VAL_WHY_SIGNATURE;
 }
@@ -178,7 +190,7 @@ static enum val_why check_keys(struct attempt *at, const struct keys_view *view,
 			len = val_canon_signed(at->canon, rdata, sig, &octets);
 		if (len == 0)
 			return VAL_WHY_LABELS;
-		why = check(key, octets, len, sig, at->budget);
+		why = check(key, octets, len, sig, at->rules->seen, at->budget);
 		if (why != VAL_WHY_SIGNATURE)
 			return why;
 	}

@@ -50,6 +50,7 @@ struct val_rules {                       /* from the configuration; borrowed whi
 	uint32_t skew_min_s, skew_max_s; /* of the signature's lifetime a tenth, within these */
 	uint16_t iterations;             /* NSEC3: more make the zone insecure */
 	uint16_t iterations_hard;        /* more still: bogus */
+	struct val_seen *seen;           /* what has verified; NULL: each signature is checked */
 };
 extern const struct val_rules val_rules_default;
 

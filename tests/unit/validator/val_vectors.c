@@ -13,6 +13,7 @@
 #include "sallyport/err.h"
 #include "sallyport/name.h"
 #include "val_denial.h"
+#include "val_seen.h"
 #include "val_verify.h"
 #include "val_wire.h"
 
@@ -219,14 +220,26 @@ static void published_digests_name_their_keys(void **state)
 	}
 }
 
-static enum val_why verify(const struct val_set *set, const struct val_keys *keys,
-                           const uint8_t *zone, uint64_t now_s)
+static enum val_why verify_by(const struct val_set *set, const struct val_keys *keys,
+                              const uint8_t *zone, const struct val_rules *rules, uint64_t now_s,
+                              uint32_t *ret_checks)
 {
 	struct val_budget budget;
 	struct val_verified verified;
+	enum val_why why;
 
 	val_budget_init(&budget);
-	return val_verify_set(set, zone, keys, &val_rules_default, now_s, &budget, &verified);
+	why = val_verify_set(set, zone, keys, rules, now_s, &budget, &verified);
+	*ret_checks = LIMIT_VAL_CHECKS - budget.checks;
+	return why;
+}
+
+static enum val_why verify(const struct val_set *set, const struct val_keys *keys,
+                           const uint8_t *zone, uint64_t now_s)
+{
+	uint32_t checks;
+
+	return verify_by(set, keys, zone, &val_rules_default, now_s, &checks);
 }
 
 static void published_signatures_verify(void **state)
@@ -258,6 +271,61 @@ static void published_signatures_verify(void **state)
 		if (verify(set, keys, zone, signed_cases[i].now_s) != VAL_WHY_SIGNATURE)
 			fail_msg("%s: altered, it still verifies", title);
 		*octet ^= 1;
+	}
+}
+
+/* What has verified is not checked again; its times still are, and another octet, signature or key
+ * makes it something else. */
+static void what_has_verified_is_known(void **state)
+{
+	static const uint8_t hash_key[16] = { 1 };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(signed_cases); i++) {
+		const uint8_t *zone = records_name(&world, signed_cases[i].zone);
+		uint64_t now_s = signed_cases[i].now_s;
+		struct val_rules rules = val_rules_default;
+		struct val_sig sig;
+		uint32_t checks;
+
+		if (!signed_cases[i].rrset)
+			continue;
+
+		CLEANUP(val_seen_free) struct val_seen *seen = val_seen_new(hash_key);
+		CLEANUP(val_message_free)
+		struct val_message *dnskey = records_message(
+		    &world, signed_cases[i].dnskey, signed_cases[i].zone, "DNSKEY", VAL_ANSWER);
+		CLEANUP(val_message_free)
+		struct val_message *data =
+		    records_message(&world, signed_cases[i].rrset, signed_cases[i].owner,
+		                    signed_cases[i].type, VAL_ANSWER);
+		CLEANUP(val_keys_unref)
+		struct val_keys *keys = val_keys_make(&dnskey->sets[0], false);
+		const struct val_set *set = &data->sets[0];
+		uint8_t *octet = (uint8_t *)(uintptr_t)set->rrs[0].data;
+		uint8_t *last = (uint8_t *)(uintptr_t)set->sigs[0].data + set->sigs[0].len - 1;
+
+		rules.seen = seen;
+		val_sig_read(&set->sigs[0], &sig);
+		assert_int_equal(verify_by(set, keys, zone, &rules, now_s, &checks), VAL_WHY_NONE);
+		assert_int_equal(checks, 1);
+		assert_int_equal(verify_by(set, keys, zone, &rules, now_s, &checks), VAL_WHY_NONE);
+		assert_int_equal(checks, 0);
+		assert_int_equal(
+		    verify_by(set, keys, zone, &rules, sig.expiration + 2u * 86400, &checks),
+		    VAL_WHY_EXPIRED);
+		*octet ^= 1;
+		assert_int_equal(verify_by(set, keys, zone, &rules, now_s, &checks),
+		                 VAL_WHY_SIGNATURE);
+		*octet ^= 1;
+		*last ^= 1;
+		assert_int_equal(verify_by(set, keys, zone, &rules, now_s, &checks),
+		                 VAL_WHY_SIGNATURE);
+		assert_int_equal(checks, 1);
+		*last ^= 1;
+		keys->keys[0].id[0] ^= 1;
+		assert_int_equal(verify_by(set, keys, zone, &rules, now_s, &checks), VAL_WHY_NONE);
+		assert_int_equal(checks, 1);
 	}
 }
 
@@ -458,6 +526,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(published_digests_name_their_keys),
 		cmocka_unit_test(published_signatures_verify),
+		cmocka_unit_test(what_has_verified_is_known),
 		cmocka_unit_test(the_proofs_of_rfc_5155_prove_and_no_part_of_them_does),
 		cmocka_unit_test(the_whole_chain_of_rfc_5155_does_not_prove_what_is_false),
 		cmocka_unit_test(records_that_are_not_understood_prove_nothing),
