@@ -27,7 +27,8 @@
 	X(ADDRESS, "address", 'a', "ADDR", "given this address, or one of this prefix")            \
 	X(CLIENT, "client", 0, "ADDR", "asked from this address, or one of this prefix")           \
 	X(VERDICT, "verdict", 0, "VERDICT", "allow, deny or local")                                \
-	X(REASON, "reason", 0, "REASON", "why, as 'no rule' or feed")                              \
+	X(REASON, "reason", 0, "REASON", "why: of a query, as 'no rule' or feed; of a change")     \
+	X(FOR, "for", 0, "SPAN", "for so long, as 1d")                                             \
 	X(TYPE, "type", 't', "TYPE", "record type, as AAAA")                                       \
 	X(RULE, "rule", 0, "TEXT", "decided by this rule, as shown")                               \
 	X(SINCE, "since", 's', "TIME",                                                             \

@@ -241,6 +241,27 @@ static int check_upstreams(const struct cli *cli)
 	return result;
 }
 
+static int put_nta(json_t *object, void *arg)
+{
+	CLEANUP(free) char *text = NULL;
+
+	if (strcmp(json_text(object, "source"), "command") != 0)
+		return ERR_OK; /* the configuration's own are told with it */
+	text = text_format("nta: %s and all below it is not validated until %s",
+	                   json_text(object, "name"), json_text(object, "until"));
+	return text && put_fault(arg, "", 0, 0, "warning", text) == CLI_YES ? ERR_OK : ERR_NOMEM;
+}
+
+/* What somebody has excepted from validation, if a keeper runs. */
+static void check_ntas(const struct cli *cli)
+{
+	const char *const ask[] = { "nta-list" };
+	const struct request request = { .words = ask, .n_words = 1, .quiet = true };
+
+	/* That it cannot be reached has been said. */
+	(void)request_run(cli, &request, put_nta, (void *)(uintptr_t)cli, NULL);
+}
+
 int verb_check(struct cli *cli, const char *const *words, size_t n_words)
 {
 	CLEANUP(diag_fini) struct diag diag = { 0 };
@@ -264,6 +285,8 @@ int verb_check(struct cli *cli, const char *const *words, size_t n_words)
 		policy = check_policy(cli, file);
 	else
 		cli_note(cli, "so sallyportd cannot be asked for its policy; name a policy file");
+	if (usable)
+		check_ntas(cli);
 	settings_fini(&cli->settings);
 	return MAX(MAX(config, upstreams), policy);
 }

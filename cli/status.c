@@ -69,6 +69,21 @@ static void print_list(const struct cli *cli, const char *title, const json_t *o
 	}
 }
 
+/* What is excepted from validation just now. */
+static void print_ntas(const struct cli *cli, const json_t *ntas)
+{
+	for (size_t i = 0; i < json_array_size(ntas); i++) {
+		const json_t *nta = json_array_get(ntas, i);
+		char time[CLI_TIME_LEN];
+
+		fprintf(cli->out, "%-11s", i == 0 ? "unchecked" : "");
+		text_put(cli->out, TEXT_NAME, json_text(nta, "name"));
+		fputs(" until ", cli->out);
+		text_put(cli->out, TEXT_PROSE, cli_time_text(cli, json_text(nta, "until"), time));
+		putc('\n', cli->out);
+	}
+}
+
 static void print_head(const struct cli *cli, const json_t *object)
 {
 	const json_t *pinholes = json_object_get(object, "pinholes");
@@ -100,6 +115,7 @@ static void print_head(const struct cli *cli, const json_t *object)
 	        json_number(json_object_get(object, "history"), "backlog_records"));
 	print_list(cli, "listening", object, "listeners");
 	print_list(cli, "upstreams", object, "upstreams");
+	print_ntas(cli, json_object_get(object, "negative_trust_anchors"));
 }
 
 static int print_roles(const struct cli *cli, const json_t *object)

@@ -69,6 +69,13 @@ const struct verb verbs[] = {
 	  0, 0, 0, verb_restart, false },
 	{ "audit", NULL, "", "who changed what: policies, reloads, flushes, refusals, starts", NULL,
 	  OPT_BIT(SINCE) | OPT_BIT(UNTIL) | OPT_BIT(LIMIT), 0, 0, verb_audit, false },
+	{ "nta", "add", "NAME", "except a name and all below it from validation for a while",
+	  "--for SPAN is needed, 7d at most; --reason TEXT is kept and shown. Returns when the\n"
+	  "resolver goes by it.",
+	  OPT_BIT(FOR) | OPT_BIT(REASON), 1, 1, verb_nta_add, false },
+	{ "nta", "list", "", "what is excepted from validation, until when, and why", NULL, 0, 0, 0,
+	  verb_nta_list, false },
+	{ "nta", "remove", "NAME", "validate a name again", NULL, 0, 1, 1, verb_nta_remove, false },
 	{ "help", NULL, "[VERB]", "this text, or a verb's own", NULL, 0, 0, 2, verb_help, true },
 	{ "complete", NULL, "[VERB]", NULL, NULL, 0, 0, 2, verb_complete,
 	  true }, /* for completion */
@@ -77,9 +84,9 @@ const size_t verbs_n = ARRAY_LEN(verbs);
 
 const char *verbs_later(const char *group, const char *name)
 {
-	static const char *const later[] = { "grant",  "grants",  "revoke",  "flows",  "learn",
-		                             "replay", "nta",     "anchors", "ready",  "hunt",
-		                             "export", "metrics", "trace",   "schema", NULL };
+	static const char *const later[] = { "grant",   "grants",  "revoke", "flows", "learn",
+		                             "replay",  "anchors", "ready",  "hunt",  "export",
+		                             "metrics", "trace",   "schema", NULL };
 
 	if (name && strcmp(group, "policy") == 0 && strcmp(name, "test") == 0)
 		return "policy test";

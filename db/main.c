@@ -384,6 +384,7 @@ static void on_message(struct role_state *s, struct role_msg *msg)
 	case ROLE_MSG_CLOSED:
 	case ROLE_MSG_FAILED:
 	case ROLE_MSG_FLUSHED:
+	case ROLE_MSG_CONFIGURED:
 		log_warning(TAG, "message %u is not for the historian", msg->type);
 		break;
 	}

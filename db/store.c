@@ -8,15 +8,12 @@
 #include <unistd.h>
 
 #include "sql.h"
+#include "store_core.h"
 #include "store_schema.h"
 
 /* Checked whole at open up to this size; beyond it (millions of feed names) only what is read is
  * checked, by its SHA-256, so that a start never takes many seconds. */
 #define CHECK_BYTES_MAX (256 << 20)
-
-struct store {
-	sqlite3 *db;
-};
 
 static const char *const steps[] = {
 	/* 1 */
@@ -42,6 +39,9 @@ static const char *const steps[] = {
 	" BEGIN SELECT raise(ABORT, 'the audit trail is immutable'); END;"
 	"CREATE TRIGGER audit_kept BEFORE DELETE ON audit"
 	" BEGIN SELECT raise(ABORT, 'the audit trail is kept'); END;",
+	/* 2: negative trust anchors by command */
+	"CREATE TABLE nta (name TEXT PRIMARY KEY, since_ns INTEGER NOT NULL,"
+	" until_ns INTEGER NOT NULL, uid INTEGER, user TEXT, reason TEXT NOT NULL) WITHOUT ROWID;",
 };
 const struct sql_schema store_schema = { .application_id = 0x53505043,
 	                                 .steps = steps,
@@ -156,7 +156,7 @@ uint32_t store_next_version(const struct store *store)
 	return (uint32_t)version;
 }
 
-static int bind_text(sqlite3_stmt *stmt, int column, const char *text)
+int store_bind_text(sqlite3_stmt *stmt, int column, const char *text)
 {
 	if (!text)
 		return sql_err(sqlite3_bind_null(stmt, column));
@@ -164,24 +164,21 @@ static int bind_text(sqlite3_stmt *stmt, int column, const char *text)
 	                                 SQLITE_STATIC));
 }
 
-static int bind_actor(sqlite3_stmt *stmt, int column, const struct store_actor *actor)
+int store_bind_actor(sqlite3_stmt *stmt, int column, const struct store_actor *actor)
 {
 	int rc = actor->uid == STORE_UID_NONE ? sqlite3_bind_null(stmt, column)
 	                                      : sqlite3_bind_int64(stmt, column, actor->uid);
 
-	return rc == SQLITE_OK ? bind_text(stmt, column + 1, actor->user) : sql_err(rc);
+	return rc == SQLITE_OK ? store_bind_text(stmt, column + 1, actor->user) : sql_err(rc);
 }
 
-/* A transaction that rolls back unless it was committed. */
-struct txn {
-	sqlite3 *db; /* NULL: none open */
-};
-static void txn_end_cleanup(struct txn *txn)
+void store_txn_end_cleanup(struct store_txn *txn)
 {
 	if (txn->db && !sqlite3_get_autocommit(txn->db))
 		sqlite3_exec(txn->db, "ROLLBACK", NULL, NULL, NULL);
 }
-static int txn_begin(sqlite3 *db, struct txn *txn)
+
+int store_txn_begin(sqlite3 *db, struct store_txn *txn)
 {
 	txn->db = db;
 	return sql_exec(db, "BEGIN IMMEDIATE");
@@ -241,9 +238,9 @@ static int put_feed(sqlite3 *db, uint32_t version, size_t n, const struct store_
 		return r;
 	sqlite3_bind_int64(stmt, 1, version);
 	sqlite3_bind_int64(stmt, 2, (int64_t)n);
-	r = bind_text(stmt, 3, feed->name);
+	r = store_bind_text(stmt, 3, feed->name);
 	if (r == 0)
-		r = bind_text(stmt, 4, feed->file ? feed->file : "");
+		r = store_bind_text(stmt, 4, feed->file ? feed->file : "");
 	sqlite3_bind_int64(stmt, 5, content);
 	return r < 0 ? r : sql_run(stmt);
 }
@@ -260,11 +257,11 @@ static int put_version(sqlite3 *db, uint32_t version, const struct store_put *pu
 		return r;
 	sqlite3_bind_int64(stmt, 1, version);
 	sqlite3_bind_int64(stmt, 2, (int64_t)put->time_ns);
-	r = bind_actor(stmt, 3, &put->actor);
+	r = store_bind_actor(stmt, 3, &put->actor);
 	if (r == 0)
-		r = bind_text(stmt, 5, put->file ? put->file : "");
+		r = store_bind_text(stmt, 5, put->file ? put->file : "");
 	if (r == 0)
-		r = bind_text(stmt, 6, put->comment ? put->comment : "");
+		r = store_bind_text(stmt, 6, put->comment ? put->comment : "");
 	sqlite3_bind_blob(stmt, 7, hash, sizeof(hash), SQLITE_STATIC);
 	sqlite3_bind_int64(stmt, 8, put->n_rules);
 	sqlite3_bind_int64(stmt, 9, put->n_workloads);
@@ -273,7 +270,7 @@ static int put_version(sqlite3 *db, uint32_t version, const struct store_put *pu
 	return r < 0 ? r : sql_run(stmt);
 }
 
-static int put_audit(sqlite3 *db, const struct store_audit *audit)
+int store_put_audit(sqlite3 *db, const struct store_audit *audit)
 {
 	CLEANUP(sqlite3_finalize) sqlite3_stmt *stmt = NULL;
 	int r;
@@ -285,11 +282,11 @@ static int put_audit(sqlite3 *db, const struct store_audit *audit)
 	if (r < 0)
 		return r;
 	sqlite3_bind_int64(stmt, 1, (int64_t)audit->time_ns);
-	r = bind_actor(stmt, 2, &audit->actor);
+	r = store_bind_actor(stmt, 2, &audit->actor);
 	if (r == 0)
-		r = bind_text(stmt, 4, audit->action ? audit->action : "");
+		r = store_bind_text(stmt, 4, audit->action ? audit->action : "");
 	if (r == 0)
-		r = bind_text(stmt, 5, audit->detail ? audit->detail : "");
+		r = store_bind_text(stmt, 5, audit->detail ? audit->detail : "");
 	if (audit->policy_version)
 		sqlite3_bind_int64(stmt, 6, audit->policy_version);
 	return r < 0 ? r : sql_run(stmt);
@@ -298,7 +295,7 @@ static int put_audit(sqlite3 *db, const struct store_audit *audit)
 int store_put(struct store *store, const struct store_put *put, uint32_t *ret_version,
               struct diag *diag)
 {
-	__attribute__((cleanup(txn_end_cleanup))) struct txn txn = { 0 };
+	CLEANUP(store_txn_end) struct store_txn txn = { 0 };
 	struct store_audit audit = { .time_ns = put->time_ns,
 		                     .actor = put->actor,
 		                     .action = put->action ? put->action : "policy apply",
@@ -314,7 +311,7 @@ int store_put(struct store *store, const struct store_put *put, uint32_t *ret_ve
 			                put->feeds[i].name, LIMIT_FEED_BYTES);
 	}
 
-	r = txn_begin(store->db, &txn);
+	r = store_txn_begin(store->db, &txn);
 	if (r < 0)
 		return diag_set(diag, r, "policy: the store cannot be written: %s",
 		                sql_why(store->db));
@@ -327,7 +324,7 @@ int store_put(struct store *store, const struct store_put *put, uint32_t *ret_ve
 		r = put_feed(store->db, version, i, &put->feeds[i]);
 	if (r == 0) {
 		audit.policy_version = version;
-		r = put_audit(store->db, &audit);
+		r = store_put_audit(store->db, &audit);
 	}
 	if (r == 0)
 		r = sql_exec(store->db, "COMMIT");
@@ -573,7 +570,7 @@ int store_list(struct store *store, store_list_cb *cb, void *arg)
 
 int store_audit_add(struct store *store, const struct store_audit *audit, struct diag *diag)
 {
-	int r = put_audit(store->db, audit);
+	int r = store_put_audit(store->db, audit);
 
 	if (r < 0)
 		return diag_set(diag, r, "audit: \"%s\" was not kept: %s",

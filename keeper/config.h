@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "nta.h"
 #include "sallyport/cleanup.h"
 #include "sallyport/diag.h"
 #include "sallyport/limits.h"
@@ -37,6 +38,7 @@ struct config {
 	uint32_t admin_gid, analyst_gid; /* UINT32_MAX: no such group, only root */
 	uint32_t log_form, log_level;    /* enum log_form, enum log_level */
 	uint32_t workers;                /* also in the confs below */
+	struct ntas ntas;                /* dnssec.negative_trust_anchors */
 
 	/* Filled but for what only a running keeper knows (secrets, id_base). */
 	struct resolver_conf resolver;

@@ -7,6 +7,7 @@
 
 #include "anchor.h"
 #include "config.h"
+#include "sallyport/clock.h"
 #include "sallyport/err.h"
 #include "yaml.h"
 
@@ -89,11 +90,123 @@ static void own_anchor_file(struct config_reader *r, struct fy_node *key, struct
 		load_anchors(r, value, path);
 }
 
+/* --- negative trust anchors ------------------------------------------------------------------ */
+
+/* The one that is being read is the last one, ntas.list[ntas.n]; it counts when it is whole. */
+static struct nta *present_nta(struct config_reader *r)
+{
+	return &r->config->ntas.list[r->config->ntas.n];
+}
+
+static bool nta_scalar(struct config_reader *r, struct fy_node *key, struct fy_node *value,
+                       const char *what, char text[static YAML_SCALAR_MAX])
+{
+	if (value && !yaml_is_mapping(value) && !yaml_is_sequence(value))
+		return yaml_scalar(&r->yaml, value, what, text);
+	yaml_fault(&r->yaml, key, "%s is not a single value; write one", what);
+	return false;
+}
+
+static void own_nta_name(struct config_reader *r, struct fy_node *key, struct fy_node *value)
+{
+	struct nta *nta = present_nta(r);
+	uint8_t wire[NAME_MAX_WIRE];
+	char text[YAML_SCALAR_MAX];
+	int len;
+
+	if (!nta_scalar(r, key, value, "dnssec.negative_trust_anchors.name", text))
+		return;
+	len = name_from_text(text, wire);
+	if (len < 0 || strchr(text, '*')) {
+		yaml_fault(&r->yaml, value,
+		           "dnssec.negative_trust_anchors.name: \"%s\" is not a domain name; write "
+		           "one such as corp.test",
+		           text);
+		return;
+	}
+	if (len == 1)
+		yaml_fault(&r->yaml, value,
+		           "dnssec.negative_trust_anchors.name: the root's would switch validation "
+		           "off; write dnssec.mode: off");
+	name_lower(nta->name, wire, (size_t)len);
+	if (ntas_find(&r->config->ntas, nta->name))
+		yaml_fault(&r->yaml, value,
+		           "dnssec.negative_trust_anchors: %s is listed twice; remove one", text);
+}
+
+static void own_nta_until(struct config_reader *r, struct fy_node *key, struct fy_node *value)
+{
+	char text[YAML_SCALAR_MAX];
+
+	if (!nta_scalar(r, key, value, "dnssec.negative_trust_anchors.until", text))
+		return;
+	/* A span would begin anew with every start: only a moment is an end. */
+	if (strlen(text) < sizeof("2027-01-01") - 1 ||
+	    clock_parse_moment(text, 0, 0, &present_nta(r)->until_ns) < 0)
+		yaml_fault(&r->yaml, value,
+		           "dnssec.negative_trust_anchors.until: \"%s\" is not a moment; write one "
+		           "such as 2027-01-01 or 2027-01-01T12:00:00Z",
+		           text);
+}
+
+static void own_nta_reason(struct config_reader *r, struct fy_node *key, struct fy_node *value)
+{
+	char text[YAML_SCALAR_MAX];
+
+	if (nta_scalar(r, key, value, "dnssec.negative_trust_anchors.reason", text) &&
+	    nta_set_reason(present_nta(r), text) < 0)
+		yaml_fault(
+		    &r->yaml, value,
+		    "dnssec.negative_trust_anchors.reason: longer than %d octets; shorten it",
+		    LIMIT_NTA_REASON);
+}
+
+static const struct key nta_keys[] = {
+	{ .name = "name", .kind = KEY_OWN, .flags = KEY_REQUIRED, .own = own_nta_name },
+	{ .name = "until", .kind = KEY_OWN, .flags = KEY_REQUIRED, .own = own_nta_until },
+	{ .name = "reason", .kind = KEY_OWN, .own = own_nta_reason },
+	{ 0 },
+};
+
+static void own_nta(struct config_reader *r, struct fy_node *key, struct fy_node *item)
+{
+	size_t before = r->yaml.diag->n_errors;
+
+	(void)key;
+	*present_nta(r) = (struct nta){ .uid = STORE_UID_NONE };
+	config_read_mapping(r, item, item, "dnssec.negative_trust_anchors", nta_keys, NULL);
+	if (r->yaml.diag->n_errors == before)
+		r->config->ntas.n++;
+}
+
+/* What is excepted is said at every start and check. */
+static void warn_of_ntas(struct config_reader *r, struct fy_node *root)
+{
+	for (size_t i = 0; i < r->config->ntas.n; i++) {
+		const struct nta *nta = &r->config->ntas.list[i];
+		char name[NAME_TEXT_LEN], until[CLOCK_RFC3339_LEN];
+
+		name_to_text(nta->name, name);
+		clock_rfc3339(nta->until_ns, until);
+		yaml_warn(&r->yaml, root,
+		          "dnssec.negative_trust_anchors: %s and all below it is not validated "
+		          "until %s%s%s",
+		          name, until, nta->reason[0] ? ": " : "", nta->reason);
+	}
+}
+
+/* --- the keys -------------------------------------------------------------------------------- */
+
 static const char *const modes[] = { "off", "validate", NULL };
 static const char *const no_yes[] = { "false", "true", NULL };
 const struct key config_dnssec_keys[] = {
 	{ .name = "mode", .kind = KEY_WORD, .offset = AT(resolver.dnssec), .words = modes },
 	{ .name = "trust_anchors", .kind = KEY_VALUES, .own = own_anchor_file, .limit = 16 },
+	{ .name = "negative_trust_anchors",
+	  .kind = KEY_LIST,
+	  .own = own_nta,
+	  .keys = nta_keys,
+	  .limit = LIMIT_NTAS },
 	{ .name = "sha1", .kind = KEY_WORD, .offset = AT(resolver.dnssec_sha1), .words = no_yes },
 	{ .name = "aggressive",
 	  .kind = KEY_WORD,
@@ -126,6 +239,7 @@ void config_dnssec_check(struct config_reader *r, struct fy_node *root)
 {
 	struct resolver_conf *conf = &r->config->resolver;
 
+	warn_of_ntas(r, root);
 	if (conf->nsec3_iterations > conf->nsec3_iterations_hard)
 		yaml_fault(&r->yaml, root,
 		           "dnssec.nsec3_iterations: %u is more than nsec3_iterations_hard, %u; "

@@ -2,6 +2,7 @@
 #include "hand_down.h"
 
 #include <netinet/in.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "keeper.h"
@@ -43,9 +44,16 @@ static uint64_t next_id_base(struct keeper *k)
 
 static void give_resolver(struct keeper *k, struct giving *g)
 {
-	struct resolver_conf *conf = &k->config->resolver;
+	CLEANUP(free) struct resolver_conf *conf = malloc(sizeof(*conf));
 	const struct listeners *set = k->listeners;
 
+	if (!conf) {
+		g->err = ERR_NOMEM;
+		return;
+	}
+	*conf = k->config->resolver;
+	ntas_tell(&k->config->ntas, clock_wall_ns(), conf);
+	ntas_tell(&k->ntas, clock_wall_ns(), conf);
 	conf->id_base = next_id_base(k);
 	memcpy(conf->cookie_secret, k->cookie_secret, sizeof(conf->cookie_secret));
 	memcpy(conf->hash_key, k->hash_key, sizeof(conf->hash_key));
@@ -116,6 +124,7 @@ int hand_down(struct keeper *k, struct child *child)
 	case ROLE_N:
 		return ERR_INVAL;
 	}
-	give(&g, ROLE_MSG_END, k->rollout.current ? k->rollout.current->version : 0, 0, -1, -1);
+	give(&g, ROLE_MSG_END, k->rollout.current ? k->rollout.current->version : 0,
+	     child->role == ROLE_RESOLVER ? tell_next(k) : 0, -1, -1);
 	return g.err;
 }

@@ -113,6 +113,8 @@ static void on_child_message(void *owner, struct child *child, struct role_msg *
 
 	if (msg->type == ROLE_MSG_FLUSHED && child->role == ROLE_RESOLVER)
 		request_flushed(k, msg->a);
+	else if (msg->type == ROLE_MSG_CONFIGURED && child->role == ROLE_RESOLVER)
+		tell_applied(k, msg->a);
 	else
 		rollout_message(&k->rollout, child->role, msg);
 	start_resolver(k);
@@ -466,6 +468,8 @@ static void on_pulse(uv_timer_t *timer)
 	for (size_t i = 0; i < ROLE_N && !late; i++)
 		child_check_pulse(&k->children[i], now);
 	restart_pulse(k, now);
+	request_nta_pulse(k);
+	tell_pulse(k, now);
 	look_at_unfiltered(k);
 	start_resolver(k);
 	tell_ready(k);
@@ -549,6 +553,8 @@ static int open_all(struct keeper *k, struct takeover *takeover, struct diag *di
 	if (r == 0 && takeover)
 		r = open_store(k, diag);
 	if (r == 0)
+		r = ntas_load(&k->ntas, k->store, diag);
+	if (r == 0)
 		r = init_children(k);
 	if (r == 0)
 		r = edition_none(k->config, &none);
@@ -605,6 +611,7 @@ static void on_left_over(uv_handle_t *handle, void *arg)
 static void close_all(struct keeper *k)
 {
 	server_free(k->server);
+	tell_fini(k);
 	apply_cancel(k->apply);
 	compile_cancel(k->explain.compile);
 	if (k->rollout.current)

@@ -23,6 +23,7 @@
 #include "sallyport/diag.h"
 #include "server.h"
 #include "shared.h"
+#include "tell.h"
 #include "unfiltered.h"
 
 #define KEEPER_EDITIONS 4 /* older versions kept for explaining */
@@ -53,6 +54,8 @@ struct keeper {
 	size_t n_flushes;
 	struct keeper_explain explain; /* one at a time */
 	struct restart restart;
+	struct tell tell;
+	struct ntas ntas; /* by command */
 	struct edition *older[KEEPER_EDITIONS];
 	size_t next_older;
 	uv_signal_t signals[4];
@@ -93,3 +96,4 @@ void request_handle(void *keeper, struct server_client *client,
 void request_apply_done(void *keeper, const struct apply_result *result);
 void request_flushed(struct keeper *keeper, uint64_t n);
 void request_flush_lost(struct keeper *keeper); /* the resolver has died */
+void request_nta_pulse(struct keeper *keeper);  /* those that have ended go */

@@ -391,7 +391,7 @@ void request_status(struct keeper *k, struct server_client *client)
 	    client,
 	    json_pack(
 		"{s:s,s:i,s:i,s:b,s:I,s:I,s:o,s:i,s:o,s:o,s:o,s:{s:I,s:I},s:o,s:o,s:o,s:{s:I},"
-		"s:o}",
+		"s:o,s:o}",
 		"version", SALLYPORT_VERSION, "pid", (int)getpid(), "takeovers",
 		(int)k->restart.count, "ready", (int)k->notified_ready, "uptime_s",
 		(json_int_t)((clock_mono_ns() - k->started_mono_ns) / NS_PER_S), "policy_version",
@@ -402,7 +402,8 @@ void request_status(struct keeper *k, struct server_client *client)
 		(json_int_t)atomic_load(&ledger->rows_used), "ledger_size",
 		(json_int_t)ledger->n_rows, "listeners", listening(k), "upstreams", upstreams(k),
 		"unfit_upstreams", unfit_upstreams(k), "history", "backlog_records",
-		(json_int_t)shared_backlog(&k->shared), "warnings", warnings(k)));
+		(json_int_t)shared_backlog(&k->shared), "warnings", warnings(k),
+		"negative_trust_anchors", request_ntas(k)));
 	server_exit(client, 0);
 }
 
@@ -423,6 +424,9 @@ enum verb {
 	VERB_RELOAD,
 	VERB_RESTART,
 	VERB_AUDIT,
+	VERB_NTA_ADD,
+	VERB_NTA_LIST,
+	VERB_NTA_REMOVE,
 	VERB_N,
 };
 static const struct {
@@ -443,6 +447,9 @@ static const struct {
 	[VERB_RELOAD] = { "reload", true },
 	[VERB_RESTART] = { "restart", true },
 	[VERB_AUDIT] = { "audit", false },
+	[VERB_NTA_ADD] = { "nta-add", true },
+	[VERB_NTA_LIST] = { "nta-list", false },
+	[VERB_NTA_REMOVE] = { "nta-remove", true },
 };
 
 void request_handle(void *arg, struct server_client *client, const struct server_request *request)
@@ -514,6 +521,15 @@ void request_handle(void *arg, struct server_client *client, const struct server
 		break;
 	case VERB_AUDIT:
 		request_audit(k, client, request);
+		break;
+	case VERB_NTA_ADD:
+		request_nta_add(k, client, request);
+		break;
+	case VERB_NTA_LIST:
+		request_nta_list(k, client);
+		break;
+	case VERB_NTA_REMOVE:
+		request_nta_remove(k, client, request);
 		break;
 	case VERB_N:
 		break;

@@ -28,6 +28,13 @@ void request_policy_feed(struct keeper *keeper, struct server_client *client,
 void request_audit(struct keeper *keeper, struct server_client *client,
                    const struct server_request *request);
 
+void request_nta_add(struct keeper *keeper, struct server_client *client,
+                     const struct server_request *request);
+void request_nta_list(struct keeper *keeper, struct server_client *client);
+void request_nta_remove(struct keeper *keeper, struct server_client *client,
+                        const struct server_request *request);
+json_t *request_ntas(const struct keeper *keeper); /* in force: configured, then by command */
+
 /* Parts of answers. */
 json_t *request_time(uint64_t wall_ns);     /* RFC 3339 */
 json_t *request_text(const char *text);     /* null for NULL; bytes that are not UTF-8 as '?' */

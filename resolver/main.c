@@ -62,7 +62,9 @@ struct role_state {
 	size_t n_workers;
 	int notify_fd;
 	bool draining;
-	uint64_t seq; /* of the newest set */
+	uint64_t seq;  /* of the newest set */
+	uint64_t told; /* which configuration that is, by the keeper's number */
+	bool told_owed;
 	struct {
 		struct cache *cache; /* of zones that were; until every worker has set seq */
 		uint64_t seq;
@@ -215,6 +217,7 @@ static struct worker_set *make_set(struct role_state *role, unsigned int worker)
 static void give_sets(struct role_state *role)
 {
 	role->seq++;
+	role->told_owed = true;
 	for (unsigned int i = 0; i < role->n_workers; i++)
 		worker_give_set(role->workers[i], make_set(role, i));
 }
@@ -358,12 +361,19 @@ static void retire_cache(struct role_state *role)
 	give_up("upstreams changed faster than the workers follow", ERR_LIMIT);
 }
 
-static void free_retired(struct role_state *role)
+static uint64_t applied_by_all(const struct role_state *role)
 {
 	uint64_t applied = role->seq;
 
 	for (size_t i = 0; i < role->n_workers; i++)
 		applied = MIN(applied, worker_applied(role->workers[i]));
+	return applied;
+}
+
+static void free_retired(struct role_state *role)
+{
+	uint64_t applied = applied_by_all(role);
+
 	for (size_t i = 0; i < RETIRED_MAX; i++) {
 		if (!role->retired[i].cache || role->retired[i].seq > applied)
 			continue;
@@ -473,6 +483,7 @@ static void on_message(struct role_state *role, struct role_msg *msg)
 		}
 		break;
 	case ROLE_MSG_END:
+		role->told = msg->b;
 		if (running) {
 			role->await_image = false; /* its sockets come with the new ones */
 			reload(role);
@@ -541,6 +552,10 @@ static void report(struct role_state *role)
 		tell_keeper(ROLE_MSG_APPLIED, role->image_version);
 	}
 	free_retired(role);
+	if (role->told_owed && applied_by_all(role) == role->seq) {
+		role->told_owed = false;
+		tell_keeper(ROLE_MSG_CONFIGURED, role->told);
+	}
 	if (ended) {
 		log_info("role", "drained");
 		_exit(0);

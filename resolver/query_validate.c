@@ -343,6 +343,19 @@ static enum query_step conclude_bogus(struct query *q, struct entry *entry,
 	return settle_bogus(q);
 }
 
+/* What a negative trust anchor excuses is judged again when it has ended (RFC 7646, section 2). */
+static uint64_t nta_until_ns(const struct query *q, const struct entry *entry, uint64_t until_ns)
+{
+	const struct worker *worker = q->worker;
+	struct val_now now = now_of(worker);
+	const struct val_anchor *nta =
+	    val_anchors_above(worker->settings->validation.anchors, entry->name, now.wall_s);
+
+	if (!nta || !nta->negative || nta->until_s == 0)
+		return until_ns;
+	return MIN(until_ns, worker->now_ns + nta->until_s * NS_PER_S - worker->wall_ns);
+}
+
 static void conclude(struct query *q, struct entry *entry, enum dnssec_state state,
                      enum counter counter, const struct val_result *result)
 {
@@ -353,6 +366,8 @@ static void conclude(struct query *q, struct entry *entry, enum dnssec_state sta
 		until_ns = MIN(until_ns, now_ns + result->ttl_s * NS_PER_S);
 		signed_until_ns = now_ns + result->life_s * NS_PER_S;
 	}
+	if (result->why == VAL_WHY_NTA)
+		until_ns = nta_until_ns(q, entry, until_ns);
 	entry_set_validated(entry, state, result->why, until_ns, signed_until_ns);
 	if (q->failed)
 		val_failures_forget(q->worker->settings->failures, entry->name, entry->type);

@@ -24,13 +24,19 @@ static int add_anchor(struct val_anchors *anchors, const struct conf_anchor *anc
 {
 	if (name_wire_len(anchor->name, NAME_MAX_WIRE) < 0)
 		return ERR_INVAL;
-	if (anchor->type == 0)
-		return val_anchors_add_negative(anchors, anchor->name, anchor->until_s);
 	return val_anchors_add(anchors, anchor->name, anchor->type, anchor->rdata,
 	                       MIN(anchor->len, (uint16_t)LIMIT_ANCHOR_BYTES));
 }
 
-/* Anchors, with negative ones for zones with `dnssec: off`, and an empty table of zones. */
+static int add_nta(struct val_anchors *anchors, const struct conf_nta *nta)
+{
+	if (name_wire_len(nta->name, NAME_MAX_WIRE) < 0 || nta->until_s == 0)
+		return ERR_INVAL;
+	return val_anchors_add_negative(anchors, nta->name, nta->until_s);
+}
+
+/* Anchors, with negative ones for zones with `dnssec: off` (without an end), and an empty table of
+ * zones. */
 static int add_validation(struct settings *settings)
 {
 	const struct resolver_conf *c = &settings->conf;
@@ -44,6 +50,8 @@ static int add_validation(struct settings *settings)
 		return ERR_NOMEM;
 	for (uint32_t i = 0; i < c->n_anchors && r == ERR_OK; i++)
 		r = add_anchor(anchors, &c->anchors[i]);
+	for (uint32_t i = 0; i < c->n_ntas && r == ERR_OK; i++)
+		r = add_nta(anchors, &c->ntas[i]);
 	for (uint32_t i = 0; i < c->n_zones && r == ERR_OK; i++) {
 		if (c->zones[i].dnssec_off)
 			r = val_anchors_add_negative(anchors, c->zones[i].name, 0);
@@ -123,6 +131,7 @@ struct settings *settings_new(const struct resolver_conf *conf)
 		c->zones[i].n_servers = MIN(c->zones[i].n_servers, (uint16_t)LIMIT_ZONE_SERVERS);
 
 	clamp(&c->n_anchors, 0, LIMIT_ANCHORS);
+	clamp(&c->n_ntas, 0, ARRAY_LEN(c->ntas));
 
 	settings->zones = zones_new(c);
 	if (!settings->zones || add_validation(settings) < 0) {
@@ -176,7 +185,9 @@ static bool same_validation(const struct resolver_conf *a, const struct resolver
 	       a->nsec3_iterations_hard == b->nsec3_iterations_hard &&
 	       a->dnssec_skew_min_s == b->dnssec_skew_min_s &&
 	       a->dnssec_skew_max_s == b->dnssec_skew_max_s && a->n_anchors == b->n_anchors &&
-	       memcmp(a->anchors, b->anchors, a->n_anchors * sizeof(a->anchors[0])) == 0;
+	       memcmp(a->anchors, b->anchors, a->n_anchors * sizeof(a->anchors[0])) == 0 &&
+	       a->n_ntas == b->n_ntas &&
+	       memcmp(a->ntas, b->ntas, a->n_ntas * sizeof(a->ntas[0])) == 0;
 }
 
 bool settings_same_zones(const struct settings *a, const struct settings *b)

@@ -17,7 +17,7 @@
  *                        counters:{name:n ...}, limits_hit:{name:n ...},
  *                        pinholes:{open, ledger_size}, listeners:[text], upstreams:[text],
  *                        unfit_upstreams:[{zone, server, state}], history:{backlog_records},
- *                        warnings:[text]}
+ *                        warnings:[text], negative_trust_anchors:[as nta-list]}
  *   policy-apply FILE COMMENT FEED...
  *                        descriptors: the policy, then the feeds in that order (names as in the
  *                        policy): {policy_version, rules, workloads, feed_names, seconds}; warnings
@@ -50,6 +50,10 @@
  *                        says that number of takeovers, and ready:true when it serves
  *   audit FROM TO LIMIT  {id, time, uid?, user?, action, detail?, policy_version?}, newest first;
  *                        FROM and TO in nanoseconds since 1970 (0: no bound), at most LIMIT
+ *   nta-list             {name, until, source:"file"|"command", since?, uid?, user?, reason?}
+ *   nta-add NAME SECONDS REASON
+ *                        the same; returns when the resolver goes by it
+ *   nta-remove NAME      the same, with removed:true
  */
 /* clang-format on */
 #pragma once

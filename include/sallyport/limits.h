@@ -36,8 +36,11 @@ enum limit {
 	LIMIT_LISTENERS = 64,
 	LIMIT_ZONES = 256, /* entries of upstreams */
 	LIMIT_ZONE_SERVERS = 16,
-	LIMIT_ANCHORS = 64,        /* trust anchors, negative ones included */
+	LIMIT_ANCHORS = 64,        /* trust anchors: DS and DNSKEY records */
 	LIMIT_ANCHOR_BYTES = 1028, /* RDATA of one: an RSA key of 8,192 bits has less */
+	LIMIT_NTAS = 64,           /* negative ones in the configuration; as many by command */
+	LIMIT_NTA_S = 7 * 86400,   /* one by command lasts no longer (RFC 7646, section 2) */
+	LIMIT_NTA_REASON = 200,    /* octets of why it is there */
 
 	/* Messages from the network. */
 	LIMIT_MSG_BYTES = 65535,

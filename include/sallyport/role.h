@@ -45,7 +45,8 @@ enum role_msg_type {
 	ROLE_MSG_DIRECTORY,  /* historian: [history directory] */
 	ROLE_MSG_END,     /* the configuration is complete: apply it. a: the policy version in force
 	                     (0: none); a resolver that starts reads no query before its image is
-	                     here, so that a restart refuses nobody: they wait in the kernel */
+	                     here, so that a restart refuses nobody: they wait in the kernel.
+	                     b: which configuration it is; CONFIGURED tells it back */
 	ROLE_MSG_IMAGE,   /* resolver: [policy image, sealed] a: policy version */
 	ROLE_MSG_GUARD,   /* fwsync: [guard table, sealed] a: policy version. Answered APPLIED at
 	                     once: from then on older versions are refused */
@@ -62,6 +63,7 @@ enum role_msg_type {
 	ROLE_MSG_CLOSED,     /* fwsync: a: policy version, b: elements removed */
 	ROLE_MSG_FAILED,     /* payload: text for people; the role exits */
 	ROLE_MSG_FLUSHED,    /* a: entries removed */
+	ROLE_MSG_CONFIGURED, /* resolver: a: the configuration (END's b) in force in every worker */
 };
 
 enum role_close { ROLE_CLOSE_LAST = 1 }; /* bits: the last message of a list */
@@ -121,12 +123,15 @@ struct conf_common {
 	uint32_t log_level; /* enum log_level */
 };
 
-struct conf_anchor {                     /* a trust anchor, or with type 0 a negative one */
+struct conf_anchor {                     /* a trust anchor */
 	uint8_t name[NAME_MAX_WIRE + 1]; /* wire form, lower case */
-	uint64_t until_s;                /* of a negative one, wall clock; 0: for ever */
 	uint16_t type;                   /* DS (43) or DNSKEY (48) */
 	uint16_t len;
 	uint8_t rdata[LIMIT_ANCHOR_BYTES];
+};
+struct conf_nta {                        /* a negative trust anchor (RFC 7646) */
+	uint8_t name[NAME_MAX_WIRE + 1]; /* wire form, lower case */
+	uint64_t until_s;                /* wall clock */
 };
 
 enum dnssec_mode { DNSSEC_MODE_OFF = 0, DNSSEC_MODE_VALIDATE };
@@ -162,10 +167,11 @@ struct resolver_conf {
 	uint32_t dnssec_skew_min_s, dnssec_skew_max_s; /* clocks differ: of a tenth of a signature's
 	                                                  life, at least, at most */
 	uint32_t dnssec_aggressive; /* 1: cached NSEC and NSEC3 answer for names not asked yet */
-	uint32_t n_listeners, n_zones, n_anchors;
+	uint32_t n_listeners, n_zones, n_anchors, n_ntas;
 	struct conf_listener listeners[LIMIT_LISTENERS];
 	struct conf_zone zones[LIMIT_ZONES];
 	struct conf_anchor anchors[LIMIT_ANCHORS];
+	struct conf_nta ntas[2 * LIMIT_NTAS]; /* configured, then by command */
 };
 
 #define FWSYNC_CONF_MAGIC UINT32_C(0x31434657)

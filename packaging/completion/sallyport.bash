@@ -44,6 +44,7 @@ _sallyport() {
 	-t | --type) mapfile -t COMPREPLY < <(compgen -W "A AAAA CNAME HTTPS SVCB SRV MX NS SOA DS DNSKEY CAA
 		PTR NAPTR TXT ANY" -- "$cur"); return ;;
 	-s | --since | --until | --at) mapfile -t COMPREPLY < <(compgen -W "15m 1h 2h 1d 7d 30d" -- "$cur"); return ;;
+	--for) mapfile -t COMPREPLY < <(compgen -W "1h 4h 1d 3d 7d" -- "$cur"); return ;;
 	-n | --name | -a | --address | --client | --reason | --rule | -l | --limit | --first | --last | -i | --id | \
 		--policy-version | -m | --comment | --interval) return ;;
 	esac

@@ -90,11 +90,16 @@ int val_anchors_add(struct val_anchors *anchors, const uint8_t *name, uint16_t t
 int val_anchors_add_negative(struct val_anchors *anchors, const uint8_t *name, uint64_t until_s)
 {
 	struct val_anchor *anchor;
+	size_t before = anchors->n;
 	int r = find_or_make(anchors, name, true, &anchor);
 
-	if (r == ERR_OK)
+	if (r < 0)
+		return r;
+	if (anchors->n > before)
 		anchor->until_s = until_s;
-	return r;
+	else if (anchor->until_s != 0)
+		anchor->until_s = until_s == 0 ? 0 : MAX(anchor->until_s, until_s);
+	return ERR_OK;
 }
 
 static void rr_free_cleanup(ldns_rr **rr)

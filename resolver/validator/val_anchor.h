@@ -12,7 +12,7 @@
 
 #include "val_message.h"
 
-enum val_anchor_limit { VAL_ANCHORS = 256, VAL_ANCHOR_RECORDS = 16 };
+enum val_anchor_limit { VAL_ANCHORS = 512, VAL_ANCHOR_RECORDS = 16 };
 
 struct val_anchor {
 	uint8_t name[255]; /* lower case */
@@ -31,6 +31,7 @@ DEFINE_CLEANUP(struct val_anchors *, val_anchors_free)
  * ERR_NOMEM. */
 int val_anchors_add(struct val_anchors *anchors, const uint8_t *name, uint16_t type,
                     const uint8_t *rdata, size_t len) MUST_CHECK;
+/* Add a negative one, until @until_s (0: for ever); of two at one name the later end counts. */
 int val_anchors_add_negative(struct val_anchors *anchors, const uint8_t *name,
                              uint64_t until_s) MUST_CHECK;
 /* Read records in presentation form, one a line (DS or DNSKEY; comments with ';'). Returns 0, or

@@ -95,11 +95,13 @@ class Liar(h.Upstream):
     def __init__(self, address, honest="44.128.0.54"):
         self.lies, self.always, self.honest = {}, None, honest  # name -> function over the message; one for all
         self.checked = []  # flags as they came
+        self.asked = []    # (name, type)
         super().__init__("net", address, None)
 
     def reply(self, q, tcp):
         query = dns.message.from_wire(q)
         name = query.question[0].name.to_text().lower()
+        self.asked.append((name, dns.rdatatype.to_text(query.question[0].rdtype)))
         if query.question[0].rdtype == dns.rdatatype.A:
             self.checked.append((name, bool(query.flags & dns.flags.CD)))
         with h.inside("net"):

@@ -192,6 +192,88 @@ def a_chain_whose_every_link_is_asked_for_again_meets_a_limit():
     assert "44.128.1.7" in text and re.search(r"flags:[^;]* ad", text), text
 
 
+def servfail(name):
+    text = dig(name, "A", "+adflag")
+    assert "SERVFAIL" in text, text
+
+
+def answered_unchecked(name, address):
+    text = dig(name, "A", "+adflag")
+    assert "NOERROR" in text and address in text and not re.search(r"flags:[^;]* ad", text), text
+
+
+@h.case
+def a_negative_trust_anchor_excepts_a_name_until_it_is_removed():
+    """At once, without a question that would tell of it, over a restart, and with who did it and why."""
+    servfail("www.rsa.test")
+    liar.asked.clear()
+    added = sp.json("nta", "add", "RSA.test", "--for", "1h", "--reason", "ticket 4711")[0]
+    h.same((added["name"], added["source"], added["uid"], added["reason"]), ("rsa.test.", "command", 0, "ticket 4711"))
+    answered_unchecked("www.rsa.test", "44.128.1.6")
+    answered_unchecked("www.d.good.test", "44.128.1.6")  # a chain that leads there
+    assert "44.128.1.6" in opened(), opened()
+    assert ("www.rsa.test.", "A") in liar.asked, liar.asked
+    h.same([a for a in liar.asked if a[0].endswith("rsa.test.") and a[1] in ("DS", "DNSKEY")], [], "questions below the NTA")
+    h.same(liar.checked[-1][1], True, "CD upstream")
+    assert "NOERROR" in dig("www.good.test") and re.search(r"flags:[^;]* ad", dig("www.good.test", "A", "+adflag"))
+    servfail("forged.good.test")
+    h.same([(n["name"], n["source"]) for n in sp.json("nta", "list")], [("rsa.test.", "command")])
+    assert "rsa.test." in sp.cli("status").stdout and "rsa.test." in sp.cli("nta", "list").stdout
+    assert [f for f in sp.json("check", check=False) if "nta: rsa.test." in f["text"] and f["severity"] == "warning"], sp.cli("check").stdout
+    row = [a for a in sp.json("audit") if a["action"] == "nta add"][0]
+    assert row["uid"] == 0 and "rsa.test." in row["detail"] and "ticket 4711" in row["detail"], row
+    sp.down()
+    sp.up()
+    answered_unchecked("www.rsa.test", "44.128.1.6")
+    h.same(sp.json("nta", "remove", "rsa.test")[0]["removed"], True)
+    servfail("www.rsa.test")
+    h.same(sp.json("nta", "list"), [])
+    assert [a for a in sp.json("audit") if a["action"] == "nta remove"]
+
+
+@h.case
+def a_negative_trust_anchor_ends_by_itself():
+    sp.cli("nta", "add", "rsa.test", "--for", "3s")
+    answered_unchecked("www.rsa.test", "44.128.1.6")
+    h.until("it is validated again", lambda: "SERVFAIL" in dig("www.rsa.test"), 8, step=0.2)
+    h.until("it is gone from the list", lambda: not sp.json("nta", "list"), 3)
+    row = [a for a in sp.json("audit") if a["action"] == "nta end"][0]
+    h.same((row["uid"], row["detail"]), (None, "rsa.test."))
+
+
+@h.case
+def the_configuration_has_negative_trust_anchors_too():
+    text = open(sp.conf).read()
+    sp.configure(text.replace("mode: validate", "mode: validate, negative_trust_anchors: "
+                              "[{name: rsa.test, until: 2100-01-01T00:00:00Z, reason: in the file}]"))
+    sp.cli("reload")
+    h.until("the resolver goes by it", lambda: "NOERROR" in dig("www.rsa.test"))
+    answered_unchecked("www.rsa.test", "44.128.1.6")
+    h.same([(n["source"], n["reason"]) for n in sp.json("nta", "list")], [("file", "in the file")])
+    out = sp.cli("nta", "remove", "rsa.test", check=False)
+    assert out.returncode == 2 and "the configuration has it" in out.stderr, out.stderr
+    sp.configure(text)
+    sp.cli("reload")
+    h.until("the resolver goes by it", lambda: "SERVFAIL" in dig("www.rsa.test"))
+
+
+@h.case
+def what_a_negative_trust_anchor_may_not_be_is_told():
+    for words, why in ((["a.test", "--for", "8d"], "7 days at most"), (["a.test"], "--for"), (["a..b", "--for", "1h"], "not a domain name"),
+                       ([".", "--for", "1h"], "dnssec.mode: off"), (["a.test", "--for", "1h", "--reason", "x" * 201], "longer than 200")):
+        out = sp.cli("nta", "add", *words, check=False)
+        assert out.returncode == 2 and why in out.stderr, (words, out.stderr)
+    out = sp.cli("nta", "remove", "a.test", check=False)
+    assert out.returncode == 2 and "no negative trust anchor" in out.stderr, out.stderr
+    for i in range(64):
+        sp.cli("nta", "add", f"n{i}.test", "--for", "1h")
+    out = sp.cli("nta", "add", "more.test", "--for", "1h", check=False)
+    assert out.returncode == 2 and "64 negative trust anchors" in out.stderr, out.stderr
+    for i in range(64):
+        sp.cli("nta", "remove", f"n{i}.test")
+    h.same(sp.json("nta", "list"), [])
+
+
 @h.case
 def an_honest_server_beside_the_liar_is_believed():
     upstreams("44.128.0.55", "44.128.0.54")

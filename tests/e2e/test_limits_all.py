@@ -32,6 +32,9 @@ TABLE = {
     "LIMIT_WORKLOAD_NAME": ("faults_of_policies",),
     "LIMIT_ANCHORS": ("faults_of_configurations",),
     "LIMIT_ANCHOR_BYTES": ("faults_of_configurations",),
+    "LIMIT_NTAS": ("faults_of_configurations",),
+    "LIMIT_NTA_S": ("e2e/test_dnssec.py:what_a_negative_trust_anchor_may_not_be_is_told",),
+    "LIMIT_NTA_REASON": ("e2e/test_dnssec.py:what_a_negative_trust_anchor_may_not_be_is_told",),
     "LIMIT_WORKERS": ("faults_of_configurations",),
     "LIMIT_LISTENERS": ("faults_of_configurations",),
     "LIMIT_ZONES": ("faults_of_configurations",),
@@ -246,6 +249,8 @@ def faults_of_configurations():
     with open(anchors, "w") as f:
         f.write("z.test. DNSKEY 257 3 8 " + "A" * 1400 + "\n")
     config(CONFIG.replace("mode: off", f"mode: off, trust_anchors: [{anchors}]"), "longer than", "an anchor's octets")
+    many = ",".join(f"{{name: z{i}.test, until: 2027-01-01}}" for i in range(65))
+    config(CONFIG.replace("mode: off", f"mode: off, negative_trust_anchors: [{many}]"), "more than 64 entries", "NTAs")
 
 
 @h.case

@@ -1,4 +1,5 @@
-/* db/store.h - the policy store, policy.db: every policy version ever applied, and who did what.
+/* db/store.h - the policy store, policy.db: every policy version ever applied, who did what, and
+ * the negative trust anchors that somebody has set by command.
  *
  * Versions are immutable and numbered from 1 without a hole; none is ever deleted. A version is the
  * text, the feeds it was compiled with (stored once per content, by SHA-256) and who applied it,
@@ -134,3 +135,21 @@ int store_audit_add(struct store *store, const struct store_audit *audit,
 /* Newest first, at most @limit rows (0: all). Texts are borrowed for the call. */
 typedef int store_audit_cb(const struct store_audit *audit, void *arg);
 int store_audit_list(struct store *store, uint64_t limit, store_audit_cb *cb, void *arg) MUST_CHECK;
+
+/* A negative trust anchor by command (RFC 7646). */
+struct store_nta {
+	const char *name; /* the key: as name_to_text() writes it */
+	uint64_t since_ns, until_ns;
+	struct store_actor actor;
+	const char *reason; /* may be "" */
+};
+/* Add @nta, or put it in the place of the one with its name; with the audit row, in one
+ * transaction. Returns 0, ERR_NOSPC or ERR_STORE (nothing has changed then). */
+int store_nta_put(struct store *store, const struct store_nta *nta, const struct store_audit *audit,
+                  struct diag *diag) MUST_CHECK;
+/* The same for taking it out; ERR_NOENT: there is none. */
+int store_nta_remove(struct store *store, const char *name, const struct store_audit *audit,
+                     struct diag *diag) MUST_CHECK;
+/* All of them, by name; what has ended, too. Texts are borrowed for the call. */
+typedef int store_nta_cb(const struct store_nta *nta, void *arg);
+int store_nta_list(struct store *store, store_nta_cb *cb, void *arg) MUST_CHECK;

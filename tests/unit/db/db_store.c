@@ -173,11 +173,11 @@ static void an_older_schema_is_migrated_and_its_copy_kept(void **state)
 {
 	struct kit *kit = *state;
 	struct store *store = open_store(kit);
-	const char *const steps[] = { store_schema.steps[0],
+	const char *const steps[] = { store_schema.steps[0], store_schema.steps[1],
 		                      "ALTER TABLE version ADD COLUMN colour TEXT" };
 	const struct sql_schema newer = { .application_id = store_schema.application_id,
 		                          .steps = steps,
-		                          .n_steps = 2 };
+		                          .n_steps = 3 };
 	struct diag diag;
 
 	put(store, "kept", NULL, 0);
@@ -185,8 +185,8 @@ static void an_older_schema_is_migrated_and_its_copy_kept(void **state)
 	assert_int_equal(store_open_schema(path(kit), &newer, &store, NULL), 0);
 	assert_int_equal(store_current(store), 1);
 	store_free(store);
-	assert_int_equal(kit_sql(kit, "policy.db", "PRAGMA user_version"), 2);
-	assert_int_equal(kit_sql(kit, "policy.db.schema-1", "SELECT count(*) FROM version"), 1);
+	assert_int_equal(kit_sql(kit, "policy.db", "PRAGMA user_version"), 3);
+	assert_int_equal(kit_sql(kit, "policy.db.schema-2", "SELECT count(*) FROM version"), 1);
 
 	/* And back: this version must not touch what a newer one has made. */
 	diag_init(&diag);
@@ -195,14 +195,92 @@ static void an_older_schema_is_migrated_and_its_copy_kept(void **state)
 	diag_fini(&diag);
 }
 
+static int count_all(const struct store_audit *audit, void *arg)
+{
+	(void)audit;
+	++*(int *)arg;
+	return 0;
+}
+
+static int list_nta(const struct store_nta *nta, void *arg)
+{
+	char *text = arg;
+	size_t len = strlen(text);
+
+	snprintf(text + len, 200 - len, "%s %llu-%llu %u %s %s;", nta->name,
+	         (unsigned long long)nta->since_ns, (unsigned long long)nta->until_ns,
+	         nta->actor.uid, nta->actor.user ? nta->actor.user : "-", nta->reason);
+	return 0;
+}
+
+static void negative_trust_anchors_are_kept_with_their_audit_row(void **state)
+{
+	struct kit *kit = *state;
+	struct store *store;
+	const struct sql_schema older = { .application_id = store_schema.application_id,
+		                          .steps = store_schema.steps,
+		                          .n_steps = 1 };
+	const struct store_audit audit = { .time_ns = 5, .actor = { 7, NULL }, .action = "nta" };
+	struct store_nta nta = { "a.test.", 10, 20, { 7, "bob" }, "broken" };
+	char text[200] = "";
+	int n = 0;
+
+	/* In a store of before, too. */
+	assert_int_equal(store_open_schema(path(kit), &older, &store, NULL), 0);
+	put(store, "kept", NULL, 0);
+	store_free(store);
+	store = open_store(kit);
+	assert_int_equal(store_current(store), 1);
+	assert_int_equal(store_nta_put(store, &nta, &audit, NULL), 0);
+	nta.until_ns = 30;
+	assert_int_equal(store_nta_put(store, &nta, &audit, NULL), 0);
+	nta = (struct store_nta){ "b.test.", 11, 21, { STORE_UID_NONE, NULL }, "" };
+	assert_int_equal(store_nta_put(store, &nta, &audit, NULL), 0);
+	store_free(store);
+
+	store = open_store(kit);
+	assert_int_equal(store_nta_list(store, list_nta, text), 0);
+	assert_string_equal(text, "a.test. 10-30 7 bob broken;b.test. 11-21 4294967295 - ;");
+	assert_int_equal(store_nta_remove(store, "a.test.", &audit, NULL), 0);
+	assert_int_equal(store_nta_remove(store, "a.test.", &audit, NULL), ERR_NOENT);
+	text[0] = '\0';
+	assert_int_equal(store_nta_list(store, list_nta, text), 0);
+	assert_string_equal(text, "b.test. 11-21 4294967295 - ;");
+	assert_int_equal(store_audit_list(store, 0, count_all, &n), 0);
+	assert_int_equal(n, 5); /* the policy, three additions, one removal that happened */
+	store_free(store);
+}
+
+static void a_negative_trust_anchor_and_its_row_stay_together_on_a_full_disk(void **state)
+{
+	struct kit *kit = *state;
+	struct store *store;
+	const struct store_audit audit = { .time_ns = 5, .action = "nta" };
+	const struct store_nta nta = { "a.test.", 10, 20, { 7, "bob" }, "broken" };
+	char text[200] = "";
+	int n = 0;
+
+	kit_vfs_install();
+	store = open_store(kit);
+	kit_vfs.disk = KIT_DISK_FULL;
+	assert_true(store_nta_put(store, &nta, &audit, NULL) < 0);
+	kit_vfs.disk = KIT_DISK_FINE;
+	assert_int_equal(store_nta_list(store, list_nta, text), 0);
+	assert_string_equal(text, "");
+	assert_int_equal(store_audit_list(store, 0, count_all, &n), 0);
+	assert_int_equal(n, 0);
+	store_free(store);
+}
+
 static void a_migration_that_fails_changes_nothing(void **state)
 {
 	struct kit *kit = *state;
 	struct store *store = open_store(kit);
-	const char *const steps[] = { store_schema.steps[0], "CREATE TABLE half (a); NONSENSE" };
+	const char *const steps[] = { store_schema.steps[0], store_schema.steps[1],
+		                      "CREATE TABLE half (a); NONSENSE" };
 	const struct sql_schema newer = { .application_id = store_schema.application_id,
 		                          .steps = steps,
-		                          .n_steps = 2 };
+		                          .n_steps = 3 };
 
 	put(store, "kept", NULL, 0);
 	store_free(store);
@@ -307,6 +385,8 @@ int main(void)
 		TEST(versions_and_audit_cannot_be_changed),
 		TEST(who_did_what_is_kept),
 		TEST(an_older_schema_is_migrated_and_its_copy_kept),
+		TEST(negative_trust_anchors_are_kept_with_their_audit_row),
+		TEST(a_negative_trust_anchor_and_its_row_stay_together_on_a_full_disk),
 		TEST(a_migration_that_fails_changes_nothing),
 		TEST(a_damaged_store_says_so_and_is_left_alone),
 		TEST(a_damaged_store_is_set_aside_and_a_new_one_begun),

@@ -124,7 +124,8 @@ static const char whole[] =
     "    internal: true\n"
     "    dnssec: off\n"
     "    servers: [{address: 10.0.0.53}]\n"
-    "dnssec: {mode: off}\n"
+    "dnssec: {mode: off, negative_trust_anchors: [{name: Broken.Corp.test, until: "
+    "2027-01-01T00:00:00Z, reason: \"ticket 4711\"}, {name: b.test, until: 2027-06-01}]}\n"
     "firewall:\n"
     "  mode: local\n"
     "  hook: forward\n"
@@ -175,6 +176,11 @@ static void every_key_lands_in_its_place(void **state)
 	assert_memory_equal(c->resolver.zones[1].name, corp, sizeof(corp));
 	assert_int_equal(c->resolver.zones[1].internal, 1);
 	assert_int_equal(c->resolver.zones[1].dnssec_off, 1);
+	assert_int_equal(c->ntas.n, 2);
+	assert_memory_equal(c->ntas.list[0].name, "\6broken\4corp\4test", 18);
+	assert_true(c->ntas.list[0].until_ns == UINT64_C(1798761600000000000));
+	assert_string_equal(c->ntas.list[0].reason, "ticket 4711");
+	assert_string_equal(c->ntas.list[1].reason, "");
 	assert_int_equal(c->fwsync.n_interfaces, 1);
 	assert_string_equal(c->fwsync.interfaces[0], "br0");
 	assert_int_equal(c->fwsync.n_prefixes, 2);
@@ -254,6 +260,32 @@ static const struct {
 	{ "anchors number", "dnssec: {trust_anchors: [number.ds]}\n", "3:26", "three numbers" },
 	{ "anchors zone", "dnssec: {trust_anchors: [zone.ds]}\n", "3:26", "zone flag" },
 	{ "anchors base64", "dnssec: {trust_anchors: [base64.ds]}\n", "3:26", "not base64" },
+#define NTA(text) "dnssec: {negative_trust_anchors: [" text "]}\n"
+	{ "dnssec.negative_trust_anchors", NTA("corp.test"), "3:35", "not a mapping" },
+	{ "dnssec.negative_trust_anchors.name", NTA("{until: 2027-01-01}"), "3:36",
+	  "name is missing" },
+	{ "dnssec.negative_trust_anchors.name", NTA("{name: a..b, until: 2027-01-01}"), "3:42",
+	  "not a domain name" },
+	{ "dnssec.negative_trust_anchors.name", NTA("{name: \"*.test\", until: 2027-01-01}"), NULL,
+	  "not a domain name" },
+	{ "dnssec.negative_trust_anchors.name", NTA("{name: ., until: 2027-01-01}"), "3:42",
+	  "dnssec.mode: off" },
+	{ "dnssec.negative_trust_anchors.name", NTA("{name: [a], until: 2027-01-01}"), NULL,
+	  "not a single value" },
+	{ "dnssec.negative_trust_anchors.until", NTA("{name: a.test}"), "3:36",
+	  "until is missing" },
+	{ "dnssec.negative_trust_anchors.until", NTA("{name: a.test, until: 7d}"), NULL,
+	  "not a moment" },
+	{ "dnssec.negative_trust_anchors.until", NTA("{name: a.test, until: someday soon}"), NULL,
+	  "not a moment" },
+	{ "dnssec.negative_trust_anchors.until", NTA("{name: a.test, until: 2027-02-30}"), NULL,
+	  "not a moment" },
+	{ "dnssec.negative_trust_anchors.reason",
+	  NTA("{name: a.test, until: 2027-01-01, reason: {}}"), NULL, "not a single value" },
+	{ "NTA, unknown key", NTA("{name: a.test, until: 2027-01-01, unitl: 2}"), NULL,
+	  "did you mean \"until\"" },
+	{ "NTA twice", NTA("{name: a.test, until: 2027-01-01}, {name: A.test, until: 2027-01-02}"),
+	  NULL, "listed twice" },
 	{ "dnssec.sha1", "dnssec: {sha1: maybe}\n", "3:16", "use false, true" },
 	{ "dnssec.aggressive", "dnssec: {aggressive: maybe}\n", "3:22", "use false, true" },
 	{ "dnssec.nsec3_iterations", "dnssec: {nsec3_iterations: 151}\n", "3:28", "from 0 to 150" },

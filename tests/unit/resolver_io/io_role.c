@@ -42,6 +42,7 @@ struct world {
 	struct stats_page *stats;
 	struct resolver_conf *conf;
 	int client;
+	uint64_t n_told; /* sets so far */
 };
 
 static int bound(int type, uint16_t *port)
@@ -103,18 +104,21 @@ static void tell_set(struct world *world)
 		tell(world, ROLE_MSG_LISTENER, 0 | w << 16, IPPROTO_UDP, &world->udp[w], 1);
 		tell(world, ROLE_MSG_LISTENER, 0 | w << 16, IPPROTO_TCP, &world->tcp[w], 1);
 	}
-	tell(world, ROLE_MSG_END, 0, 0, NULL, 0);
+	tell(world, ROLE_MSG_END, 0, ++world->n_told, NULL, 0);
 }
 
+/* Which configuration is in force is told whenever it is so: only who asks for it looks. */
 static void expect(struct world *world, enum role_msg_type type, uint64_t a)
 {
 	static uint8_t buf[LIMIT_ROLE_MESSAGE];
 	struct pollfd p = { .fd = world->channel, .events = POLLIN };
 	struct role_msg msg;
 
-	if (poll(&p, 1, PATIENCE_MS) != 1)
-		fail_msg("no message of type %d", (int)type);
-	assert_int_equal(role_recv(world->channel, buf, sizeof(buf), &msg), 0);
+	do {
+		if (poll(&p, 1, PATIENCE_MS) != 1)
+			fail_msg("no message of type %d", (int)type);
+		assert_int_equal(role_recv(world->channel, buf, sizeof(buf), &msg), 0);
+	} while (msg.type == ROLE_MSG_CONFIGURED && (type != ROLE_MSG_CONFIGURED || msg.a < a));
 	if (msg.type != type)
 		fail_msg("type %d instead of %d: %.*s", msg.type, (int)type, (int)msg.len,
 		         (const char *)msg.payload);
@@ -380,6 +384,23 @@ static void other_zones_take_effect_at_once_and_void_the_cache(void **state)
 		assert_int_equal(ask(world, "db.corp.test"), 2);
 }
 
+static void a_configuration_is_told_back_when_every_worker_goes_by_it(void **state)
+{
+	struct world *world = need_root(state);
+
+	give_policy(world, 1, "db.corp.test");
+	expect(world, ROLE_MSG_APPLIED, 1);
+	for (int i = 0; i < 6; i++) {
+		int which = i % 2;
+
+		world->conf->zones[0].servers[0].port = world->upstream_port[which];
+		tell_set(world);
+		expect(world, ROLE_MSG_CONFIGURED, world->n_told);
+		for (int j = 0; j < 8; j++)
+			assert_int_equal(ask(world, "db.corp.test"), 1 + which);
+	}
+}
+
 static void a_flush_makes_the_next_question_go_upstream(void **state)
 {
 	struct world *world = need_root(state);
@@ -449,6 +470,7 @@ int main(void)
 		TEST(without_a_policy_everything_is_refused),
 		TEST(every_worker_answers_by_the_policy_that_was_applied),
 		TEST(other_zones_take_effect_at_once_and_void_the_cache),
+		TEST(a_configuration_is_told_back_when_every_worker_goes_by_it),
 		TEST(a_flush_makes_the_next_question_go_upstream),
 		TEST(draining_answers_what_is_in_flight_and_exits),
 		TEST(the_end_of_the_keeper_ends_it_at_once),

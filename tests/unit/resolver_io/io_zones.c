@@ -169,13 +169,13 @@ static struct settings *settings_of(const char *anchor)
 	for (size_t i = 0; i < ARRAY_LEN(zone_names); i++)
 		name_of(zone_names[i], conf->zones[i].name);
 	conf->zones[3].dnssec_off = 1;
-	conf->n_anchors = 2;
+	conf->n_anchors = conf->n_ntas = 1;
 	name_of(anchor, conf->anchors[0].name);
 	conf->anchors[0].type = 43;
 	conf->anchors[0].len = sizeof(ds);
 	memcpy(conf->anchors[0].rdata, ds, sizeof(ds));
-	name_of("nta.test.", conf->anchors[1].name);
-	conf->anchors[1].until_s = T;
+	name_of("nta.test.", conf->ntas[0].name);
+	conf->ntas[0].until_s = T;
 	settings = settings_new(conf);
 	assert_non_null(settings);
 	free(conf);

@@ -518,6 +518,23 @@ static void of_two_anchors_at_one_name_the_negative_counts(void **state)
 	}
 }
 
+static void of_two_negative_anchors_at_one_name_the_later_end_counts(void **state)
+{
+	static const uint64_t ends[][3] = {
+		{ 10, 20, 20 }, { 20, 10, 20 }, { 0, 5, 0 }, { 5, 0, 0 }
+	};
+	const uint8_t *name = records_name(&world, "a.example.");
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(ends); i++) {
+		CLEANUP(val_anchors_free) struct val_anchors *anchors = val_anchors_new();
+
+		assert_int_equal(val_anchors_add_negative(anchors, name, ends[i][0]), ERR_OK);
+		assert_int_equal(val_anchors_add_negative(anchors, name, ends[i][1]), ERR_OK);
+		assert_int_equal(val_anchors_above(anchors, name, 1)->until_s, ends[i][2]);
+	}
+}
+
 /* What is no key is left out: signatures by it verify nothing. */
 static void keys_that_are_none_are_not_read(void **state)
 {
@@ -771,6 +788,7 @@ int main(void)
 		cmocka_unit_test(fields_are_checked_before_keys),
 		cmocka_unit_test(the_bits_at_a_cut_tell_what_it_is),
 		cmocka_unit_test(of_two_anchors_at_one_name_the_negative_counts),
+		cmocka_unit_test(of_two_negative_anchors_at_one_name_the_later_end_counts),
 		cmocka_unit_test(keys_that_are_none_are_not_read),
 		cmocka_unit_test(rsa_keys_at_the_limits_are_read),
 		cmocka_unit_test(anchors_are_read_from_text_or_the_line_is_named),
