@@ -115,6 +115,7 @@ static struct config *config_new(const char *file)
 		.dnssec_skew_min_s = 3600,
 		.dnssec_skew_max_s = 86400,
 		.dnssec_aggressive = 1,
+		.dnssec_sentinel = 1,
 	};
 	config->fwsync = (struct fwsync_conf){
 		.magic = FWSYNC_CONF_MAGIC,

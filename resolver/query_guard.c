@@ -1,12 +1,14 @@
 /* resolver/query_guard.c - DNSSEC demanded, targets judged, addresses stripped, form made. */
 #include "query_guard.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "follow_table.h"
 #include "sallyport/clock.h"
 #include "sallyport/counter.h"
 #include "sallyport/err.h"
+#include "sentinel.h"
 #include "svcb.h"
 #include "wire.h"
 #include "worker.h"
@@ -253,8 +255,32 @@ static int make_form(struct query *q, const struct memo_key *key)
 	return ERR_OK;
 }
 
+/* RFC 8509, section 3.1: secure answers to A and AAAA, for whom the validator works. */
+static bool is_sentinel(const struct query *q, enum dnssec_state state,
+                        struct sentinel *ret_sentinel)
+{
+	const struct settings *settings = q->worker->settings;
+
+	return settings->conf.dnssec_sentinel && settings->validation.anchors &&
+	       state == DNSSEC_SECURE &&
+	       (q->question.qtype == TYPE_A || q->question.qtype == TYPE_AAAA) &&
+	       sentinel_parse(q->question.name, ret_sentinel);
+}
+
+static enum query_step refuse_sentinel(struct query *q, const struct sentinel *sentinel)
+{
+	char text[80];
+	const struct refusal refusal = { RCODE_SERVFAIL, EDE_OTHER, REASON_DNSSEC, text };
+
+	snprintf(text, sizeof(text), "root key sentinel (RFC 8509): %05u is %sa trust anchor here",
+	         sentinel->tag, sentinel->is_ta ? "not " : "");
+	return query_fail(q, &refusal);
+}
+
 enum query_step guard_step(struct query *q)
 {
+	struct sentinel sentinel;
+	bool asks_for_key;
 	struct worker *worker = q->worker;
 	enum dnssec_state state;
 	struct memo_key key;
@@ -275,12 +301,18 @@ enum query_step guard_step(struct query *q)
 		query_enter(q, QUERY_ENDED);
 		return STEP_ENDED;
 	}
+	asks_for_key = is_sentinel(q, state, &sentinel);
+	if (asks_for_key && !q->question.cd &&
+	    sentinel_refuses(&sentinel, worker->settings->validation.anchors))
+		return refuse_sentinel(q, &sentinel);
 	guard_memo_key(worker, &q->asked, q->memo_generation, &key);
 	r = make_form(q, &key);
 	if (r < 0)
 		return fail_form(q, r);
-	/* Stale data is not remembered as an answer: the next one asks for fresh data again. */
-	if (!q->is_stale && q->form->dnssec != DNSSEC_BOGUS && q->form->expires_ns > worker->now_ns)
+	/* Stale data is not remembered as an answer: the next one asks for fresh data again. Nor is
+	 * what CD decides. */
+	if (!q->is_stale && !asks_for_key && q->form->dnssec != DNSSEC_BOGUS &&
+	    q->form->expires_ns > worker->now_ns)
 		memo_put(worker->memo, &key, q->form, valid_until(worker));
 	query_enter(q, QUERY_OPENING);
 	return STEP_NEXT;

@@ -180,7 +180,8 @@ static bool same_zone(const struct conf_zone *a, const struct conf_zone *b)
 /* What was judged under other anchors is judged anew. */
 static bool same_validation(const struct resolver_conf *a, const struct resolver_conf *b)
 {
-	return a->dnssec == b->dnssec && a->dnssec_sha1 == b->dnssec_sha1 &&
+	return a->dnssec == b->dnssec && a->dnssec_sentinel == b->dnssec_sentinel &&
+	       a->dnssec_sha1 == b->dnssec_sha1 &&
 	       a->nsec3_iterations == b->nsec3_iterations &&
 	       a->nsec3_iterations_hard == b->nsec3_iterations_hard &&
 	       a->dnssec_skew_min_s == b->dnssec_skew_min_s &&

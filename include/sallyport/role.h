@@ -167,6 +167,7 @@ struct resolver_conf {
 	uint32_t dnssec_skew_min_s, dnssec_skew_max_s; /* clocks differ: of a tenth of a signature's
 	                                                  life, at least, at most */
 	uint32_t dnssec_aggressive; /* 1: cached NSEC and NSEC3 answer for names not asked yet */
+	uint32_t dnssec_sentinel; /* 1: names may ask which keys of the root are trusted */
 	uint32_t n_listeners, n_zones, n_anchors, n_ntas;
 	struct conf_listener listeners[LIMIT_LISTENERS];
 	struct conf_zone zones[LIMIT_ZONES];
