@@ -69,6 +69,8 @@ const struct verb verbs[] = {
 	  0, 0, 0, verb_restart, false },
 	{ "audit", NULL, "", "who changed what: policies, reloads, flushes, refusals, starts", NULL,
 	  OPT_BIT(SINCE) | OPT_BIT(UNTIL) | OPT_BIT(LIMIT), 0, 0, verb_audit, false },
+	{ "anchors", NULL, "", "where trust begins: each zone's keys, and the last look at them",
+	  NULL, 0, 0, 0, verb_anchors, false },
 	{ "nta", "add", "NAME", "except a name and all below it from validation for a while",
 	  "--for SPAN is needed, 7d at most; --reason TEXT is kept and shown. Returns when the\n"
 	  "resolver goes by it.",
@@ -84,9 +86,9 @@ const size_t verbs_n = ARRAY_LEN(verbs);
 
 const char *verbs_later(const char *group, const char *name)
 {
-	static const char *const later[] = { "grant",   "grants",  "revoke", "flows", "learn",
-		                             "replay",  "anchors", "ready",  "hunt",  "export",
-		                             "metrics", "trace",   "schema", NULL };
+	static const char *const later[] = { "grant",  "grants", "revoke", "flows",  "learn",
+		                             "replay", "ready",  "hunt",   "export", "metrics",
+		                             "trace",  "schema", NULL };
 
 	if (name && strcmp(group, "policy") == 0 && strcmp(name, "test") == 0)
 		return "policy test";

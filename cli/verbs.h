@@ -49,6 +49,7 @@ int verb_flush(struct cli *cli, const char *const *words, size_t n_words);
 int verb_audit(struct cli *cli, const char *const *words, size_t n_words);
 int verb_restart(struct cli *cli, const char *const *words, size_t n_words);
 int verb_reload(struct cli *cli, const char *const *words, size_t n_words);
+int verb_anchors(struct cli *cli, const char *const *words, size_t n_words);
 int verb_nta_add(struct cli *cli, const char *const *words, size_t n_words);
 int verb_nta_list(struct cli *cli, const char *const *words, size_t n_words);
 int verb_nta_remove(struct cli *cli, const char *const *words, size_t n_words);

@@ -385,6 +385,10 @@ static void on_message(struct role_state *s, struct role_msg *msg)
 	case ROLE_MSG_FAILED:
 	case ROLE_MSG_FLUSHED:
 	case ROLE_MSG_CONFIGURED:
+	case ROLE_MSG_ASK_KEYS:
+	case ROLE_MSG_ANCHOR:
+	case ROLE_MSG_KEYS:
+	case ROLE_MSG_SEEN:
 		log_warning(TAG, "message %u is not for the historian", msg->type);
 		break;
 	}

@@ -15,6 +15,7 @@
 #include "config_dnssec.h"
 #include "config_read.h"
 #include "sallyport/err.h"
+#include "upkeep.h"
 #include "sallyport/log.h"
 #include "sallyport/name.h"
 
@@ -93,6 +94,9 @@ static struct config *config_new(const char *file)
 	config->admin_gid = config->analyst_gid = UINT32_MAX;
 	config->log_form = LOG_FORM_KEYVALUE;
 	config->log_level = LOG_LEVEL_INFO;
+	config->rfc5011 = 1;
+	config->hold_down_s = (uint32_t)upkeep_times_default.add_s;
+	config->refresh_s = (uint32_t)upkeep_times_default.least_s;
 
 	config->resolver = (struct resolver_conf){
 		.magic = RESOLVER_CONF_MAGIC,

@@ -212,6 +212,17 @@ const struct key config_dnssec_keys[] = {
 	  .kind = KEY_WORD,
 	  .offset = AT(resolver.dnssec_aggressive),
 	  .words = no_yes },
+	{ .name = "rfc5011", .kind = KEY_WORD, .offset = AT(rfc5011), .words = no_yes },
+	{ .name = "hold_down",
+	  .kind = KEY_DURATION_S,
+	  .offset = AT(hold_down_s),
+	  .min = 1,
+	  .max = 365 * 86400 },
+	{ .name = "refresh",
+	  .kind = KEY_DURATION_S,
+	  .offset = AT(refresh_s),
+	  .min = 1,
+	  .max = 86400 },
 	{ .name = "sentinel",
 	  .kind = KEY_WORD,
 	  .offset = AT(resolver.dnssec_sentinel),
@@ -239,11 +250,34 @@ const struct key config_dnssec_keys[] = {
 	{ 0 },
 };
 
+/* The resolver keeps so many of each kind. */
+static void check_zones(struct config_reader *r, struct fy_node *root)
+{
+	const struct resolver_conf *conf = &r->config->resolver;
+
+	for (uint32_t i = 0; i < conf->n_anchors; i++) {
+		char name[NAME_TEXT_LEN];
+		size_t n = 0;
+
+		for (uint32_t j = 0; j <= i; j++)
+			n += conf->anchors[j].type == conf->anchors[i].type &&
+			     name_equal(conf->anchors[j].name, conf->anchors[i].name);
+		if (n != LIMIT_UPKEEP_KEYS + 1)
+			continue;
+		name_to_text(conf->anchors[i].name, name);
+		yaml_fault(&r->yaml, root,
+		           "dnssec.trust_anchors: more than %d DS or DNSKEY records of %s; leave "
+		           "some out",
+		           LIMIT_UPKEEP_KEYS, name);
+	}
+}
+
 void config_dnssec_check(struct config_reader *r, struct fy_node *root)
 {
 	struct resolver_conf *conf = &r->config->resolver;
 
 	warn_of_ntas(r, root);
+	check_zones(r, root);
 	if (conf->nsec3_iterations > conf->nsec3_iterations_hard)
 		yaml_fault(&r->yaml, root,
 		           "dnssec.nsec3_iterations: %u is more than nsec3_iterations_hard, %u; "

@@ -52,6 +52,7 @@ static void give_resolver(struct keeper *k, struct giving *g)
 		return;
 	}
 	*conf = k->config->resolver;
+	refresh_tell(k, conf);
 	ntas_tell(&k->config->ntas, clock_wall_ns(), conf);
 	ntas_tell(&k->ntas, clock_wall_ns(), conf);
 	conf->id_base = next_id_base(k);

@@ -115,6 +115,8 @@ static void on_child_message(void *owner, struct child *child, struct role_msg *
 		request_flushed(k, msg->a);
 	else if (msg->type == ROLE_MSG_CONFIGURED && child->role == ROLE_RESOLVER)
 		tell_applied(k, msg->a);
+	else if (msg->type == ROLE_MSG_KEYS && child->role == ROLE_RESOLVER)
+		refresh_keys(k, msg);
 	else
 		rollout_message(&k->rollout, child->role, msg);
 	start_resolver(k);
@@ -355,6 +357,7 @@ int keeper_reload(struct keeper *k, struct diag *diag)
 	old = k->config;
 	k->config = TAKE(next);
 	k->rollout.config = k->config;
+	refresh_configured(k);
 	edition_keep_guarded(k->rollout.current, k->config);
 	listeners_free(k->listeners);
 	k->listeners = TAKE(listeners);
@@ -437,8 +440,8 @@ static void reap(struct keeper *k)
 		for (size_t role = 0; role < ROLE_N && !ours; role++)
 			ours = child_reaped(&k->children[role], pid, status);
 		if (!ours)
-			ours =
-			    apply_reaped(k->apply, pid, status) || restart_reaped(k, pid, status);
+			ours = apply_reaped(k->apply, pid, status) ||
+			       restart_reaped(k, pid, status) || refresh_reaped(k, pid, status);
 		if (!ours)
 			(void)compile_reaped(k->explain.compile, pid, status);
 	}
@@ -470,6 +473,7 @@ static void on_pulse(uv_timer_t *timer)
 	restart_pulse(k, now);
 	request_nta_pulse(k);
 	tell_pulse(k, now);
+	refresh_pulse(k, now);
 	look_at_unfiltered(k);
 	start_resolver(k);
 	tell_ready(k);
@@ -555,6 +559,8 @@ static int open_all(struct keeper *k, struct takeover *takeover, struct diag *di
 	if (r == 0)
 		r = ntas_load(&k->ntas, k->store, diag);
 	if (r == 0)
+		refresh_load(k);
+	if (r == 0)
 		r = init_children(k);
 	if (r == 0)
 		r = edition_none(k->config, &none);
@@ -612,6 +618,7 @@ static void close_all(struct keeper *k)
 {
 	server_free(k->server);
 	tell_fini(k);
+	refresh_stop(k);
 	apply_cancel(k->apply);
 	compile_cancel(k->explain.compile);
 	if (k->rollout.current)

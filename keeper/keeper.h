@@ -17,6 +17,7 @@
 #include "db/store.h"
 #include "edition.h"
 #include "listeners.h"
+#include "refresh.h"
 #include "restart.h"
 #include "rollout.h"
 #include "sallyport/cleanup.h"
@@ -56,6 +57,7 @@ struct keeper {
 	struct restart restart;
 	struct tell tell;
 	struct ntas ntas; /* by command */
+	struct refresh refresh;
 	struct edition *older[KEEPER_EDITIONS];
 	size_t next_older;
 	uv_signal_t signals[4];

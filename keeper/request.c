@@ -424,6 +424,7 @@ enum verb {
 	VERB_RELOAD,
 	VERB_RESTART,
 	VERB_AUDIT,
+	VERB_ANCHORS,
 	VERB_NTA_ADD,
 	VERB_NTA_LIST,
 	VERB_NTA_REMOVE,
@@ -447,6 +448,7 @@ static const struct {
 	[VERB_RELOAD] = { "reload", true },
 	[VERB_RESTART] = { "restart", true },
 	[VERB_AUDIT] = { "audit", false },
+	[VERB_ANCHORS] = { "anchors", false },
 	[VERB_NTA_ADD] = { "nta-add", true },
 	[VERB_NTA_LIST] = { "nta-list", false },
 	[VERB_NTA_REMOVE] = { "nta-remove", true },
@@ -521,6 +523,9 @@ void request_handle(void *arg, struct server_client *client, const struct server
 		break;
 	case VERB_AUDIT:
 		request_audit(k, client, request);
+		break;
+	case VERB_ANCHORS:
+		request_anchors(k, client);
 		break;
 	case VERB_NTA_ADD:
 		request_nta_add(k, client, request);

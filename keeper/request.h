@@ -33,6 +33,7 @@ void request_nta_add(struct keeper *keeper, struct server_client *client,
 void request_nta_list(struct keeper *keeper, struct server_client *client);
 void request_nta_remove(struct keeper *keeper, struct server_client *client,
                         const struct server_request *request);
+void request_anchors(struct keeper *keeper, struct server_client *client);
 json_t *request_ntas(const struct keeper *keeper); /* in force: configured, then by command */
 
 /* Parts of answers. */

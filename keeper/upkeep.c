@@ -20,8 +20,8 @@ const char *upkeep_state_str(enum upkeep_state state)
 const char *upkeep_result_str(enum upkeep_result result)
 {
 	static const char *const texts[UPKEEP_RESULT_N] = {
-		"not yet refreshed", "verified", "no answer with keys", "not signed by a trusted key",
-		"verified, but more keys than are kept"
+		"not yet refreshed", "verified", "no answer with keys",
+		"not signed by a trusted key", "verified, but more keys than are kept"
 	};
 
 	return result < UPKEEP_RESULT_N ? texts[result] : "?";
@@ -306,9 +306,8 @@ bool upkeep_sound(const struct upkeep_zone *zone)
 	for (uint32_t i = 0; i < zone->n_keys; i++) {
 		const struct upkeep_key *key = &zone->keys[i];
 
-		if (key->state == UPKEEP_START || key->state >= UPKEEP_STATE_N ||
-		    key->id.len < 5 || key->id.len > sizeof(key->id.rdata) ||
-		    (key->id.rdata[1] & REVOKE))
+		if (key->state == UPKEEP_START || key->state >= UPKEEP_STATE_N || key->id.len < 5 ||
+		    key->id.len > sizeof(key->id.rdata) || (key->id.rdata[1] & REVOKE))
 			return false;
 	}
 	return true;

@@ -33,12 +33,12 @@ enum upkeep_state {
 const char *upkeep_state_str(enum upkeep_state state); /* as RFC 5011, section 4 */
 
 enum upkeep_result { /* of the newest refresh */
-	UPKEEP_NEVER = 0,
-	UPKEEP_OK,
-	UPKEEP_UNREACHABLE, /* no answer, or none with keys */
-	UPKEEP_BOGUS,       /* no key that is trusted signs it */
-	UPKEEP_LIMIT,       /* verified, and more keys than are kept */
-	UPKEEP_RESULT_N,
+	             UPKEEP_NEVER = 0,
+	             UPKEEP_OK,
+	             UPKEEP_UNREACHABLE, /* no answer, or none with keys */
+	             UPKEEP_BOGUS,       /* no key that is trusted signs it */
+	             UPKEEP_LIMIT,       /* verified, and more keys than are kept */
+	             UPKEEP_RESULT_N,
 };
 const char *upkeep_result_str(enum upkeep_result result);
 
@@ -51,7 +51,7 @@ extern const struct upkeep_times upkeep_times_default;
 
 struct upkeep_key {
 	struct keys_id id;
-	uint8_t state;    /* enum upkeep_state */
+	uint8_t state; /* enum upkeep_state */
 	uint8_t reserved[7];
 	uint64_t since_s; /* in this state */
 	uint64_t until_s; /* end of the hold-down: of ADDPEND and REVOKED; else 0 */
@@ -72,9 +72,9 @@ struct upkeep_zone {
 /* What came of one refresh. */
 struct upkeep_seen {
 	uint64_t now_s;
-	bool reached;        /* there was an RRset */
-	bool verified;       /* a trusted key signs it, whole */
-	uint32_t ttl_s;      /* original TTL */
+	bool reached;   /* there was an RRset */
+	bool verified;  /* a trusted key signs it, whole */
+	uint32_t ttl_s; /* original TTL */
 	uint32_t expires_in_s;
 	size_t n_keys;
 	struct keys_seen keys[KEYS_SEEN_MAX];

@@ -71,7 +71,8 @@ int upkeep_load(const char *state_dir, uint64_t now_s, struct upkeeps *ret)
 {
 	CLEANUP(free) void *data = NULL;
 	size_t len;
-	int r = whole_file_read(state_dir, FILE_NAME, size_of(LIMIT_UPKEEP_ZONES), &data, &len), err;
+	int r = whole_file_read(state_dir, FILE_NAME, size_of(LIMIT_UPKEEP_ZONES), &data, &len),
+	    err;
 
 	memset(ret, 0, sizeof(*ret));
 	if (r == ERR_NOENT)

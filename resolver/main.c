@@ -20,6 +20,7 @@
 
 #include "amplification.h"
 #include "follow_table.h"
+#include "key_fetch.h"
 #include "policy_slot.h"
 #include "proofs.h"
 #include "sallyport/err.h"
@@ -502,6 +503,12 @@ static void on_message(struct role_state *role, struct role_msg *msg)
 		if (running)
 			flush(role, msg);
 		break;
+	case ROLE_MSG_ASK_KEYS:
+		if (name_wire_len(msg->payload, msg->len) != (int)msg->len)
+			r = ERR_MALFORMED;
+		else if (running)
+			worker_ask_keys(role->workers[0], msg->payload);
+		break;
 	case ROLE_MSG_DRAIN:
 		role->draining = true;
 		for (size_t i = 0; i < role->n_workers; i++)
@@ -534,6 +541,19 @@ static void read_channel(struct role_state *role)
 	}
 }
 
+static void report_keys(struct role_state *role)
+{
+	CLEANUP(free)
+	struct key_answer *answer = role->n_workers > 0 ? worker_take_keys(role->workers[0]) : NULL;
+	int r = answer
+	            ? role_send(ROLE_FD, ROLE_MSG_KEYS, 0, 0, answer->payload, answer->len, NULL, 0)
+	            : ERR_OK;
+
+	if (r < 0)
+		log_warning("role", "keys cannot be handed to the keeper, which will ask again: %s",
+		            err_str(r));
+}
+
 static void report(struct role_state *role)
 {
 	bool image = role->image_owed, ended = role->draining;
@@ -552,6 +572,7 @@ static void report(struct role_state *role)
 		tell_keeper(ROLE_MSG_APPLIED, role->image_version);
 	}
 	free_retired(role);
+	report_keys(role);
 	if (role->told_owed && applied_by_all(role) == role->seq) {
 		role->told_owed = false;
 		tell_keeper(ROLE_MSG_CONFIGURED, role->told);

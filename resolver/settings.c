@@ -130,7 +130,7 @@ struct settings *settings_new(const struct resolver_conf *conf)
 	for (uint32_t i = 0; i < c->n_zones; i++)
 		c->zones[i].n_servers = MIN(c->zones[i].n_servers, (uint16_t)LIMIT_ZONE_SERVERS);
 
-	clamp(&c->n_anchors, 0, LIMIT_ANCHORS);
+	clamp(&c->n_anchors, 0, ROLE_ANCHORS);
 	clamp(&c->n_ntas, 0, ARRAY_LEN(c->ntas));
 
 	settings->zones = zones_new(c);
@@ -181,8 +181,7 @@ static bool same_zone(const struct conf_zone *a, const struct conf_zone *b)
 static bool same_validation(const struct resolver_conf *a, const struct resolver_conf *b)
 {
 	return a->dnssec == b->dnssec && a->dnssec_sentinel == b->dnssec_sentinel &&
-	       a->dnssec_sha1 == b->dnssec_sha1 &&
-	       a->nsec3_iterations == b->nsec3_iterations &&
+	       a->dnssec_sha1 == b->dnssec_sha1 && a->nsec3_iterations == b->nsec3_iterations &&
 	       a->nsec3_iterations_hard == b->nsec3_iterations_hard &&
 	       a->dnssec_skew_min_s == b->dnssec_skew_min_s &&
 	       a->dnssec_skew_max_s == b->dnssec_skew_max_s && a->n_anchors == b->n_anchors &&

@@ -8,6 +8,7 @@
 #include "fetch.h"
 #include "fitness.h"
 #include "held.h"
+#include "key_fetch.h"
 #include "listen.h"
 #include "pinhole_client.h"
 #include "poller.h"
@@ -39,7 +40,8 @@ struct worker_thread {
 
 	pthread_mutex_t lock; /* of the mailbox */
 	struct worker_set *set;
-	bool policy, drain;
+	bool policy, drain, ask_keys;
+	uint8_t keys_name[NAME_MAX_WIRE + 1]; /* of ask_keys */
 
 	_Atomic uint64_t applied;
 	_Atomic bool ended;
@@ -173,13 +175,16 @@ static void on_wake(uv_async_t *wake)
 	struct worker_thread *thread = wake->data;
 	struct worker *worker = &thread->worker;
 	struct worker_set *set;
-	bool policy, drain;
+	uint8_t keys_name[NAME_MAX_WIRE + 1];
+	bool policy, drain, ask_keys;
 
 	pthread_mutex_lock(&thread->lock);
 	set = TAKE(thread->set);
 	policy = thread->policy;
 	drain = thread->drain;
-	thread->policy = thread->drain = false;
+	ask_keys = thread->ask_keys;
+	memcpy(keys_name, thread->keys_name, sizeof(keys_name));
+	thread->policy = thread->drain = thread->ask_keys = false;
 	pthread_mutex_unlock(&thread->lock);
 
 	worker_touch_clock(worker);
@@ -188,6 +193,8 @@ static void on_wake(uv_async_t *wake)
 	worker_set_free(set);
 	if (policy)
 		take_policy(worker);
+	if (ask_keys)
+		key_fetch_start(worker->keys, worker, keys_name);
 	if (drain && !worker->draining) {
 		worker->draining = true;
 		thread->drain_until_ns =
@@ -249,6 +256,7 @@ static void worker_free(struct worker *worker)
 		pinhole_client_free(worker->pinholes);
 	fetches_free(worker->fetches);
 	fitness_free(worker->fitness);
+	key_fetch_free(worker->keys);
 	servers_free(worker->servers);
 	listeners_free(worker->listeners);
 	if (worker->held)
@@ -328,9 +336,10 @@ static int make_parts(struct worker *worker, const struct worker_spec *spec)
 		if (!worker->fitness)
 			return ERR_NOMEM;
 	}
+	worker->keys = key_fetch_new();
 	worker->listeners = listeners_new(worker);
 	if (!worker->memo || !worker->held || !worker->servers || !worker->fetches ||
-	    !worker->listeners)
+	    !worker->keys || !worker->listeners)
 		return ERR_NOMEM;
 	if (spec->pinhole_fd >= 0) {
 		worker->pinhole_fd = spec->pinhole_fd;
@@ -433,6 +442,22 @@ void worker_tell_policy(struct worker *worker)
 	thread->policy = true;
 	pthread_mutex_unlock(&thread->lock);
 	wake(thread);
+}
+
+void worker_ask_keys(struct worker *worker, const uint8_t *name)
+{
+	struct worker_thread *thread = worker->thread;
+
+	pthread_mutex_lock(&thread->lock);
+	thread->ask_keys = true;
+	name_lower(thread->keys_name, name, (size_t)name_wire_len(name, NAME_MAX_WIRE));
+	pthread_mutex_unlock(&thread->lock);
+	wake(thread);
+}
+
+struct key_answer *worker_take_keys(struct worker *worker)
+{
+	return key_fetch_take(worker->keys);
 }
 
 void worker_drain(struct worker *worker)

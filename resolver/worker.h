@@ -27,6 +27,8 @@
 #include "zones.h"
 
 struct held;
+struct key_answer;
+struct key_fetch;
 struct pinhole_client;
 struct fetches;
 struct queries;
@@ -87,6 +89,7 @@ struct worker {
 	    policy_version;           /* for the main thread: the version this worker judges by */
 	struct wheel *wheel;          /* deadlines of fetches and connections */
 	struct poller *poller;        /* their sockets */
+	struct key_fetch *keys;       /* for the keeper */
 	struct worker_thread *thread; /* private to worker.c; NULL where a test drives the loop */
 };
 
@@ -151,10 +154,13 @@ int worker_start(struct worker *worker) MUST_CHECK; /* the thread */
 /* From the main thread, any time. The mailbox holds one of each kind: a newer set replaces one that
  * has not been taken yet (it names everything), so it can never be full. */
 void worker_give_set(struct worker *worker, struct worker_set *set);
-void worker_tell_policy(struct worker *worker); /* the slot has a newer image */
-void worker_drain(struct worker *worker);       /* finish what is in flight, then end the thread */
+void worker_tell_policy(struct worker *worker);                   /* the slot has a newer image */
+void worker_ask_keys(struct worker *worker, const uint8_t *name); /* as key_fetch_start() */
+void worker_drain(struct worker *worker); /* finish what is in flight, then end the thread */
 
 /* What the worker has done so far. */
 uint64_t worker_applied(const struct worker *worker); /* seq of the newest set in force */
+/* The newest answer to worker_ask_keys(), the caller's; or NULL. */
+struct key_answer *worker_take_keys(struct worker *worker);
 bool worker_ended(const struct worker *worker); /* drained; worker_join() will not wait long */
 void worker_join(struct worker *worker);

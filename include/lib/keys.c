@@ -5,6 +5,16 @@
 
 #include "sallyport/err.h"
 
+uint16_t keys_tag(const uint8_t *rdata, size_t len)
+{
+	uint32_t sum = 0;
+
+	for (size_t i = 0; i < len; i++)
+		sum += i & 1 ? rdata[i] : (uint32_t)rdata[i] << 8;
+	sum += sum >> 16;
+	return (uint16_t)sum;
+}
+
 size_t keys_digest_len(unsigned int type)
 {
 	static const uint8_t lengths[KEYS_DIGESTS + 1] = { 0, 20, 32, 0, 48 };

@@ -37,7 +37,8 @@ struct keys_id {
 	/* What a DS of it says, by digest type: SHA-1, SHA-256, SHA-384. */
 	uint8_t sha1[20], sha256[32], sha384[48];
 };
-size_t keys_digest_len(unsigned int type); /* 0: not kept */
+uint16_t keys_tag(const uint8_t *rdata, size_t len); /* RFC 4034, appendix B */
+size_t keys_digest_len(unsigned int type);           /* 0: not kept */
 const uint8_t *keys_digest(const struct keys_id *id, unsigned int type);
 
 /* One key of the RRset, payload of ROLE_MSG_SEEN. */

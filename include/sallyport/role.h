@@ -54,8 +54,11 @@ enum role_msg_type {
 	ROLE_MSG_CLOSE,   /* fwsync: payload struct role_close_row[]: ledger rows without a reason
 	                     any more; a: policy version, b: enum role_close. Answered CLOSED */
 	ROLE_MSG_FLUSH, /* resolver: payload: wire name (empty: everything), a: 1 = and all below */
-	ROLE_MSG_DRAIN, /* stop reading new queries, finish what is in flight, then exit 0 */
-	ROLE_MSG_ROTATE, /* historian: apply retention now (tests, and once an hour by itself) */
+	ROLE_MSG_ASK_KEYS, /* resolver: payload: wire name of a trust anchor's zone. Answered KEYS
+	                    */
+	ROLE_MSG_ANCHOR,   /* sallyport-anchor: payload struct conf_anchor (sallyport/keys.h) */
+	ROLE_MSG_DRAIN,    /* stop reading new queries, finish what is in flight, then exit 0 */
+	ROLE_MSG_ROTATE,   /* historian: apply retention now (tests, and once an hour by itself) */
 
 	/* role to keeper */
 	ROLE_MSG_READY = 64, /* a: 0 */
@@ -64,6 +67,8 @@ enum role_msg_type {
 	ROLE_MSG_FAILED,     /* payload: text for people; the role exits */
 	ROLE_MSG_FLUSHED,    /* a: entries removed */
 	ROLE_MSG_CONFIGURED, /* resolver: a: the configuration (END's b) in force in every worker */
+	ROLE_MSG_KEYS, /* resolver: payload as in sallyport/keys.h; passed on to sallyport-anchor */
+	ROLE_MSG_SEEN, /* sallyport-anchor: payload struct keys_seen */
 };
 
 enum role_close { ROLE_CLOSE_LAST = 1 }; /* bits: the last message of a list */
@@ -138,6 +143,9 @@ enum dnssec_mode { DNSSEC_MODE_OFF = 0, DNSSEC_MODE_VALIDATE };
 
 enum firewall_mode { FIREWALL_LOCAL = 0, FIREWALL_NONE };
 
+/* The configuration's, and what they have become by RFC 5011. */
+#define ROLE_ANCHORS (LIMIT_ANCHORS + LIMIT_UPKEEP_ZONES * LIMIT_UPKEEP_KEYS)
+
 #define RESOLVER_CONF_MAGIC UINT32_C(0x31434652)
 struct resolver_conf {
 	uint32_t magic, size;
@@ -171,7 +179,7 @@ struct resolver_conf {
 	uint32_t n_listeners, n_zones, n_anchors, n_ntas;
 	struct conf_listener listeners[LIMIT_LISTENERS];
 	struct conf_zone zones[LIMIT_ZONES];
-	struct conf_anchor anchors[LIMIT_ANCHORS];
+	struct conf_anchor anchors[ROLE_ANCHORS];
 	struct conf_nta ntas[2 * LIMIT_NTAS]; /* configured, then by command */
 };
 

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "sallyport/err.h"
+#include "sallyport/keys.h"
 #include "sallyport/name.h"
 #include "val_wire.h"
 
@@ -68,12 +69,7 @@ bool val_digest_supported(uint8_t digest, bool sha1)
 
 uint16_t val_key_tag(const uint8_t *rdata, size_t len)
 {
-	uint32_t sum = 0;
-
-	for (size_t i = 0; i < len; i++)
-		sum += i & 1 ? rdata[i] : (uint32_t)rdata[i] << 8;
-	sum += sum >> 16;
-	return (uint16_t)sum;
+	return keys_tag(rdata, len);
 }
 
 static void params_free_cleanup(OSSL_PARAM **params)

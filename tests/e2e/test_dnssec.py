@@ -132,6 +132,36 @@ def a_switch_keeps_what_still_has_its_reason():
 
 
 @h.case
+def names_that_ask_for_a_key_of_the_root_are_told():
+    """RFC 8509: is it a trust anchor here? Only a secure answer tells, and only without CD."""
+    tag = open(tree.anchor).read().split()[2]
+    other = "00001" if int(tag) != 1 else "00002"
+    tag = f"{int(tag):05d}"
+    names = {f"root-key-sentinel-{kind}-{t}": (kind == "is-ta") == (t == tag) for kind in ("is-ta", "not-ta") for t in (tag, other)}
+    last = list(names)[-1]
+    tree.add("plain.test", f"root-key-sentinel-is-ta-{other}.out A 44.128.1.9\n", f"root-key-sentinel-is-ta-{other}.out.plain.test")
+    tree.add("good.test", "".join(f"{n} A 44.128.1.9\n" for n in names), last + ".good.test")
+    for _ in range(2):  # what is remembered of one may not answer the other
+        for name, answered in names.items():
+            text = dig(name.upper() + ".good.test")
+            assert ("44.128.1.9" in text) == answered and ("SERVFAIL" in text) != answered, text
+            assert answered or f"RFC 8509): {name[-5:]} is" in text, text
+            text = dig(name + ".good.test", "A", "+cdflag")
+            assert "44.128.1.9" in text, text
+            text = dig(name + ".good.test", "MX")
+            assert "NOERROR" in text, text
+    text = dig(f"root-key-sentinel-is-ta-{other}.out.plain.test")
+    assert "44.128.1.9" in text, text  # insecure data tells nothing
+    text = open(sp.conf).read()
+    sp.configure(text.replace("mode: validate", "mode: validate, sentinel: false"))
+    sp.cli("reload")
+    h.until("the resolver goes by it", lambda: "44.128.1.9" in dig(f"root-key-sentinel-is-ta-{other}.good.test"))
+    sp.configure(text)
+    sp.cli("reload")
+    h.until("the resolver goes by it", lambda: "SERVFAIL" in dig(f"root-key-sentinel-is-ta-{other}.good.test"))
+
+
+@h.case
 def lies_are_servfail_with_the_reason_and_open_nothing():
     upstreams("44.128.0.55")
     for name, why in (("forged.good.test", "does not verify"), ("www.rsa.test", "no signature"),

@@ -8,7 +8,7 @@ import json, os, re, shlex, subprocess, sys
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import harness as h
 
-INSTALLED = ["sallyport", "sallyportd", "sallyport-compile", "sallyport-fwsync", "sallyport-historian",
+INSTALLED = ["sallyport", "sallyportd", "sallyport-anchor", "sallyport-compile", "sallyport-fwsync", "sallyport-historian",
              "sallyport-resolver"]
 
 

@@ -32,7 +32,7 @@ TABLE = {
     "LIMIT_WORKLOAD_NAME": ("faults_of_policies",),
     "LIMIT_ANCHORS": ("faults_of_configurations",),
     "LIMIT_ANCHOR_BYTES": ("faults_of_configurations",),
-    "LIMIT_UPKEEP_ZONES": ("unit/keeper/keeper_upkeep.c:a_damaged_file_is_set_aside",),
+    "LIMIT_UPKEEP_ZONES": ("e2e/test_anchors.py:so_many_zones_are_kept_up_and_the_others_stay_as_they_are",),
     "LIMIT_UPKEEP_KEYS": ("unit/keeper/keeper_upkeep.c:more_keys_than_are_kept_are_passed_over",),
     "LIMIT_NTAS": ("faults_of_configurations",),
     "LIMIT_NTA_S": ("e2e/test_dnssec.py:what_a_negative_trust_anchor_may_not_be_is_told",),

@@ -40,7 +40,6 @@ static const struct {
 	{ "later: replay", "replay|p.yaml", 2, NULL, "replay is not built in yet" },
 	{ "later: policy test", "policy|test|p.yaml", 2, NULL, "policy test is not built in yet" },
 	{ "nta: no name", "nta|add", 2, NULL, "nta add" },
-	{ "later: anchors", "anchors", 2, NULL, "anchors is not built in yet" },
 	{ "a configuration that is not there", "-c|/nonexistent/s.yaml|status", 2, NULL,
 	  "/nonexistent/s.yaml: error: cannot be read: No such file" },
 	{ "verbs for completion", "complete", 0, "policy\n", NULL },

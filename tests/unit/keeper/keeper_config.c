@@ -98,6 +98,9 @@ static void the_smallest_configuration_has_the_documented_defaults(void **state)
 	assert_int_equal(c->resolver.firewall, FIREWALL_LOCAL);
 	assert_int_equal(c->resolver.ack_timeout_ms, 250);
 	assert_int_equal(c->resolver.dnssec_sentinel, 1);
+	assert_int_equal(c->rfc5011, 1);
+	assert_int_equal(c->hold_down_s, 30 * 86400);
+	assert_int_equal(c->refresh_s, 3600);
 	assert_int_equal(c->resolver.cache_bytes, 64 << 20);
 	assert_int_equal(c->resolver.cache_max_ttl_s, 86400);
 	assert_int_equal(c->resolver.cache_negative_max_ttl_s, 900);
@@ -125,7 +128,8 @@ static const char whole[] =
     "    internal: true\n"
     "    dnssec: off\n"
     "    servers: [{address: 10.0.0.53}]\n"
-    "dnssec: {mode: off, sentinel: false, negative_trust_anchors: [{name: Broken.Corp.test, until: "
+    "dnssec: {mode: off, sentinel: false, rfc5011: false, hold_down: 4s, refresh: 2s,"
+    " negative_trust_anchors: [{name: Broken.Corp.test, until: "
     "2027-01-01T00:00:00Z, reason: \"ticket 4711\"}, {name: b.test, until: 2027-06-01}]}\n"
     "firewall:\n"
     "  mode: local\n"
@@ -178,6 +182,9 @@ static void every_key_lands_in_its_place(void **state)
 	assert_int_equal(c->resolver.zones[1].internal, 1);
 	assert_int_equal(c->resolver.zones[1].dnssec_off, 1);
 	assert_int_equal(c->resolver.dnssec_sentinel, 0);
+	assert_int_equal(c->rfc5011, 0);
+	assert_int_equal(c->hold_down_s, 4);
+	assert_int_equal(c->refresh_s, 2);
 	assert_int_equal(c->ntas.n, 2);
 	assert_memory_equal(c->ntas.list[0].name, "\6broken\4corp\4test", 18);
 	assert_true(c->ntas.list[0].until_ns == UINT64_C(1798761600000000000));
@@ -290,6 +297,9 @@ static const struct {
 	  NULL, "listed twice" },
 	{ "dnssec.sha1", "dnssec: {sha1: maybe}\n", "3:16", "use false, true" },
 	{ "dnssec.aggressive", "dnssec: {aggressive: maybe}\n", "3:22", "use false, true" },
+	{ "dnssec.rfc5011", "dnssec: {rfc5011: 1}\n", NULL, "use false, true" },
+	{ "dnssec.hold_down", "dnssec: {hold_down: 0s}\n", NULL, "out of range" },
+	{ "dnssec.refresh", "dnssec: {refresh: 2d}\n", NULL, "out of range" },
 	{ "dnssec.sentinel", "dnssec: {sentinel: on}\n", "3:20", "use false, true" },
 	{ "dnssec.nsec3_iterations", "dnssec: {nsec3_iterations: 151}\n", "3:28", "from 0 to 150" },
 	{ "dnssec.nsec3_iterations_hard", "dnssec: {nsec3_iterations_hard: 2501}\n", "3:33",

@@ -1,5 +1,5 @@
-/* tests/unit/keeper/keeper_upkeep.c - RFC 5011 on a fake clock: a whole roll of a zone's keys, every
- * way that it can go wrong, and the file that remembers it.
+/* tests/unit/keeper/keeper_upkeep.c - RFC 5011 on a fake clock: a whole roll of a zone's keys,
+ * every way that it can go wrong, and the file that remembers it.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -24,8 +24,8 @@
 #define TTL 172800
 #define EXPIRY (uint32_t)(14 * DAY)
 
-/* Keys are letters: 'A' is a key of its own, "A!" it with its REVOKE bit and its own signature, "A?"
- * with the bit alone, "a" a key without SEP. "A*" is named by the configuration. */
+/* Keys are letters: 'A' is a key of its own, "A!" it with its REVOKE bit and its own signature,
+ * "A?" with the bit alone, "a" a key without SEP. "A*" is named by the configuration. */
 static void make_id(char letter, struct keys_id *id)
 {
 	memset(id, 0, sizeof(*id));
@@ -149,7 +149,8 @@ static void each_way_of_the_table(void **state)
 	PLAY("an RRset that no trusted key signs says nothing", { 0, "A*", "A=valid", true },
 	     { 1, "~B", "A=valid", false }, { 50, "~AB", "A=valid", false });
 	PLAY("nobody answers", { 0, "A*", "A=valid", true }, { 400, NULL, "A=valid", false });
-	PLAY("a stranger's revocation", { 0, "A*", "A=valid", true }, { 1, "A*X!", "A=valid", false });
+	PLAY("a stranger's revocation", { 0, "A*", "A=valid", true },
+	     { 1, "A*X!", "A=valid", false });
 	PLAY("configured and revoked at first sight", { 0, "A!*B*", "A=revoked B=valid", true },
 	     { 1, "A*B*", "A=revoked B=valid", false });
 	PLAY("configured while pending", { 0, "A*", "A=valid", true },

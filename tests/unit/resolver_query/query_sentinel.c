@@ -56,13 +56,15 @@ static void only_the_roots_anchors_count(void **state)
 	static const uint8_t root[] = { 0 }, test[] = "\4test";
 	static const uint8_t ds[] = { 0x4f, 0x66, 8, 2, 1, 2, 3 }; /* 20326 */
 	static const uint8_t other[] = { 0x12, 0x34, 8, 2, 1, 2, 3 };
-	static const uint8_t key[] = { 1, 1, 3, 13, 9 };      /* 257 + 781 + 9 * 256 */
+	static const uint8_t key[] = { 1, 1, 3, 13, 9 }; /* 257 + 781 + 9 * 256 */
 	static const uint8_t revoked[] = { 1, 0x81, 3, 13, 7 };
 	CLEANUP(val_anchors_free) struct val_anchors *anchors = val_anchors_new();
 	static const struct {
 		unsigned int tag;
 		bool trusted;
-	} cases[] = { { 20326, true }, { 0x1234, false }, { 3342, true }, { 2958, false }, { 1, false } };
+	} cases[] = {
+		{ 20326, true }, { 0x1234, false }, { 3342, true }, { 2958, false }, { 1, false }
+	};
 
 	(void)state;
 	assert_int_equal(val_anchors_add(anchors, root, 43, ds, sizeof(ds)), ERR_OK);
