@@ -307,18 +307,18 @@ int fitness_settings_changed(struct fitness *fitness)
 		return ERR_OK;
 	forget(fitness);
 	worker = fitness->worker;
-	for (uint16_t z = 0; z < worker->settings->conf.n_zones; z++)
+	for (uint32_t z = 0; z < worker->settings->conf.n_zones; z++)
 		n += worker->settings->conf.zones[z].n_servers;
 	if (n == 0 || !words_of(worker) || !worker->settings->validation.anchors)
 		return ERR_OK;
 	fitness->probes = calloc(n, sizeof(*fitness->probes));
 	if (!fitness->probes)
 		return ERR_NOMEM;
-	for (uint16_t z = 0; z < worker->settings->conf.n_zones; z++) {
-		size_t n_servers = servers_of_zone(worker->servers, z, &servers);
+	for (uint32_t z = 0; z < worker->settings->conf.n_zones; z++) {
+		size_t n_servers = servers_of_zone(worker->servers, (uint16_t)z, &servers);
 
 		for (size_t i = 0; i < n_servers; i++)
-			add_probe(fitness, z, i, servers[i]);
+			add_probe(fitness, (uint16_t)z, i, servers[i]);
 	}
 	return ERR_OK;
 }

@@ -185,10 +185,14 @@ static void drop_at(struct proofs *proofs, struct shard *shard, struct zone *zon
 static void drop_if_empty(struct proofs *proofs, struct shard *shard, const struct zone *zone)
 {
 	const struct proofs_zone *head = &zone->head;
+	struct zone **at;
 
-	if (zone->n == 0)
-		zone_free(shard, find_zone(shard, hash_of(proofs, head->name, head->upstreams),
-		                           head->name, head->upstreams));
+	if (zone->n > 0)
+		return;
+	at = find_zone(shard, hash_of(proofs, head->name, head->upstreams), head->name,
+	               head->upstreams);
+	if (*at)
+		zone_free(shard, at);
 }
 
 static void drop(struct proofs *proofs, struct shard *shard, const struct proof *proof)
