@@ -36,6 +36,7 @@ enum val_turn_limit { /* in one turn of the loop, then others run */
 	              VAL_TURN_HASHES = 512,
 };
 
+struct val_trace;
 struct val_budget {
 	/* What is left for the query. */
 	uint32_t checks;    /* public-key operations (LIMIT_VAL_CHECKS) */
@@ -49,6 +50,8 @@ struct val_budget {
 	uint32_t hashes_proof;     /* LIMIT_VAL_HASHES_PROOF */
 	/* For this turn. */
 	uint32_t turn_checks, turn_hashes;
+	/* Goes where the budget goes: who is told of each step, or NULL (val_trace.h). */
+	const struct val_trace *trace;
 };
 
 void val_budget_init(struct val_budget *budget);

@@ -14,6 +14,7 @@
 #include "sallyport/err.h"
 #include "sallyport/name.h"
 #include "val_failure.h"
+#include "val_trace.h"
 #include "val_wire.h"
 
 void val_chain_init(struct val_chain *chain, const struct val_config *config,
@@ -83,6 +84,16 @@ static struct val_trust *make_trust(struct val_chain *chain, enum val_trust_kind
 	return trust;
 }
 
+static void trace_trust(const struct val_chain *chain, const struct val_trust *trust)
+{
+	val_trace(chain->budget->trace, &(struct val_event){ .kind = VAL_EVENT_TRUST,
+	                                                     .why = (enum val_why)trust->why,
+	                                                     .outcome = trust->kind,
+	                                                     .type = trust->type,
+	                                                     .tag = trust->tag,
+	                                                     .name = trust->name });
+}
+
 static void put(struct val_chain *chain, enum val_trust_kind kind, enum val_why why,
                 struct val_keys *keys, uint16_t tag, uint32_t ttl_s, const struct val_now *now)
 {
@@ -92,6 +103,7 @@ static void put(struct val_chain *chain, enum val_trust_kind kind, enum val_why 
 	if (!trust)
 		return;
 	trust->tag = tag;
+	trace_trust(chain, trust);
 	val_table_put(chain->config->table, trust);
 }
 
@@ -110,7 +122,20 @@ static void put_bogus(struct val_chain *chain, enum val_why why, uint16_t tag,
 	trust->tag = tag;
 	trust->streak = streak;
 	trust->held_ns = trust->expires_ns;
+	trace_trust(chain, trust);
 	val_table_put(table, trust);
+}
+
+/* Each record of @rdata as an event of its own. */
+static void trace_records(const struct val_chain *chain, enum val_event_kind kind, uint16_t type,
+                          const struct val_rdata *rdata, size_t n, uint32_t ttl_s)
+{
+	for (size_t i = 0; i < n && chain->budget->trace; i++)
+		val_trace(chain->budget->trace, &(struct val_event){ .kind = kind,
+		                                                     .type = type,
+		                                                     .ttl_s = ttl_s,
+		                                                     .name = chain->need.name,
+		                                                     .rdata = &rdata[i] });
 }
 
 static enum val_chain_step ask(struct val_chain *chain, const uint8_t *name, uint16_t type)
@@ -136,6 +161,8 @@ static enum val_why by_anchor(struct val_chain *chain, const struct val_set *set
 	const struct val_anchor *anchor = chain->anchor;
 	enum val_why by_key = VAL_WHY_DS_ALGORITHM, by_ds = VAL_WHY_DS_ALGORITHM;
 
+	trace_records(chain, VAL_EVENT_ANCHOR, VAL_TYPE_DNSKEY, anchor->keys, anchor->n_keys, 0);
+	trace_records(chain, VAL_EVENT_ANCHOR, VAL_TYPE_DS, anchor->ds, anchor->n_ds, 0);
 	if (anchor->n_keys > 0)
 		by_key = val_verify_keys(set, anchor->keys, anchor->n_keys, true, rules,
 		                         now->wall_s, chain->budget, ret_verified);
@@ -169,6 +196,9 @@ static void take_keys(struct val_chain *chain, const struct val_now *now)
 		why = by_anchor(chain, set, now, &verified);
 	}
 	forget_ds(chain);
+	if (set)
+		trace_records(chain, VAL_EVENT_KEY, VAL_TYPE_DNSKEY, set->rrs, set->n_rrs,
+		              set->ttl);
 	if (why == VAL_WHY_DS_ALGORITHM || why == VAL_WHY_DS_DIGEST) {
 		put(chain, VAL_TRUST_INSECURE, why, NULL, 0, ttl_s, now);
 		return;
@@ -357,6 +387,7 @@ static void take_ds(struct val_chain *chain, const struct val_now *now)
 	if (why == VAL_WHY_NONE && verified.wildcard) /* no delegation comes from a wildcard */
 		why = VAL_WHY_LABELS;
 	if (why == VAL_WHY_NONE) {
+		trace_records(chain, VAL_EVENT_DS, VAL_TYPE_DS, set->rrs, set->n_rrs, set->ttl);
 		why = val_ds_usable(set->rrs, set->n_rrs, chain->config->rules);
 		if (why != VAL_WHY_NONE) { /* RFC 4035, section 5.2 */
 			put(chain, VAL_TRUST_INSECURE, why, NULL, 0, verified.ttl_s, now);
@@ -393,6 +424,10 @@ static bool take(struct val_chain *chain, const struct val_now *now)
 
 void val_chain_give(struct val_chain *chain, struct val_message *message)
 {
+	val_trace(chain->budget->trace, &(struct val_event){ .kind = VAL_EVENT_ASKED,
+	                                                     .outcome = message != NULL,
+	                                                     .type = chain->need.type,
+	                                                     .name = chain->need.name });
 	chain->given = true;
 	chain->message = message;
 }

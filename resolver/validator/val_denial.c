@@ -6,6 +6,7 @@
 #include "sallyport/cleanup.h"
 #include "sallyport/name.h"
 #include "val_nsec.h"
+#include "val_trace.h"
 
 void val_denial_init(struct val_denial *denial, const uint8_t *zone, const struct val_rules *rules,
                      struct val_budget *budget)
@@ -80,6 +81,31 @@ bool val_denial_gather(struct val_denial *denial, const struct val_message *mess
 	return true;
 }
 
+void val_denial_trace(const struct val_denial *denial, const struct val_set *set,
+                      const uint8_t *name, bool matches)
+{
+	val_trace(denial->budget->trace,
+	          &(struct val_event){ .kind = VAL_EVENT_PROOF,
+	                               .outcome = matches ? VAL_MATCHES : VAL_COVERS,
+	                               .type = set->type,
+	                               .ttl_s = set->ttl,
+	                               .name = name,
+	                               .zone = set->owner,
+	                               .rdata = &set->rrs[0] });
+}
+
+static enum val_proof conclude(const struct val_denial *denial, const uint8_t *name, uint16_t type,
+                               enum val_proof proof)
+{
+	if (proof != VAL_PROOF_LATER)
+		val_trace(denial->budget->trace, &(struct val_event){ .kind = VAL_EVENT_DENIAL,
+		                                                      .outcome = proof,
+		                                                      .type = type,
+		                                                      .name = name,
+		                                                      .zone = denial->zone });
+	return proof;
+}
+
 /* A zone has NSEC or NSEC3. While it changes from one to the other an answer may hold either, but a
  * proof is of one kind. */
 static enum val_proof either(enum val_proof nsec, enum val_proof nsec3)
@@ -89,19 +115,23 @@ static enum val_proof either(enum val_proof nsec, enum val_proof nsec3)
 
 enum val_proof val_denial_nodata(struct val_denial *denial, const uint8_t *name, uint16_t type)
 {
-	return either(val_nsec_nodata(denial, name, type), val_nsec3_nodata(denial, name, type));
+	return conclude(
+	    denial, name, type,
+	    either(val_nsec_nodata(denial, name, type), val_nsec3_nodata(denial, name, type)));
 }
 
 enum val_proof val_denial_nxdomain(struct val_denial *denial, const uint8_t *name)
 {
-	return either(val_nsec_nxdomain(denial, name), val_nsec3_nxdomain(denial, name));
+	return conclude(denial, name, 0,
+	                either(val_nsec_nxdomain(denial, name), val_nsec3_nxdomain(denial, name)));
 }
 
 enum val_proof val_denial_wildcard(struct val_denial *denial, const uint8_t *name,
                                    unsigned int labels)
 {
-	return either(val_nsec_wildcard(denial, name, labels),
-	              val_nsec3_wildcard(denial, name, labels));
+	return conclude(denial, name, 0,
+	                either(val_nsec_wildcard(denial, name, labels),
+	                       val_nsec3_wildcard(denial, name, labels)));
 }
 
 enum val_cut val_denial_ds(struct val_denial *denial, const uint8_t *name)

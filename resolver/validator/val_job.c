@@ -18,6 +18,7 @@
 #include "sallyport/name.h"
 #include "val_chain.h"
 #include "val_denial.h"
+#include "val_trace.h"
 #include "val_wire.h"
 
 enum phase {
@@ -72,6 +73,7 @@ struct val_job *val_job_new(const struct val_config *config, const struct val_su
 	memcpy(job->result.name, subject->name, val_name_size(subject->name));
 	job->result.type = subject->type;
 	job->budget = budget;
+	budget->trace = config->trace;
 	val_chain_init(&job->chain, &job->config, budget);
 	return job;
 }
@@ -425,10 +427,22 @@ static enum val_step check_truth(struct val_job *job)
 	return end(job, VAL_BOGUS, job->nearest);
 }
 
+static void trace_zone(const struct val_job *job)
+{
+	const struct val_trust *zone = job->chain.zone;
+
+	val_trace(job->budget->trace, &(struct val_event){ .kind = VAL_EVENT_ZONE,
+	                                                   .why = (enum val_why)zone->why,
+	                                                   .outcome = zone->kind,
+	                                                   .tag = zone->tag,
+	                                                   .name = zone->name });
+}
+
 static enum val_step run_chain(struct val_job *job, const struct val_now *now)
 {
 	switch (val_chain_run(&job->chain, now)) {
 	case VAL_CHAIN_FOUND:
+		trace_zone(job);
 		return job->phase == PHASE_TRUTH ? check_truth(job) : check_signer(job, now);
 	case VAL_CHAIN_NEED:
 		return VAL_NEED;

@@ -43,6 +43,7 @@ struct val_config { /* borrowed while the job lives */
 	const struct val_rules *rules;
 	struct val_anchors *anchors;
 	struct val_table *table;
+	const struct val_trace *trace; /* who is told of each step, or NULL (val_trace.h) */
 };
 
 struct val_now {

@@ -57,6 +57,7 @@ static bool find_match(const struct val_denial *denial, const uint8_t *name, str
 	for (unsigned int i = 0; i < denial->n_nsec; i++) {
 		if (name_equal(denial->nsec[i]->owner, name)) {
 			read_nsec(denial->nsec[i], ret_nsec);
+			val_denial_trace(denial, denial->nsec[i], name, true);
 			return true;
 		}
 	}
@@ -67,8 +68,10 @@ static bool find_cover(const struct val_denial *denial, const uint8_t *name, str
 {
 	for (unsigned int i = 0; i < denial->n_nsec; i++) {
 		read_nsec(denial->nsec[i], ret_nsec);
-		if (covers(ret_nsec, denial->zone, name))
+		if (covers(ret_nsec, denial->zone, name)) {
+			val_denial_trace(denial, denial->nsec[i], name, false);
 			return true;
+		}
 	}
 	return false;
 }

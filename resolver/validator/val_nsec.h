@@ -27,6 +27,10 @@ static inline bool val_types_delegate(const struct val_types *types)
 	return val_types_have(types, VAL_TYPE_NS) && !val_types_have(types, VAL_TYPE_SOA);
 }
 
+/* Tell that @set matches or covers @name. */
+void val_denial_trace(const struct val_denial *denial, const struct val_set *set,
+                      const uint8_t *name, bool matches);
+
 /* Does a record that stands at the name itself prove that @type is not there? @is_root: the name is
  * the root, which has no parent's side. */
 static inline bool val_types_deny(const struct val_types *types, uint16_t type, bool is_root)

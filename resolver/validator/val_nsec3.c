@@ -181,13 +181,15 @@ bool val_denial_owner(struct val_denial *denial, const uint8_t *name, uint8_t re
 	return true;
 }
 
-static bool find_match_hash(const struct val_denial *denial, const uint8_t *hash,
-                            struct nsec3 *ret_nsec3)
+static bool find_match_hash(const struct val_denial *denial, const uint8_t *name,
+                            const uint8_t *hash, struct nsec3 *ret_nsec3)
 {
 	for (unsigned int i = 0; i < denial->n_nsec3; i++) {
 		read_nsec3(denial->nsec3[i], ret_nsec3);
-		if (memcmp(ret_nsec3->owner, hash, HASH_LEN) == 0)
+		if (memcmp(ret_nsec3->owner, hash, HASH_LEN) == 0) {
+			val_denial_trace(denial, denial->nsec3[i], name, true);
 			return true;
+		}
 	}
 	return false;
 }
@@ -196,7 +198,7 @@ static bool find_match(struct val_denial *denial, const uint8_t *name, struct ns
 {
 	const uint8_t *hash = hash_of(denial, name);
 
-	return hash && find_match_hash(denial, hash, ret_nsec3);
+	return hash && find_match_hash(denial, name, hash, ret_nsec3);
 }
 
 static bool covers(const struct nsec3 *nsec3, const uint8_t *hash)
@@ -208,13 +210,15 @@ static bool covers(const struct nsec3 *nsec3, const uint8_t *hash)
 	return from < 0 && to < 0;
 }
 
-static bool find_cover_hash(const struct val_denial *denial, const uint8_t *hash,
-                            struct nsec3 *ret_nsec3)
+static bool find_cover_hash(const struct val_denial *denial, const uint8_t *name,
+                            const uint8_t *hash, struct nsec3 *ret_nsec3)
 {
 	for (unsigned int i = 0; i < denial->n_nsec3; i++) {
 		read_nsec3(denial->nsec3[i], ret_nsec3);
-		if (covers(ret_nsec3, hash))
+		if (covers(ret_nsec3, hash)) {
+			val_denial_trace(denial, denial->nsec3[i], name, false);
 			return true;
+		}
 	}
 	return false;
 }
@@ -223,7 +227,7 @@ static bool find_cover(struct val_denial *denial, const uint8_t *name, struct ns
 {
 	const uint8_t *hash = hash_of(denial, name);
 
-	return hash && find_cover_hash(denial, hash, ret_nsec3);
+	return hash && find_cover_hash(denial, name, hash, ret_nsec3);
 }
 
 /* RFC 5155, section 8.3: the closest encloser has an NSEC3, the next closer name is covered. The
@@ -300,7 +304,7 @@ static enum val_proof nodata(struct val_denial *denial, const uint8_t *name, uin
 	if (type == VAL_TYPE_DS && next_closer.opt_out) /* section 8.6 */
 		return VAL_PROOF_OPT_OUT;
 	if (!val_wildcard(encloser, wildcard) || !compute(denial, wildcard, hash) ||
-	    !find_match_hash(denial, hash, &at)) /* section 8.7 */
+	    !find_match_hash(denial, wildcard, hash, &at)) /* section 8.7 */
 		return VAL_PROOF_NONE;
 	if (!val_types_deny(&at.types, type, false))
 		return VAL_PROOF_NONE;
@@ -323,7 +327,8 @@ static enum val_proof nxdomain(struct val_denial *denial, const uint8_t *name)
 	if (!closest_encloser(denial, name, &encloser, &next_closer)) /* section 8.4 */
 		return VAL_PROOF_NONE;
 	if (val_wildcard(encloser, wildcard) &&
-	    (!compute(denial, wildcard, hash) || !find_cover_hash(denial, hash, &cover)))
+	    (!compute(denial, wildcard, hash) ||
+	     !find_cover_hash(denial, wildcard, hash, &cover)))
 		return VAL_PROOF_NONE;
 	/* RFC 5155, section 9.2, and RFC 6840, section 5.9: below opt-out AD is not to be set. */
 	return next_closer.opt_out ? VAL_PROOF_OPT_OUT : VAL_PROOF_DENIED;

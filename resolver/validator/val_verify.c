@@ -7,6 +7,7 @@
 #include "sallyport/name.h"
 #include "val_canon.h"
 #include "val_seen.h"
+#include "val_trace.h"
 #include "val_wire.h"
 
 /* RFC 9904 and RFC 9905 say MUST NOT to signing with SHA-1 and leave validation to the operator;
@@ -135,6 +136,12 @@ struct keys_view { /* the keys to try: a zone's, or one */
 	size_t n;
 };
 
+struct names { /* what a parent or an anchor says of a zone's keys */
+	const struct val_rdata *ds;
+	size_t n;
+	bool are_keys;
+};
+
 struct attempt { /* at one RRset, with whatever keys there are */
 	const struct val_set *set;
 	const uint8_t *zone;
@@ -215,6 +222,31 @@ static void fill_verified(const struct attempt *at, const struct val_sig *sig,
 	};
 }
 
+static void trace_signature(const struct attempt *at, const struct val_sig *sig, enum val_why why)
+{
+	val_trace(at->budget->trace, &(struct val_event){ .kind = VAL_EVENT_SIGNATURE,
+	                                                  .why = why,
+	                                                  .type = at->set->type,
+	                                                  .tag = sig->tag,
+	                                                  .ttl_s = at->set->ttl,
+	                                                  .name = at->set->owner,
+	                                                  .zone = at->zone,
+	                                                  .sig = sig });
+}
+
+static void trace_match(const struct attempt *at, const struct names *names, size_t i,
+                        const struct val_rdata *key, enum val_why why)
+{
+	val_trace(at->budget->trace, &(struct val_event){
+					 .kind = VAL_EVENT_MATCH,
+					 .why = why,
+					 .type = names->are_keys ? VAL_TYPE_DNSKEY : VAL_TYPE_DS,
+					 .name = at->set->owner,
+					 .rdata = &names->ds[i],
+					 .key = key,
+				     });
+}
+
 static enum val_why verify(struct attempt *at, const struct keys_view *view,
                            struct val_verified *ret_verified)
 {
@@ -228,6 +260,7 @@ static enum val_why verify(struct attempt *at, const struct keys_view *view,
 		why = check_fields(at->set, &sig, at->zone, at->rules, at->now_s);
 		if (why == VAL_WHY_NONE)
 			why = check_keys(at, view, &at->set->sigs[i], &sig);
+		trace_signature(at, &sig, why);
 		if (why == VAL_WHY_NONE) {
 			fill_verified(at, &sig, ret_verified);
 			return VAL_WHY_NONE;
@@ -343,12 +376,6 @@ static enum val_why try_key(struct attempt *at, const struct val_rdata *rdata,
 	return why;
 }
 
-struct names { /* what a parent or an anchor says of a zone's keys */
-	const struct val_rdata *ds;
-	size_t n;
-	bool are_keys;
-};
-
 /* Try the keys that @names' @i-th names. */
 static enum val_why try_named(struct attempt *at, const struct names *names, size_t i,
                               struct val_verified *ret_verified)
@@ -371,6 +398,7 @@ static enum val_why try_named(struct attempt *at, const struct names *names, siz
 		if (!names_key(ds, names->are_keys, at->set->owner, key))
 			continue;
 		why = try_key(at, key, &verified);
+		trace_match(at, names, i, key, why);
 		if (why == VAL_WHY_NONE || why == VAL_WHY_NO_ZONE_KEY ||
 		    nearness(why) > nearness(nearest)) {
 			nearest = why;
