@@ -42,6 +42,7 @@
 	X(OLDEST, "oldest", 0, NULL, "with a limit: the oldest rows, not the newest")              \
 	X(AT, "at", 0, "TIME", "as of this moment")                                                \
 	X(POLICY_VERSION, "policy-version", 0, "N", "judged by this version of the policy")        \
+	X(DNSSEC, "dnssec", 0, NULL, "ask now, and show the chain of signatures link by link")     \
 	X(COMMENT, "comment", 'm', "TEXT", "kept with the version")                                \
 	X(DRY_RUN, "dry-run", 0, NULL, "check and show what would change, and stop")               \
 	X(BELOW, "below", 0, NULL, "and every name below it")                                      \

@@ -2,6 +2,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "chain_text.h"
 #include "json.h"
 #include "request.h"
 #include "sallyport/clock.h"
@@ -172,6 +173,10 @@ static int on_explained(json_t *object, void *arg)
 		fputs("\nconsidered, strongest first:\n", cli->out);
 	for (size_t i = 0; i < n; i++)
 		put_considered(cli, json_array_get(considered, i), i);
+	if (json_is_object(json_object_get(object, "dnssec")))
+		chain_text_put(cli, json_object_get(object, "dnssec"));
+	else if (json_object_get(object, "dnssec"))
+		fputs("\nDNSSEC: nothing was asked\n", cli->out);
 	return ERR_OK;
 }
 
@@ -179,7 +184,8 @@ int verb_explain(struct cli *cli, const char *const *words, size_t n_words)
 {
 	const char *type = n_words > 2 ? words[2] : "A";
 	const char *version = cli->args.values[OPT_POLICY_VERSION];
-	const char *ask[8] = { "explain", words[0], words[1], type };
+	bool dnssec = args_has(&cli->args, OPT_DNSSEC);
+	const char *ask[8] = { dnssec ? "explain-dnssec" : "explain", words[0], words[1], type };
 	struct explained explained = { .cli = cli, .who = words[0] };
 	size_t n_ask = 4;
 	char at_text[CLOCK_RFC3339_LEN];
@@ -190,6 +196,10 @@ int verb_explain(struct cli *cli, const char *const *words, size_t n_words)
 	if (name_type_parse(type, &ignored) < 0)
 		return cli_fail(cli, "'%s' is no record type; write it as A, AAAA, HTTPS or TYPE65",
 		                type);
+	if (dnssec && (version || args_has(&cli->args, OPT_AT)))
+		return cli_fail(cli,
+		                "--dnssec asks now, by the policy of now: it goes with neither "
+		                "--at nor --policy-version");
 	if (version && args_number(version, UINT32_MAX, &number) < 0)
 		return cli_fail(cli, "--policy-version is a number, not '%s'", version);
 	if (cli_moment(cli, OPT_AT, 0, &at) < 0)

@@ -8,23 +8,6 @@
 #include "sallyport/name.h"
 #include "text.h"
 
-void record_rcode_text(unsigned int rcode, char out[static RECORD_RCODE_LEN])
-{
-	static const char *const texts[] = {
-		"NOERROR",  "FORMERR", "SERVFAIL", "NXDOMAIN", "NOTIMP",  "REFUSED",
-		"YXDOMAIN", "YXRRSET", "NXRRSET",  "NOTAUTH",  "NOTZONE", "DSOTYPENI",
-	};
-	const char *text = rcode < ARRAY_LEN(texts) ? texts[rcode]
-	                   : rcode == 16            ? "BADVERS"
-	                   : rcode == 23            ? "BADCOOKIE"
-	                                            : NULL;
-
-	if (text)
-		snprintf(out, RECORD_RCODE_LEN, "%s", text);
-	else
-		snprintf(out, RECORD_RCODE_LEN, "RCODE%u", rcode);
-}
-
 /* Numbers beyond what JSON's readers take for integers do not occur in practice; should one, it is
  * written as text rather than as another number. */
 static json_t *number(uint64_t value)
@@ -82,9 +65,9 @@ static json_t *proto_text(uint8_t proto)
 
 static json_t *rcode(unsigned int value)
 {
-	char text[RECORD_RCODE_LEN];
+	char text[NAME_RCODE_TEXT_LEN];
 
-	record_rcode_text(value, text);
+	name_rcode_text(value, text);
 	return json_string(text);
 }
 

@@ -14,7 +14,3 @@ json_t *record_json(const struct history_row *row);
 
 json_t *record_top_json(enum history_top what, const struct history_top_row *row);
 json_t *record_who_json(const struct history_who *who);
-
-/* "NOERROR" (RFC 6895), or "RCODE4000". */
-#define RECORD_RCODE_LEN 16
-void record_rcode_text(unsigned int rcode, char out[static RECORD_RCODE_LEN]);

@@ -33,8 +33,12 @@ const struct verb verbs[] = {
 	{ "policy", "rollback", "N", "put version N's text in force, as a new version", NULL, 0, 1,
 	  1, verb_policy_rollback, false },
 	{ "explain", NULL, "WORKLOAD|ADDRESS NAME [TYPE]", "the verdict and the whole reasoning",
-	  "Nothing is asked upstream. Exit status 0: allowed or answered here; 1: denied.",
-	  OPT_BIT(AT) | OPT_BIT(POLICY_VERSION), 2, 3, verb_explain, false },
+	  "Nothing is asked upstream. Exit status 0: allowed or answered here; 1: denied.\n"
+	  "With --dnssec an allowed name is asked, from the cache or upstream, and validated anew; "
+	  "no\n"
+	  "pinhole is opened. Exit status then 0: secure, insecure or indeterminate; 1: denied or "
+	  "bogus.",
+	  OPT_BIT(AT) | OPT_BIT(POLICY_VERSION) | OPT_BIT(DNSSEC), 2, 3, verb_explain, false },
 	{ "workload", "list", "", "workloads, their sources and profiles", NULL, 0, 0, 0,
 	  verb_workload_list, false },
 	{ "profile", "list", "", "profiles: mode, rules, feeds, workloads", NULL, 0, 0, 0,

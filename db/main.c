@@ -379,6 +379,7 @@ static void on_message(struct role_state *s, struct role_msg *msg)
 	case ROLE_MSG_GUARD:
 	case ROLE_MSG_CLOSE:
 	case ROLE_MSG_FLUSH:
+	case ROLE_MSG_EXPLAIN:
 	case ROLE_MSG_READY:
 	case ROLE_MSG_APPLIED:
 	case ROLE_MSG_CLOSED:
@@ -389,6 +390,7 @@ static void on_message(struct role_state *s, struct role_msg *msg)
 	case ROLE_MSG_ANCHOR:
 	case ROLE_MSG_KEYS:
 	case ROLE_MSG_SEEN:
+	case ROLE_MSG_EXPLAINED:
 		log_warning(TAG, "message %u is not for the historian", msg->type);
 		break;
 	}

@@ -117,6 +117,8 @@ static void on_child_message(void *owner, struct child *child, struct role_msg *
 		tell_applied(k, msg->a);
 	else if (msg->type == ROLE_MSG_KEYS && child->role == ROLE_RESOLVER)
 		refresh_keys(k, msg);
+	else if (msg->type == ROLE_MSG_EXPLAINED && child->role == ROLE_RESOLVER)
+		request_explained_dnssec(k, msg);
 	else
 		rollout_message(&k->rollout, child->role, msg);
 	start_resolver(k);
@@ -127,8 +129,10 @@ static void on_child_down(void *owner, struct child *child)
 {
 	struct keeper *k = owner;
 
-	if (child->role == ROLE_RESOLVER)
+	if (child->role == ROLE_RESOLVER) {
 		request_flush_lost(k);
+		request_dnssec_lost(k);
+	}
 	rollout_child_down(&k->rollout, child->role);
 	if (k->stopping)
 		drain_next(k);
@@ -474,6 +478,7 @@ static void on_pulse(uv_timer_t *timer)
 	request_nta_pulse(k);
 	tell_pulse(k, now);
 	refresh_pulse(k, now);
+	request_dnssec_pulse(k, now);
 	look_at_unfiltered(k);
 	start_resolver(k);
 	tell_ready(k);
@@ -616,6 +621,7 @@ static void on_left_over(uv_handle_t *handle, void *arg)
 /* Count the loop's handles down to zero, then free what they used. */
 static void close_all(struct keeper *k)
 {
+	request_dnssec_lost(k);
 	server_free(k->server);
 	tell_fini(k);
 	refresh_stop(k);

@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <uv.h>
@@ -38,6 +39,17 @@ struct keeper_explain { /* an older version that is being compiled for somebody 
 	size_t n_words;
 };
 
+#define KEEPER_DNSSEC 4             /* callers that wait for the resolver's explanation */
+#define KEEPER_DNSSEC_GRACE_MS 2000 /* beyond what a query may take */
+
+struct keeper_dnssec {
+	uint64_t id; /* 0: free */
+	uint64_t deadline_ns;
+	struct server_client *client; /* NULL: it went away */
+	json_t *policy;               /* what the policy says */
+	bool require;                 /* the rule requires DNSSEC */
+};
+
 struct keeper {
 	uv_loop_t loop;
 	const struct config_names *names;
@@ -54,6 +66,8 @@ struct keeper {
 	struct server_client *flushes[KEEPER_FLUSHES]; /* in the order they asked; NULL: gone */
 	size_t n_flushes;
 	struct keeper_explain explain; /* one at a time */
+	struct keeper_dnssec dnssec[KEEPER_DNSSEC];
+	uint64_t dnssec_last; /* the newest id */
 	struct restart restart;
 	struct tell tell;
 	struct ntas ntas; /* by command */
@@ -99,3 +113,6 @@ void request_apply_done(void *keeper, const struct apply_result *result);
 void request_flushed(struct keeper *keeper, uint64_t n);
 void request_flush_lost(struct keeper *keeper); /* the resolver has died */
 void request_nta_pulse(struct keeper *keeper);  /* those that have ended go */
+void request_explained_dnssec(struct keeper *keeper, const struct role_msg *msg);
+void request_dnssec_pulse(struct keeper *keeper, uint64_t now_ns); /* who waits too long */
+void request_dnssec_lost(struct keeper *keeper);                   /* the resolver has died */

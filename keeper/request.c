@@ -417,6 +417,7 @@ enum verb {
 	VERB_FEED,
 	VERB_ROLLBACK,
 	VERB_EXPLAIN,
+	VERB_EXPLAIN_DNSSEC,
 	VERB_WORKLOADS,
 	VERB_PROFILES,
 	VERB_PINHOLES,
@@ -441,6 +442,7 @@ static const struct {
 	[VERB_FEED] = { "policy-feed", false },
 	[VERB_ROLLBACK] = { "policy-rollback", true },
 	[VERB_EXPLAIN] = { "explain", false },
+	[VERB_EXPLAIN_DNSSEC] = { "explain-dnssec", false },
 	[VERB_WORKLOADS] = { "workload-list", false },
 	[VERB_PROFILES] = { "profile-list", false },
 	[VERB_PINHOLES] = { "pinholes", false },
@@ -502,6 +504,9 @@ void request_handle(void *arg, struct server_client *client, const struct server
 		break;
 	case VERB_EXPLAIN:
 		request_explain(k, client, request);
+		break;
+	case VERB_EXPLAIN_DNSSEC:
+		request_explain_dnssec(k, client, request);
 		break;
 	case VERB_WORKLOADS:
 		request_workloads(k, client);

@@ -7,6 +7,8 @@
 #include <jansson.h>
 
 #include "keeper.h"
+#include "sallyport/name.h"
+#include "sallyport/verdict.h"
 
 void request_status(struct keeper *keeper, struct server_client *client);
 void request_workloads(struct keeper *keeper, struct server_client *client);
@@ -15,6 +17,24 @@ void request_pinholes(struct keeper *keeper, struct server_client *client,
                       const struct server_request *request);
 void request_explain(struct keeper *keeper, struct server_client *client,
                      const struct server_request *request);
+/* The question of an explain request, "WHO NAME TYPE [version N] [at TIME]"; what is wrong with the
+ * words has been told to @client after an error. */
+struct request_asking {
+	const char *who; /* a workload's name, or an address; borrowed */
+	uint8_t name[NAME_MAX_WIRE];
+	uint16_t type;
+	uint32_t version; /* 0: the current one */
+	uint64_t now_s;
+};
+int request_asking_read(struct server_client *client, const char *const *words, size_t n,
+                        struct request_asking *ret) MUST_CHECK;
+uint32_t request_workload(const struct policy_image *image, const char *who);
+/* The policy's word on it, whole; NULL: no memory. */
+json_t *request_explained(const struct keeper *keeper, const struct policy_image *image,
+                          const struct request_asking *asking, enum verdict_kind *ret_kind);
+/* request_dnssec.c: and what the resolver finds now. */
+void request_explain_dnssec(struct keeper *keeper, struct server_client *client,
+                            const struct server_request *request);
 void request_policy_apply(struct keeper *keeper, struct server_client *client,
                           const struct server_request *request);
 void request_policy_rollback(struct keeper *keeper, struct server_client *client,

@@ -26,21 +26,13 @@
 #define TYPE_AXFR 252
 #define TYPE_ANY 255
 
-struct asking {
-	const char *who;
-	uint8_t name[NAME_MAX_WIRE];
-	uint16_t type;
-	uint32_t version; /* 0: the current one */
-	uint64_t now_s;
-};
-
 /* WHO NAME TYPE [version N] [at TIME] */
-static int read_words(struct server_client *client, const char *const *words, size_t n,
-                      struct asking *ret)
+int request_asking_read(struct server_client *client, const char *const *words, size_t n,
+                        struct request_asking *ret)
 {
 	int len;
 
-	*ret = (struct asking){ .now_s = clock_wall_ns() / NS_PER_S };
+	*ret = (struct request_asking){ .now_s = clock_wall_ns() / NS_PER_S };
 	if (n < 4 || n % 2 != 0) {
 		server_error(client,
 		             "error: explain wants a workload or an address, a name and a type");
@@ -73,7 +65,7 @@ static int read_words(struct server_client *client, const char *const *words, si
 	return ERR_OK;
 }
 
-static uint32_t find_workload(const struct policy_image *image, const char *who)
+uint32_t request_workload(const struct policy_image *image, const char *who)
 {
 	struct policy_counts counts;
 	uint8_t addr[ADDR_LEN];
@@ -217,8 +209,8 @@ static const char *denial_rcode(enum policy_denied denied)
 	return "?";
 }
 
-static void answer(struct keeper *k, struct server_client *client, const struct policy_image *image,
-                   const struct asking *q)
+json_t *request_explained(const struct keeper *k, const struct policy_image *image,
+                          const struct request_asking *q, enum verdict_kind *ret_kind)
 {
 	static const char *const denied[] = { [POLICY_DENIED_NXDOMAIN] = "nxdomain",
 		                              [POLICY_DENIED_REFUSED] = "refused",
@@ -227,7 +219,7 @@ static void answer(struct keeper *k, struct server_client *client, const struct 
 		                              [POLICY_FOLLOW_CHAIN] = "chain",
 		                              [POLICY_FOLLOW_ANY] = "any" };
 	CLEANUP(free) struct policy_considered *list = calloc(CONSIDERED_MAX, sizeof(*list));
-	uint32_t workload = find_workload(image, q->who);
+	uint32_t workload = request_workload(image, q->who);
 	struct policy_workload_info w = { 0 };
 	struct policy_rule_info rule = { 0 };
 	const struct conf_zone *zone = zone_find(&k->config->resolver, q->name);
@@ -238,11 +230,8 @@ static void answer(struct keeper *k, struct server_client *client, const struct 
 	bool has_rule, allowed;
 	json_t *object;
 
-	if (!list) {
-		server_error(client, "error: no memory");
-		server_exit(client, 2);
-		return;
-	}
+	if (!list)
+		return NULL;
 	if (workload != POLICY_NONE) {
 		n = policy_explain(image, workload, q->name, q->type, q->now_s, list,
 		                   CONSIDERED_MAX, &v);
@@ -291,8 +280,23 @@ static void answer(struct keeper *k, struct server_client *client, const struct 
 	json_object_set_new(object, "special", request_optional(special));
 	json_object_set_new(object, "hosts", hosts(image, q->name));
 	json_object_set_new(object, "considered", considered(image, list, n));
+	*ret_kind = v.kind;
+	return object;
+}
+
+static void answer(struct keeper *k, struct server_client *client, const struct policy_image *image,
+                   const struct request_asking *q)
+{
+	enum verdict_kind kind;
+	json_t *object = request_explained(k, image, q, &kind);
+
+	if (!object) {
+		server_error(client, "error: no memory");
+		server_exit(client, 2);
+		return;
+	}
 	server_json_give(client, object);
-	server_exit(client, allowed ? 0 : 1);
+	server_exit(client, kind == VERDICT_DENY);
 }
 
 /* --- which version --------------------------------------------------------------------------- */
@@ -321,7 +325,7 @@ static void on_older(void *arg, struct compile_result *result)
 	struct keeper_explain *x = &k->explain;
 	struct server_client *client = x->client;
 	struct edition *edition = NULL;
-	struct asking q;
+	struct request_asking q;
 	int image_fd = result->image_fd, r = ERR_CONFIG;
 
 	x->compile = NULL;
@@ -341,7 +345,7 @@ static void on_older(void *arg, struct compile_result *result)
 			server_error(client, "%s", result->lines[i]);
 		server_exit(client, 2);
 	} else if (client) {
-		if (read_words(client, (const char *const *)x->words, x->n_words, &q) < 0)
+		if (request_asking_read(client, (const char *const *)x->words, x->n_words, &q) < 0)
 			server_exit(client, 2);
 		else
 			answer(k, client, &edition->image, &q);
@@ -422,9 +426,9 @@ void request_explain(struct keeper *k, struct server_client *client,
                      const struct server_request *request)
 {
 	const struct edition *edition;
-	struct asking q;
+	struct request_asking q;
 
-	if (read_words(client, request->words, request->n_words, &q) < 0) {
+	if (request_asking_read(client, request->words, request->n_words, &q) < 0) {
 		server_exit(client, 2);
 		return;
 	}

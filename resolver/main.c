@@ -19,6 +19,7 @@
 #include <sys/stat.h>
 
 #include "amplification.h"
+#include "explain.h"
 #include "follow_table.h"
 #include "key_fetch.h"
 #include "policy_slot.h"
@@ -73,6 +74,8 @@ struct role_state {
 	bool await_image;       /* a policy is on its way: no query is read before it is here */
 	uint32_t image_version; /* loaded and not yet reported as applied; see image_owed */
 	bool image_owed;
+	bool explaining;           /* the first worker is at it */
+	struct explain *explained; /* not yet told: the channel was full */
 	uint8_t buf[LIMIT_ROLE_MESSAGE];
 };
 
@@ -451,6 +454,58 @@ static void flush(struct role_state *role, const struct role_msg *msg)
 	tell_keeper(ROLE_MSG_FLUSHED, cache_flush(role->cache, name, below));
 }
 
+/* ---- explaining ---- */
+
+static void tell_explained(struct role_state *role)
+{
+	size_t len;
+	const uint8_t *rows;
+	int r;
+
+	if (!role->explained)
+		return;
+	rows = explain_rows(role->explained, &len);
+	r = role_send(ROLE_FD, ROLE_MSG_EXPLAINED, explain_id(role->explained), 0, rows, len, NULL,
+	              0);
+	if (r == ERR_AGAIN)
+		return; /* at the next turn */
+	if (r < 0)
+		give_up("the keeper cannot be told", r);
+	explain_free(TAKE(role->explained));
+	role->explaining = false;
+}
+
+static void tell_busy(struct role_state *role, uint64_t id)
+{
+	struct explain_row row = { .kind = EXPLAIN_END, .outcome = EXPLAIN_BUSY };
+	static const char *const no_texts[EXPLAIN_TEXTS];
+	uint8_t rows[sizeof(row)];
+	size_t len = 0;
+	int r = explain_row_put(rows, sizeof(rows), &len, &row, no_texts);
+
+	count(&role->stats->lanes[0], COUNT_LIMIT_EXPLAIN);
+	if (r == 0)
+		r = role_send(ROLE_FD, ROLE_MSG_EXPLAINED, id, 0, rows, len, NULL, 0);
+	if (r < 0)
+		give_up("the keeper cannot be told", r);
+}
+
+static void begin_explain(struct role_state *role, const struct role_msg *msg)
+{
+	struct explain *explain = NULL;
+	int r;
+
+	if (role->explaining || role->draining) {
+		tell_busy(role, msg->a);
+		return;
+	}
+	r = explain_new(msg->a, msg->payload, msg->len, role->settings->conf.hash_key, &explain);
+	if (r < 0)
+		give_up("message from the keeper", r);
+	role->explaining = true;
+	worker_give_explain(role->workers[0], explain);
+}
+
 static void on_message(struct role_state *role, struct role_msg *msg)
 {
 	struct intake *intake = &role->intake;
@@ -508,6 +563,10 @@ static void on_message(struct role_state *role, struct role_msg *msg)
 			r = ERR_MALFORMED;
 		else if (running)
 			worker_ask_keys(role->workers[0], msg->payload);
+		break;
+	case ROLE_MSG_EXPLAIN:
+		if (running)
+			begin_explain(role, msg);
 		break;
 	case ROLE_MSG_DRAIN:
 		role->draining = true;
@@ -571,6 +630,9 @@ static void report(struct role_state *role)
 		role->image_owed = false;
 		tell_keeper(ROLE_MSG_APPLIED, role->image_version);
 	}
+	if (role->n_workers > 0 && role->explaining && !role->explained)
+		role->explained = worker_take_explained(role->workers[0]);
+	tell_explained(role);
 	free_retired(role);
 	report_keys(role);
 	if (role->told_owed && applied_by_all(role) == role->seq) {

@@ -286,6 +286,8 @@ enum query_step guard_step(struct query *q)
 	struct memo_key key;
 	int r;
 
+	if (q->explain)
+		explain_answered(q->explain, weakest(q), q->links[q->n_links - 1]->rcode);
 	if (q->prefetch) { /* the cache has it now: that was all */
 		query_enter(q, QUERY_ENDED);
 		return STEP_ENDED;

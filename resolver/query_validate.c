@@ -78,6 +78,14 @@ static enum val_kind kind_of(const struct entry *entry)
 	return VAL_DATA;
 }
 
+/* What is known of zones is the workers' common knowledge; an explanation begins with nothing. */
+static const struct val_config *config_of(struct query *q)
+{
+	struct settings *settings = q->worker->settings;
+
+	return q->explain ? explain_config(q->explain, settings) : &settings->validation;
+}
+
 static struct val_now now_of(const struct worker *worker)
 {
 	return (struct val_now){ .wall_s = worker->wall_ns / NS_PER_S, .mono_ns = worker->now_ns };
@@ -105,7 +113,9 @@ static enum query_step begin(struct query *q, const struct entry *entry)
 	q->records = message_of(entry, q->worker->now_ns);
 	subject.message = q->records;
 	if (q->records)
-		q->job = val_job_new(&q->worker->settings->validation, &subject, &q->budget);
+		q->job = val_job_new(config_of(q), &subject, &q->budget);
+	if (q->explain)
+		explain_link(q->explain, entry, q->round + 1u);
 	if (q->job)
 		return STEP_NEXT;
 
@@ -261,7 +271,7 @@ bool validate_has_failed(struct query *q, const uint8_t *name, enum query_step *
 	struct worker *worker = q->worker;
 	struct val_failure failure;
 
-	if (!worker->settings->failures || (q->question.cd && !q->prefetch) ||
+	if (!worker->settings->failures || q->explain || (q->question.cd && !q->prefetch) ||
 	    !val_failures_get(worker->settings->failures, name, q->question.qtype, worker->now_ns,
 	                      &failure))
 		return false;
@@ -289,8 +299,12 @@ static void keep_failure(struct query *q, struct entry *entry, struct val_failur
 {
 	struct worker *worker = q->worker;
 
-	val_failures_put(worker->settings->failures, entry->name, entry->type, worker->now_ns,
-	                 failure);
+	/* Who looks why something fails does not make it fail for longer. */
+	if (q->explain)
+		failure->until_ns = worker->now_ns + NS_PER_S;
+	else
+		val_failures_put(worker->settings->failures, entry->name, entry->type,
+		                 worker->now_ns, failure);
 	entry_set_validated(entry, DNSSEC_BOGUS, failure->why, failure->until_ns, 0);
 	q->failed = true;
 }
@@ -314,7 +328,7 @@ static enum query_step conclude_bogus(struct query *q, struct entry *entry,
                                       const struct val_result *result)
 {
 	struct worker *worker = q->worker;
-	struct val_table *table = worker->settings->validation.table;
+	struct val_table *table = config_of(q)->table;
 	struct val_failure failure = { .why = (uint8_t)result->why,
 		                       .labels = (uint8_t)name_labels(result->name),
 		                       .type = result->type,
@@ -415,6 +429,8 @@ static enum query_step conclude_job(struct query *q, struct entry *entry)
 	const struct val_result *result = val_job_result(q->job);
 
 	count_spent(q);
+	if (q->explain)
+		explain_verdict(q->explain, result, entry);
 	switch (result->state) {
 	case VAL_BOGUS:
 		return conclude_bogus(q, entry, result);
@@ -496,7 +512,7 @@ static bool has_failed(struct query *q, struct entry *entry)
 {
 	struct val_failure failure;
 
-	if (q->job || q->round != FETCH_FIRST ||
+	if (q->job || q->explain || q->round != FETCH_FIRST ||
 	    !val_failures_get(q->worker->settings->failures, entry->name, entry->type,
 	                      q->worker->now_ns, &failure))
 		return false;
@@ -516,10 +532,12 @@ enum query_step validate_step(struct query *q)
 		if (!entry_from_upstream(entry)) { /* ours: nobody has signed it */
 			entry_set_validated(entry, DNSSEC_INSECURE, VAL_WHY_NONE, entry->expires_ns,
 			                    UINT64_MAX);
+			if (q->explain)
+				explain_ours(q->explain, entry);
 			q->n_validated++;
 			continue;
 		}
-		if (!q->job && is_judged(q, entry)) {
+		if (!q->job && (!q->explain || q->round == FETCH_ROUNDS) && is_judged(q, entry)) {
 			if (entry->dnssec == DNSSEC_BOGUS)
 				step = settle_bogus(q);
 			else

@@ -72,6 +72,8 @@ static void let_go(struct query *q)
 		entry_unref(q->given[i]);
 	entry_unref(q->stale);
 	form_unref(q->form);
+	if (q->explain)
+		explain_ended(q->explain);
 	free(q);
 }
 
@@ -145,6 +147,8 @@ void query_run(struct query *q)
 
 enum query_step query_fail(struct query *q, const struct refusal *refusal)
 {
+	if (q->explain)
+		explain_refused(q->explain, refusal);
 	if (!q->prefetch)
 		respond_refusal(q->worker, &q->asked, refusal);
 	query_enter(q, QUERY_ENDED);
@@ -154,6 +158,8 @@ enum query_step query_fail(struct query *q, const struct refusal *refusal)
 enum query_step query_deny_target(struct query *q, const uint8_t *target,
                                   const struct verdict *verdict)
 {
+	if (q->explain)
+		explain_denied(q->explain, verdict->reason, target);
 	if (!q->prefetch)
 		respond_target(q->worker, &q->asked, target, verdict);
 	query_enter(q, QUERY_ENDED);
@@ -162,6 +168,8 @@ enum query_step query_deny_target(struct query *q, const uint8_t *target,
 
 enum query_step query_end_judged(struct query *q)
 {
+	if (q->explain)
+		explain_denied(q->explain, q->asked.j.verdict.reason, NULL);
 	if (!q->prefetch)
 		respond_judged(q->worker, &q->asked);
 	query_enter(q, QUERY_ENDED);

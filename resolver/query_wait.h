@@ -16,6 +16,7 @@
 #include <uv.h>
 
 #include "entry.h"
+#include "explain.h"
 #include "fetch.h"
 #include "form.h"
 #include "pinhole_client.h"
@@ -61,9 +62,11 @@ struct query {
 	enum query_state state;
 	bool fetching, asking; /* waiter, ask are with somebody else */
 	bool prefetch;         /* nobody waits for the answer */
-	bool is_stale;         /* a link has expired */
-	bool gave_way;         /* goes on in the next turn of the loop */
-	bool adopted;          /* links come from a memoised form, as its guard left them */
+	struct explain
+	    *explain;  /* of a prefetch: it only explains; not fresh data is its purpose */
+	bool is_stale; /* a link has expired */
+	bool gave_way; /* goes on in the next turn of the loop */
+	bool adopted;  /* links come from a memoised form, as its guard left them */
 	uint8_t n_opens;
 	uint8_t n_fetches;
 

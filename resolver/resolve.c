@@ -325,7 +325,7 @@ static enum query_step look_up(struct query *q, const uint8_t *name, const struc
 			entry_unref(entry);
 			return query_fail(q, &failed);
 		}
-		if (!q->prefetch || !prefetch_is_due(entry, worker->now_ns))
+		if (!q->prefetch || q->explain || !prefetch_is_due(entry, worker->now_ns))
 			return add_link(q, entry, verdict);
 		entry_unref(entry);
 		break;

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "explain.h"
 #include "fetch.h"
 #include "fitness.h"
 #include "held.h"
@@ -42,6 +43,7 @@ struct worker_thread {
 	struct worker_set *set;
 	bool policy, drain, ask_keys;
 	uint8_t keys_name[NAME_MAX_WIRE + 1]; /* of ask_keys */
+	struct explain *explain, *explained; /* to be done; done */
 
 	_Atomic uint64_t applied;
 	_Atomic bool ended;
@@ -170,16 +172,28 @@ static void take_policy(struct worker *worker)
 	atomic_store_explicit(&worker->policy_version, newer->image.version, memory_order_release);
 }
 
+static void on_explained(void *ctx, struct explain *explain)
+{
+	struct worker_thread *thread = ctx;
+
+	pthread_mutex_lock(&thread->lock);
+	thread->explained = explain;
+	pthread_mutex_unlock(&thread->lock);
+	notify(thread);
+}
+
 static void on_wake(uv_async_t *wake)
 {
 	struct worker_thread *thread = wake->data;
 	struct worker *worker = &thread->worker;
 	struct worker_set *set;
 	uint8_t keys_name[NAME_MAX_WIRE + 1];
+	struct explain *explain;
 	bool policy, drain, ask_keys;
 
 	pthread_mutex_lock(&thread->lock);
 	set = TAKE(thread->set);
+	explain = TAKE(thread->explain);
 	policy = thread->policy;
 	drain = thread->drain;
 	ask_keys = thread->ask_keys;
@@ -195,6 +209,8 @@ static void on_wake(uv_async_t *wake)
 		take_policy(worker);
 	if (ask_keys)
 		key_fetch_start(worker->keys, worker, keys_name);
+	if (explain)
+		explain_start(worker, explain, on_explained, thread);
 	if (drain && !worker->draining) {
 		worker->draining = true;
 		thread->drain_until_ns =
@@ -278,6 +294,8 @@ static void worker_free(struct worker *worker)
 	policy_map_unref(worker->policy);
 	settings_unref(worker->settings);
 	worker_set_free(thread->set);
+	explain_free(thread->explain);
+	explain_free(thread->explained);
 	pthread_mutex_destroy(&thread->lock);
 	free(thread);
 }
@@ -458,6 +476,27 @@ void worker_ask_keys(struct worker *worker, const uint8_t *name)
 struct key_answer *worker_take_keys(struct worker *worker)
 {
 	return key_fetch_take(worker->keys);
+}
+
+void worker_give_explain(struct worker *worker, struct explain *explain)
+{
+	struct worker_thread *thread = worker->thread;
+
+	pthread_mutex_lock(&thread->lock);
+	thread->explain = explain;
+	pthread_mutex_unlock(&thread->lock);
+	wake(thread);
+}
+
+struct explain *worker_take_explained(struct worker *worker)
+{
+	struct worker_thread *thread = worker->thread;
+	struct explain *explained;
+
+	pthread_mutex_lock(&thread->lock);
+	explained = TAKE(thread->explained);
+	pthread_mutex_unlock(&thread->lock);
+	return explained;
 }
 
 void worker_drain(struct worker *worker)

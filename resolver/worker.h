@@ -39,6 +39,7 @@ struct amplification;
 struct servers;
 struct fitness;
 struct proofs;
+struct explain;
 
 /* Configuration and what derives from it; immutable, reference-counted, swapped at END. */
 struct settings {
@@ -156,6 +157,10 @@ int worker_start(struct worker *worker) MUST_CHECK; /* the thread */
 void worker_give_set(struct worker *worker, struct worker_set *set);
 void worker_tell_policy(struct worker *worker);                   /* the slot has a newer image */
 void worker_ask_keys(struct worker *worker, const uint8_t *name); /* as key_fetch_start() */
+/* Have it explained; there is never more than one (LIMIT_EXPLAINS). Owned by the worker until
+ * worker_take_explained() hands it back: NULL, it is not over yet. */
+void worker_give_explain(struct worker *worker, struct explain *explain);
+struct explain *worker_take_explained(struct worker *worker);
 void worker_drain(struct worker *worker); /* finish what is in flight, then end the thread */
 
 /* What the worker has done so far. */

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "sallyport/cleanup.h"
 #include "sallyport/err.h"
 
 int name_wire_len(const uint8_t *wire, size_t avail)
@@ -231,4 +232,21 @@ int name_type_parse(const char *text, uint16_t *ret_type)
 		return ERR_INVAL;
 	*ret_type = (uint16_t)value;
 	return ERR_OK;
+}
+
+void name_rcode_text(unsigned int rcode, char out[static NAME_RCODE_TEXT_LEN])
+{
+	static const char *const texts[] = {
+		"NOERROR",  "FORMERR", "SERVFAIL", "NXDOMAIN", "NOTIMP",  "REFUSED",
+		"YXDOMAIN", "YXRRSET", "NXRRSET",  "NOTAUTH",  "NOTZONE", "DSOTYPENI",
+	};
+	const char *text = rcode < ARRAY_LEN(texts) ? texts[rcode]
+	                   : rcode == 16            ? "BADVERS"
+	                   : rcode == 23            ? "BADCOOKIE"
+	                                            : NULL;
+
+	if (text)
+		snprintf(out, NAME_RCODE_TEXT_LEN, "%s", text);
+	else
+		snprintf(out, NAME_RCODE_TEXT_LEN, "RCODE%u", rcode);
 }

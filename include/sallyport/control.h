@@ -38,6 +38,10 @@
  *                        observed, would_be?, zone?, special?, hosts:[address],
  *                        considered:[{rule?, feed?, verdict, why, line?, profile?, owner?, reason?,
  *                        ticket?, expires?}]}; exit 1 when denied
+ *   explain-dnssec WHO NAME TYPE
+ *                        as explain, by the policy of now, and dnssec?: {outcome, state, rcode,
+ *                        ede?, text?, cut, links:[...]} (docs/commands.md has the fields): what the
+ *                        resolver finds when it asks and validates now; exit 1 when denied or bogus
  *   workload-list        {workload, profile, mode, sources:[text], pinholes}
  *   profile-list         {profile, mode, denied, allow, deny, feeds, workloads,
  *                        pinhole:{floor_s, grace_s, max_s, addresses, per_workload}}

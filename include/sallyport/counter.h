@@ -99,6 +99,7 @@
 	  "validations that needed too many DS and DNSKEY")                                        \
 	X(LIMIT_VAL_SIGNERS, "limit_val_signers", "answers that name more signers than are tried") \
 	X(LIMIT_VAL_RECORDS, "limit_val_records", "RRsets with more records than are validated")   \
+	X(LIMIT_EXPLAIN, "limit_explain", "explanations refused while others were under way")      \
 	X(REJUDGED, "rejudged", "queries judged again after a policy switch")                      \
 	X(HELD, "held", "answers whose pinholes were held already")                                \
 	X(PINHOLE_REQUESTS, "pinhole_requests", "requests sent to fwsync")                         \

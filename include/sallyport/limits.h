@@ -127,6 +127,10 @@ enum limit {
 	LIMIT_ROLE_DEATHS_MS = 10000,
 	LIMIT_ROLE_HUNG_MS = 5000,  /* no heartbeat for so long: replaced */
 	LIMIT_ROLE_BUSY_MS = 60000, /* a heartbeat so far ahead announces one long call */
+	LIMIT_EXPLAINS = 1,         /* answers that are validated anew to be explained, at once */
+	LIMIT_EXPLAIN_BYTES =
+	    60000,                  /* what one of them is told in; the steps beyond are left out */
+	LIMIT_EXPLAIN_TEXT = 1200,  /* octets of one text in it */
 	LIMIT_CONTROL_CLIENTS = 64, /* connections to control.sock at once */
 	LIMIT_CONTROL_READERS = 56, /* the same, when one more may only read */
 	LIMIT_CONTROL_FRAME = 1 << 20,

@@ -44,3 +44,7 @@ int name_from_text(const char *text, uint8_t ret_wire[static NAME_MAX_WIRE]);
 #define NAME_TYPE_TEXT_LEN 16
 void name_type_text(uint16_t type, char out[static NAME_TYPE_TEXT_LEN]);
 int name_type_parse(const char *text, uint16_t *ret_type); /* 0 or ERR_INVAL */
+
+/* "NOERROR" (RFC 6895), or "RCODE4000". */
+#define NAME_RCODE_TEXT_LEN 16
+void name_rcode_text(unsigned int rcode, char out[static NAME_RCODE_TEXT_LEN]);

@@ -57,6 +57,8 @@ enum role_msg_type {
 	ROLE_MSG_ASK_KEYS, /* resolver: payload: wire name of a trust anchor's zone. Answered KEYS
 	                    */
 	ROLE_MSG_ANCHOR,   /* sallyport-anchor: payload struct conf_anchor (sallyport/keys.h) */
+	ROLE_MSG_EXPLAIN,  /* resolver: payload struct explain_request, a: its number. Answered
+	                      EXPLAINED, always */
 	ROLE_MSG_DRAIN,    /* stop reading new queries, finish what is in flight, then exit 0 */
 	ROLE_MSG_ROTATE,   /* historian: apply retention now (tests, and once an hour by itself) */
 
@@ -69,6 +71,7 @@ enum role_msg_type {
 	ROLE_MSG_CONFIGURED, /* resolver: a: the configuration (END's b) in force in every worker */
 	ROLE_MSG_KEYS, /* resolver: payload as in sallyport/keys.h; passed on to sallyport-anchor */
 	ROLE_MSG_SEEN, /* sallyport-anchor: payload struct keys_seen */
+	ROLE_MSG_EXPLAINED,  /* a: the number, payload: rows (explain.h) */
 };
 
 enum role_close { ROLE_CLOSE_LAST = 1 }; /* bits: the last message of a list */

@@ -1,6 +1,6 @@
 """Validation in the whole system: a signed tree from Knot DNS, and between it and Sallyport somebody
 who changes what he likes. What is bogus opens nothing (P1, P3)."""
-import os, re, sys
+import json, os, re, sys, threading, time
 
 import dns.rdata, dns.rdatatype
 
@@ -18,6 +18,7 @@ ZONES = {
     "test": ("good NS ns\nplain NS ns\nthree NS ns\nrsa NS ns\nns A 44.128.0.54\n", "ecdsa"),
     "good.test": ("www A 44.128.1.1\nwww AAAA 2a00:ffff::101\n*.wild A 44.128.1.2\nc CNAME www\n"
                   "out CNAME www.plain.test.\na.b.c.ent TXT x\nd DNAME rsa.test.\nforged A 44.128.1.8\n"
+                  "slow A 44.128.1.9\nmany A 44.128.1.10\nown A 44.128.1.11\n"
                   + "".join(f"h{i} CNAME h{i + 1}\n" for i in range(11)) + "h11 A 44.128.1.7\n", "ecdsa"),
     "plain.test": ("www A 44.128.1.3\n", None),
     "three.test": ("www A 44.128.1.4\n*.wild A 44.128.1.5\n", "nsec3"),
@@ -51,12 +52,27 @@ def strip(answer):
         section[:] = [r for r in section if r.rdtype not in (dns.rdatatype.RRSIG, dns.rdatatype.NSEC, dns.rdatatype.NSEC3)]
 
 
+def slow(answer):
+    time.sleep(0.8)
+
+
+def many(answer):
+    """No signature verifies, and each is looked at."""
+    for rrset in answer.answer:
+        if rrset.rdtype == dns.rdatatype.RRSIG:
+            given = rrset[0].to_text().split()
+            rrset.clear()
+            for tag in range(250):
+                rrset.add(dns.rdata.from_text("IN", "RRSIG", " ".join(given[:6] + [str(tag)] + given[7:])))
+
+
 def empty(answer):
     answer.answer[:] = []
 
 
 liar = signed.Liar("44.128.0.55")
-liar.lies = {"forged.good.test.": forge, "www.rsa.test.": strip, "nope2.good.test.": strip, "three.test.": empty}
+liar.lies = {"forged.good.test.": forge, "www.rsa.test.": strip, "nope2.good.test.": strip, "three.test.": empty,
+             "slow.good.test.": slow, "many.good.test.": many}
 CONFIG = n.CONFIG.replace("dnssec: {mode: off}", f"dnssec: {{mode: validate, trust_anchors: [{tree.anchor}]}}")
 sp = h.Sallyport("gw", CONFIG.replace("44.128.0.53", "44.128.0.54")).up()
 sp.apply(POLICY)
@@ -112,6 +128,69 @@ def upstreams(*servers):
     sp.configure(CONFIG.replace("{address: 44.128.0.53, port: 53}", listed))
     sp.cli("reload")
     sp.cli("flush", "--all")
+
+
+def explain(name, qtype="A", code=0):
+    r = sp.cli("explain", "app", name, qtype, "--dnssec", "--json", check=False)
+    h.same(r.returncode, code, "exit status\n" + r.stdout + r.stderr)
+    return json.loads(r.stdout)["dnssec"] if r.stdout else r.stderr
+
+
+def steps(link, step, **fields):
+    return [s for s in link["steps"] if s["step"] == step and all(s[k] == v for k, v in fields.items())]
+
+
+@h.case
+def a_chain_is_explained_link_by_link():
+    x = explain("own.good.test")
+    h.same((x["outcome"], x["state"], x["rcode"], x["ede"], x["cut"]), ("answered", "secure", "NOERROR", None, False), "end")
+    link, = x["links"]
+    h.same((link["name"], link["type"], link["kind"], link["state"], link["zone"], link["attempt"]),
+           ("own.good.test.", "A", "data", "secure", "good.test.", 1), "link")
+    anchored = steps(link, "anchor", name=".")
+    h.same(["."] + [str(anchored[0]["tag"])] , open(tree.anchor).read().split()[0:3:2], "anchor")
+    h.same([s["name"] for s in steps(link, "trust", outcome="secure")], [".", "test.", "good.test."], "zones on the way")
+    for zone in ("test.", "good.test."):
+        ds, = steps(link, "ds", name=zone)
+        match, = steps(link, "match", name=zone, type="DS", verified=True)
+        assert ds["tag"] == match["tag"] and ds["algorithm_name"] == "ECDSAP256SHA256", (ds, match)
+        assert ds["tag"] in [k["tag"] for k in steps(link, "key", name=zone)], zone
+    signature, = steps(link, "signature", name="own.good.test.", type="A")
+    h.same((signature["signer"], signature["tag"], signature["verified"]), ("good.test.", link["tag"], True), "signature")
+    now = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime())
+    assert signature["inception"] < now < signature["expiration"], signature
+    assert "44.128.1.11" not in opened(), opened()
+
+
+@h.case
+def what_is_not_there_or_not_signed_is_explained_with_its_proof():
+    link, = explain("nope.good.test")["links"]
+    assert link["state"] == "secure" and link["kind"] == "nxdomain" and steps(link, "denial", name="nope.good.test.", outcome="denied"), link
+    assert steps(link, "proof", type="NSEC", fit="covers", name="nope.good.test."), link
+    link, = explain("nope.three.test")["links"]
+    assert steps(link, "proof", type="NSEC3", fit="covers", name="nope.three.test.") and "RFC 5155" in link["rfc"], link
+    link, = explain("c.plain.test")["links"]
+    h.same((link["state"], link["why"], link["rfc"]), ("insecure", "no_ds", "RFC 4035, section 5.2"), "insecure")
+    assert steps(link, "proof", type="NSEC", fit="matches", name="plain.test."), link
+    first, second = explain("out.good.test")["links"]
+    h.same((first["target"], first["state"], second["state"]), ("www.plain.test.", "secure", "insecure"), "chain")
+    x = explain("www.plain.test", code=1)  # its rule requires DNSSEC
+    h.same((x["outcome"], x["state"]), ("answered", "insecure"), "required")
+
+
+@h.case
+def what_is_denied_is_not_asked():
+    upstreams("44.128.0.55")
+    r = sp.cli("explain", "app", "secret.example", "A", "--dnssec", check=False)
+    h.same(r.returncode, 1, "exit status")
+    assert r.stdout.startswith("deny  secret.example. A") and "nothing was asked" in r.stdout, r.stdout
+    sp.cli("explain", "app", "www.good.test", "A", "--dnssec")
+    asked = [name for name, _ in liar.checked]
+    assert "www.good.test." in asked and "secret.example." not in asked, asked
+    for words in (["nobody", "www.good.test"], ["app", "www.good.test", "A", "--at", "2h"], ["app", "bad..name"]):
+        r = sp.cli("explain", *words, "--dnssec", check=False)
+        assert r.returncode == 2 and r.stderr and not r.stdout, r
+    upstreams("44.128.0.54")
 
 
 @h.case
@@ -177,6 +256,43 @@ def lies_are_servfail_with_the_reason_and_open_nothing():
 def bogus_data_is_asked_elsewhere_and_then_with_checking_enabled():
     asked = [cd for name, cd in liar.checked if name == "forged.good.test."]
     h.same(asked, [True, True, False], "CD in the questions upstream")
+
+
+@h.case
+def a_lie_is_explained():
+    for name, why, rfc in (("forged.good.test", "signature", "RFC 4035, section 5.3"), ("www.rsa.test", "rrsig_missing", "RFC 4035, section 5.3"),
+                           ("nope2.good.test", "rrsig_missing", "RFC 4035, section 5.3")):
+        x = explain(name, code=1)
+        h.same((x["outcome"], x["state"], x["rcode"]), ("bogus", "bogus", "SERVFAIL"), name)
+        h.same([l["attempt"] for l in x["links"]], [1, 2, 3], "asked again, then with CD=0")
+        assert all(l["state"] == "bogus" and (l["why"], l["rfc"]) == (why, rfc) for l in x["links"]), x["links"]
+    text = sp.cli("explain", "app", "forged.good.test", "--dnssec", check=False).stdout
+    assert "DNSSEC: bogus, answered SERVFAIL, EDE 6: forged.good.test. A: the signature does not verify" in text, text
+    assert "signature over forged.good.test. A by good.test. key" in text and "not verified: the signature does not verify" in text, text
+    assert "44.128.6.6" not in opened()
+    assert "app forged.good.test. A" in str(sp.json("audit", "--limit", "5"))
+
+
+@h.case
+def one_is_explained_at_a_time():
+    told = []
+    slow = threading.Thread(target=lambda: told.append(explain("slow.good.test")))
+    slow.start()
+    h.until("the upstream is asked", lambda: "slow.good.test." in [name for name, _ in liar.checked])
+    r = sp.cli("explain", "app", "www.good.test", "--dnssec", check=False)
+    h.same((r.returncode, r.stdout), (2, ""), "the second")
+    assert "another explanation is under way" in r.stderr, r.stderr
+    slow.join()
+    h.same(told[0]["state"], "secure", "the first")
+    h.same(sp.json("status")[0]["limits_hit"].get("limit_explain"), 1, "counter")
+    sp.cli("explain", "app", "www.good.test", "--dnssec")
+
+
+@h.case
+def what_is_told_is_bounded_but_the_verdict_is_told():
+    x = explain("many.good.test", code=1)
+    assert x["cut"] and x["outcome"] == "bogus" and x["links"] and len(json.dumps(x)) < 500000, x
+    assert "many.good.test. A: " in x["text"], x["text"]
 
 
 @h.case

@@ -6,6 +6,7 @@
 
 #include "json.h"
 #include "record_json.h"
+#include "sallyport/name.h"
 #include "sallyport/err.h"
 
 static const struct history_answer answers[] = {
@@ -211,9 +212,9 @@ static void response_codes_have_names(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(rcodes); i++) {
-		char got[RECORD_RCODE_LEN];
+		char got[NAME_RCODE_TEXT_LEN];
 
-		record_rcode_text(rcodes[i].rcode, got);
+		name_rcode_text(rcodes[i].rcode, got);
 		assert_string_equal(got, rcodes[i].want);
 	}
 }
