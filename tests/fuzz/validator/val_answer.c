@@ -512,7 +512,9 @@ static const struct val_now now = { ZONE_BASE_S, NS_PER_S };
 static void run(struct play *play, const struct claim *claim, const struct val_message *message,
                 struct val_result *ret_result)
 {
-	const struct val_config config = { &val_rules_default, truth.anchors, play->table };
+	const struct val_config config = { .rules = &val_rules_default,
+		                                   .anchors = truth.anchors,
+		                                   .table = play->table };
 	const struct val_subject subject = { .name = truth.names[play->subject],
 		                             .type = questions[play->subject].type,
 		                             .kind = claim->kind,

@@ -108,7 +108,9 @@ static void both_root_anchors_of_debian_load(void **state)
 /* The captured address, judged at @now_s. */
 static enum val_state judge(struct real *real, uint64_t now_s, enum val_why *ret_why)
 {
-	const struct val_config config = { &val_rules_default, real->anchors, real->table };
+	const struct val_config config = { .rules = &val_rules_default,
+		                           .anchors = real->anchors,
+		                           .table = real->table };
 	const struct val_now now = { now_s, NS_PER_S };
 	CLEANUP(val_message_free)
 	struct val_message *message =

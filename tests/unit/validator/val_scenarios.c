@@ -464,7 +464,9 @@ static bool fits(const char *want, const char *got)
 
 static void play(struct player *player, const struct line *line, const char *want)
 {
-	const struct val_config config = { &player->rules, player->anchors, player->table };
+	const struct val_config config = { .rules = &player->rules,
+		                           .anchors = player->anchors,
+		                           .table = player->table };
 	char got[2800], spent[100];
 	struct val_subject subject;
 
