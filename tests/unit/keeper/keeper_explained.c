@@ -45,7 +45,8 @@ static void tell(struct rows *rows)
 	                          .type = 1,
 	                          .tag = 7,
 	                          .algorithm = 200,
-	                          .expiration = 0x7fffffff },
+	                          .inception = 1790000000,
+	                          .expiration = 1800000000 },
 	    "www.example.", "example.", NULL);
 	put(rows,
 	    (struct explain_row){
@@ -79,8 +80,8 @@ static void rows_become_one_object(void **state)
 	    "\"sep\":true,\"revoked\":true},"
 	    "{\"step\":\"signature\",\"name\":\"www.example.\",\"type\":\"A\","
 	    "\"signer\":\"example.\",\"tag\":7,\"algorithm\":200,\"algorithm_name\":null,"
-	    "\"labels\":0,\"inception\":\"2106-02-07T06:28:16.000000Z\","
-	    "\"expiration\":\"2038-01-19T03:14:07.000000Z\",\"verified\":true,\"why\":null,"
+	    "\"labels\":0,\"inception\":\"2026-09-21T14:13:20.000000Z\","
+	    "\"expiration\":\"2027-01-15T08:00:00.000000Z\",\"verified\":true,\"why\":null,"
 	    "\"reason\":null,\"rfc\":null}]}],"
 	    "\"outcome\":\"answered\",\"state\":\"secure\",\"rcode\":\"NOERROR\",\"ede\":null,"
 	    "\"text\":null,\"cut\":false}",
