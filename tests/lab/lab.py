@@ -9,11 +9,13 @@ of it running afterwards, with the commands to play with.
     build 10.9.0.5 -----------+-- gw (Sallyport) ----+
     stranger 10.66.0.7 ------'                       '-- net 44.128.0.53 DNS, .10 updates, .20 CDN,
                                                              .66 the attacker's
+The DNS outside is signed by knotd, from a root of the lab's own down; what stands before it can lie.
 """
 import os, re, shutil, socket, subprocess, sys, time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "e2e"))
 import harness as h
+import signed
 
 STAY = "--stay" in sys.argv
 h.enter(os.path.abspath(__file__), seconds=86400 if STAY else 300, interactive=STAY)
@@ -63,18 +65,24 @@ upstreams:
     internal: true
     dnssec: off
     servers: [{address: 10.2.0.53}]
-dnssec: {mode: off}
+dnssec:
+  mode: validate
+  trust_anchors: [ANCHOR]
 firewall:
   guard: {interfaces: [to-app, to-build, to-stranger]}
 """
 
+# Zone -> (records, key policy or None): cdn.test and below are delegations without DS.
 ZONES = {
-    "updates.test": "@ A 44.128.0.10\nrepo 3 A 44.128.0.10\nevil A 44.128.0.66\nt TXT \"tunnel\"\n",
-    "partner.test": "@ A 44.128.0.20\nwww CNAME edge.cdn.test.\n",
-    "cdn.test": "edge A 44.128.0.20\n",
-    "shop.test": "@ A 44.128.0.20\nstats CNAME pixel.tracker.test.\n",
-    "tracker.test": "pixel A 44.128.0.66\n",
-    "evil.test": "@ A 44.128.0.66\n*.tunnel TXT \"commands from the attacker\"\n",
+    "": ("test NS ns.test.\n", "ecdsa"),
+    "test": ("ns A 44.128.0.54\n" + "".join(f"{z} NS ns\n" for z in ("updates", "partner", "cdn", "shop", "tracker", "evil")),
+             "ecdsa"),
+    "updates.test": ("@ A 44.128.0.10\nrepo 3 A 44.128.0.10\nevil A 44.128.0.66\nt TXT \"tunnel\"\n", "ecdsa"),
+    "partner.test": ("@ A 44.128.0.20\nwww CNAME edge.cdn.test.\n", "ecdsa"),
+    "cdn.test": ("edge A 44.128.0.20\n", None),
+    "shop.test": ("@ A 44.128.0.20\nstats CNAME pixel.tracker.test.\n", None),
+    "tracker.test": ("pixel A 44.128.0.66\n", None),
+    "evil.test": ("@ A 44.128.0.66\n*.tunnel TXT \"commands from the attacker\"\n", None),
 }
 CORP_ZONES = {"corp.test": "db A 10.2.0.2\nlog A 10.2.0.3\n"}
 
@@ -126,14 +134,15 @@ def build():
     h.wire("gw", ["10.9.0.1/24"], "build", ["10.9.0.5/24"])
     h.wire("gw", ["10.66.0.1/24"], "stranger", ["10.66.0.7/24"])
     h.wire("gw", ["10.2.0.1/24"], "corp", ["10.2.0.2/24", "10.2.0.3/24", "10.2.0.53/24"])
-    h.wire("gw", ["44.128.0.1/24"], "net", [f"44.128.0.{n}/24" for n in (53, 10, 20, 66)])
+    h.wire("gw", ["44.128.0.1/24"], "net", [f"44.128.0.{n}/24" for n in (53, 54, 10, 20, 66)])
     for ns, via in (("app", "10.1.0.1"), ("build", "10.9.0.1"), ("stranger", "10.66.0.1"),
                     ("corp", "10.2.0.1"), ("net", "44.128.0.1")):
         h.route(ns, "default", via)
     h.forwarding("gw")
     for ns, address in (("app", "10.1.0.1"), ("build", "10.9.0.1"), ("stranger", "10.66.0.1")):
         h.resolver(ns, address)
-    knot("net", "44.128.0.53", ZONES)
+    tree = signed.Tree(ZONES)
+    serve("net", "dns_before", "44.128.0.53", "53", tree.address, h.work("lie"))
     knot("corp", "10.2.0.53", CORP_ZONES)
     tls = certificate()
     serve("net", "https", "44.128.0.10", "443", tls)
@@ -141,7 +150,7 @@ def build():
     serve("net", "tcp", "44.128.0.66", "443")
     serve("net", "tcp", "44.128.0.66", "4444")
     serve("net", "tcp", "44.128.0.10", "8080")
-    serve("net", "dns", "44.128.0.66", "53")
+    serve("net", "resolver", "44.128.0.66", "53")
     serve("corp", "tcp", "10.2.0.2", "5432")
     serve("corp", "tcp", "10.2.0.2", "22")
     serve("corp", "syslog", "10.2.0.3", "514", log=h.work("syslog.log"))
@@ -150,7 +159,22 @@ def build():
                               ("net", "44.128.0.66", 4444), ("corp", "10.2.0.2", 5432),
                               ("gw", "10.1.0.1", 22), ("net", "44.128.0.10", 8080)):
         h.until(f"{address}:{port} listens", lambda: connects(ns, address, port))
-    return tls
+    return tls, tree
+
+
+def forge(name, address):
+    """From now on the upstream tells that address for the name; without one the truth."""
+    with open(h.work("new"), "w") as f:
+        f.write(f"{name} {address}" if address else "")
+    os.replace(h.work("new"), h.work("lie"))
+
+
+def anchors_of_delv(tree):
+    """The lab's root key as BIND's tools want it."""
+    ds = next(l.split() for l in open(tree.anchor) if " 13 2 " in l)
+    with open(h.work("delv.keys"), "w") as f:
+        f.write(f'trust-anchors {{ . static-ds {" ".join(ds[2:5])} "{ds[5]}"; }};\n')
+    return h.work("delv.keys")
 
 
 def connects(ns, address, port):
@@ -194,7 +218,7 @@ def fails(code, _out):
     return code != 0
 
 
-def story(sp, tls):
+def story(sp, tls, tree):
     curl = f"curl -sS --max-time 4 --cacert {tls}/ca.pem"
     tcp = f"/usr/bin/python3 {h.ROOT}/tests/lab/services.py connect"
     sally = f"{h.BIN}/sallyport -c {sp.conf}"
@@ -231,6 +255,32 @@ def story(sp, tls):
     step("a stranger", "stranger", "dig repo.updates.test @10.66.0.1", r"REFUSED(.|\n)*EDE: 18")
     step("a stranger's raw connection", "stranger", f"{tcp} 44.128.0.10 443", fails)
 
+    say("The upstream lies")
+    delv = f"delv -a {anchors_of_delv(tree)} +root=. @10.1.0.1"
+    step("dig shows that the answer is authentic", "app", "dig +adflag repo.updates.test @10.1.0.1",
+         r"flags:[^;]* ad(.|\n)*44\.128\.0\.10")
+    step("the workload's own validator agrees", "app", f"{delv} repo.updates.test A",
+         r"; fully validated(.|\n)*44\.128\.0\.10")
+    step("and about what nobody has signed", "build", f"{delv.replace('10.1.0.1', '10.9.0.1')} shop.test A",
+         r"; unsigned answer(.|\n)*44\.128\.0\.20")
+    step("as does dig", "build", "dig +adflag shop.test @10.9.0.1",
+         lambda code, out: "NOERROR" in out and "44.128.0.20" in out and not re.search(r"flags:[^;]* ad", out))
+    forge("repo.updates.test.", "44.128.0.66")
+    sp.cli("flush", "repo.updates.test")
+    step("a forged address is refused", "app", "dig repo.updates.test @10.1.0.1",
+         r"SERVFAIL(.|\n)*ANSWER: 0(.|\n)*EDE: 6.*the signature does not verify")
+    step("nothing is open to it", "gw", "nft list table inet sallyport",
+         lambda code, out: code == 0 and "44.128.0.10" in out and "44.128.0.66" not in out)
+    step("what was wrong, link by link", "gw", f"{sally} explain app01 repo.updates.test --dnssec",
+         r"DNSSEC: bogus(.|\n)*by updates\.test\. key(.|\n)*not verified: the signature does not verify", 1)
+    time.sleep(1.2)  # the historian writes once a second
+    step("the history has it", "gw", f"{sally} history --name repo.updates.test --reason bogus --last 1",
+         r"repo\.updates\.test\..*bogus.*SERVFAIL")
+    forge("repo.updates.test.", None)
+    sp.cli("flush", "repo.updates.test")
+    step("when it tells the truth again, all is well", "app", f"{curl} https://repo.updates.test/package.txt",
+         "a signed package")
+
     say("A pinhole closes by itself")
     step("asked: open", "app", f"{tcp} repo.updates.test 443", "connected")
     step("it is in the list of pinholes", "gw", f"{sally} pinholes --workload app01", r"44\.128\.0\.10.*443.*repo\.updates\.test")
@@ -251,8 +301,8 @@ def story(sp, tls):
 
 def main():
     print("Building the lab: gateway, app server, build server, stranger, company and outside world.")
-    tls = build()
-    sp = h.Sallyport("gw", CONFIG)
+    tls, tree = build()
+    sp = h.Sallyport("gw", CONFIG.replace("ANCHOR", tree.anchor))
     sp.up()
     say("The policy")
     print("    " + POLICY.replace("\n", "\n    ").rstrip())
@@ -260,7 +310,7 @@ def main():
     p = sp.apply(POLICY)
     print("    " + (p.stdout + p.stderr).strip().replace("\n", "\n    "))
     try:
-        story(sp, tls)
+        story(sp, tls, tree)
     except Exception as e:
         global failed
         failed += 1
