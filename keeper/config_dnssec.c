@@ -9,6 +9,7 @@
 #include "config.h"
 #include "sallyport/clock.h"
 #include "sallyport/err.h"
+#include "sallyport/name.h"
 #include "yaml.h"
 
 #define AT(field) offsetof(struct config, field)
@@ -272,6 +273,45 @@ static void check_zones(struct config_reader *r, struct fy_node *root)
 	}
 }
 
+/* The deepest anchor at or above @name, negative ones included; NULL: none. */
+static const struct conf_anchor *anchor_above(const struct resolver_conf *conf, const uint8_t *name)
+{
+	const struct conf_anchor *deepest = NULL;
+
+	for (uint32_t i = 0; i < conf->n_anchors; i++) {
+		const struct conf_anchor *anchor = &conf->anchors[i];
+
+		if (name_is_under(name, anchor->name) &&
+		    (!deepest || name_labels(anchor->name) > name_labels(deepest->name)))
+			deepest = anchor;
+	}
+	return deepest;
+}
+
+/* The public tree knows nothing of most internal zones, and proves it: what their servers say is
+ * bogus then. Whether one is delegated with a DS cannot be seen from here. */
+static void warn_internal(struct config_reader *r, struct fy_node *root)
+{
+	const struct resolver_conf *conf = &r->config->resolver;
+
+	for (uint32_t i = 0; i < conf->n_zones; i++) {
+		const struct conf_zone *zone = &conf->zones[i];
+		const struct conf_anchor *anchor = anchor_above(conf, zone->name);
+		char name[NAME_TEXT_LEN];
+
+		if (!zone->internal || zone->dnssec_off || zone->name[0] == 0 || !anchor ||
+		    anchor->name[0] != 0 || anchor->type == 0)
+			continue;
+		name_to_text(zone->name, name);
+		yaml_warn(&r->yaml, root,
+		          "upstreams: the internal zone %s is validated from the root down: unless "
+		          "its parents delegate it with a DS, its answers are bogus; write "
+		          "\"dnssec: off\" for it, or name a file with its own DS in "
+		          "dnssec.trust_anchors",
+		          name);
+	}
+}
+
 void config_dnssec_check(struct config_reader *r, struct fy_node *root)
 {
 	struct resolver_conf *conf = &r->config->resolver;
@@ -292,4 +332,6 @@ void config_dnssec_check(struct config_reader *r, struct fy_node *root)
 	if (conf->dnssec == DNSSEC_MODE_VALIDATE && conf->n_anchors == 0 &&
 	    r->yaml.diag->n_errors == 0)
 		load_anchors(r, root, ANCHOR_FILE_ROOT);
+	if (conf->dnssec == DNSSEC_MODE_VALIDATE)
+		warn_internal(r, root);
 }

@@ -581,6 +581,47 @@ static void every_key_has_a_wrong_value_here(void **state)
 	assert_int_equal(d.n_missing, 0);
 }
 
+/* An internal zone that only the root vouches for: what would be right is told. */
+static void an_internal_zone_without_its_own_trust_is_warned_of(void **state)
+{
+	static const struct {
+		const char *title, *zone, *dnssec;
+		bool warned;
+	} cases[] = {
+		{ "validated from the root", "zone: lan.test, internal: true", "mode: validate", true },
+		{ "an anchor of its own", "zone: corp.test, internal: true",
+		  "mode: validate, trust_anchors: [good.ds]", false },
+		{ "below an anchor", "zone: a.corp.test, internal: true",
+		  "mode: validate, trust_anchors: [good.ds]", false },
+		{ "beside it", "zone: other.test, internal: true",
+		  "mode: validate, trust_anchors: [good.ds]", true },
+		{ "off", "zone: lan.test, internal: true, dnssec: off", "mode: validate", false },
+		{ "not internal", "zone: lan.test", "mode: validate", false },
+		{ "no validation", "zone: lan.test, internal: true", "mode: off", false },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		CLEANUP(config_free) struct config *c = NULL;
+		CLEANUP(diag_fini) struct diag diag;
+		char text[512];
+
+		snprintf(text, sizeof(text),
+		         "listen: [{address: 192.0.2.1}]\nupstreams:\n"
+		         "  - {zone: \".\", servers: [{address: 192.0.2.53}]}\n"
+		         "  - {%s, servers: [{address: 192.0.2.54}]}\ndnssec: {%s}\n",
+		         cases[i].zone, cases[i].dnssec);
+		diag_init(&diag);
+		assert_int_equal(parse(text, &c, &diag), 0);
+		if (diag.n_items != (cases[i].warned ? 1u : 0u) ||
+		    (cases[i].warned &&
+		     (diag.items[0].severity != DIAG_WARNING ||
+		      !strstr(diag.items[0].text, "write \"dnssec: off\" for it, or name"))))
+			fail_msg("%s: %zu, %s", cases[i].title, diag.n_items,
+			         diag.n_items ? diag.items[0].text : "");
+	}
+}
+
 static void sizes_are_read(void **state)
 {
 	static const struct {
@@ -622,6 +663,7 @@ int main(void)
 		cmocka_unit_test(all_faults_are_told_at_once),
 		cmocka_unit_test(the_reference_names_every_key),
 		cmocka_unit_test(every_key_has_a_wrong_value_here),
+		cmocka_unit_test(an_internal_zone_without_its_own_trust_is_warned_of),
 		cmocka_unit_test(sizes_are_read),
 	};
 
