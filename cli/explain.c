@@ -2,7 +2,9 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "chain_svg.h"
 #include "chain_text.h"
+#include "file.h"
 #include "json.h"
 #include "request.h"
 #include "sallyport/clock.h"
@@ -146,7 +148,40 @@ struct explained {
 	const struct cli *cli;
 	const char *who;
 	bool stranger;
+	bool not_drawn; /* the picture could not be written; that has been told */
 };
+
+/* Returns 0 or an error that is told by the caller. */
+static int draw(struct explained *explained, const json_t *dnssec)
+{
+	const struct cli *cli = explained->cli;
+	const char *path = cli->args.values[OPT_SVG];
+	CLEANUP(free) char *svg = NULL;
+	FILE *out;
+	size_t len;
+	int r;
+
+	if (!json_is_object(dnssec)) {
+		cli_note(cli, "nothing was asked: there is no chain to draw");
+		return ERR_OK;
+	}
+	out = open_memstream(&svg, &len);
+	if (!out)
+		return ERR_NOMEM;
+	r = chain_svg_put(out, dnssec);
+	if (fclose(out) != 0 || r < 0)
+		return ERR_NOMEM;
+	if (strcmp(path, "-") == 0) {
+		fwrite(svg, 1, len, cli->out);
+		return ERR_OK;
+	}
+	r = file_replace(path, svg, len);
+	if (r < 0) {
+		cli_fail(cli, "%s: %s", path, err_str(r));
+		explained->not_drawn = true;
+	}
+	return ERR_OK;
+}
 
 static int on_explained(json_t *object, void *arg)
 {
@@ -161,6 +196,12 @@ static int on_explained(json_t *object, void *arg)
 	    addr_parse(explained->who, addr) < 0) {
 		explained->stranger = true;
 		return ERR_OK;
+	}
+	if (args_has(&cli->args, OPT_SVG)) {
+		int r = draw(explained, json_object_get(object, "dnssec"));
+
+		if (r < 0 || strcmp(cli->args.values[OPT_SVG], "-") == 0)
+			return r;
 	}
 	if (cli->json)
 		return json_line(cli->out, object);
@@ -184,7 +225,7 @@ int verb_explain(struct cli *cli, const char *const *words, size_t n_words)
 {
 	const char *type = n_words > 2 ? words[2] : "A";
 	const char *version = cli->args.values[OPT_POLICY_VERSION];
-	bool dnssec = args_has(&cli->args, OPT_DNSSEC);
+	bool dnssec = args_has(&cli->args, OPT_DNSSEC) || args_has(&cli->args, OPT_SVG);
 	const char *ask[8] = { dnssec ? "explain-dnssec" : "explain", words[0], words[1], type };
 	struct explained explained = { .cli = cli, .who = words[0] };
 	size_t n_ask = 4;
@@ -214,6 +255,8 @@ int verb_explain(struct cli *cli, const char *const *words, size_t n_words)
 		ask[n_ask++] = at_text;
 	}
 	status = request_words(cli, on_explained, &explained, ask, n_ask);
+	if (explained.not_drawn)
+		return CLI_FAILED;
 	return explained.stranger
 	           ? cli_fail(cli,
 	                      "there is no workload '%s'; `sallyport workload list` lists them",

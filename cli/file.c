@@ -110,6 +110,29 @@ int file_read_fd(int fd, size_t max, struct file_text *ret_text)
 	return ERR_OK;
 }
 
+int file_replace(const char *path, const char *data, size_t len)
+{
+	CLEANUP(free) char *beside = text_format("%s.XXXXXX", path);
+	CLEANUP(fd_close) int fd = -1;
+	mode_t mask = umask(0);
+	int r;
+
+	umask(mask);
+	if (!beside)
+		return ERR_NOMEM;
+	fd = mkostemp(beside, O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	r = fchmod(fd, 0666 & ~mask) < 0 ? -errno : write_all(fd, data, len);
+	if (r == 0 && fsync(fd) < 0)
+		r = -errno;
+	if (r == 0 && rename(beside, path) < 0)
+		r = -errno;
+	if (r < 0)
+		unlink(beside);
+	return r;
+}
+
 int file_read(const char *path, size_t max, struct file_text *ret_text)
 {
 	CLEANUP(fd_close) int fd = file_open(path, max);
