@@ -29,6 +29,7 @@
 	X(VERDICT, "verdict", 0, "VERDICT", "allow, deny or local")                                \
 	X(REASON, "reason", 0, "REASON", "why: of a query, as 'no rule' or feed; of a change")     \
 	X(FOR, "for", 0, "SPAN", "for so long, as 1d")                                             \
+	X(STATE, "state", 0, "STATE", "validated so: secure, insecure, indeterminate, bogus")      \
 	X(TYPE, "type", 't', "TYPE", "record type, as AAAA")                                       \
 	X(RULE, "rule", 0, "TEXT", "decided by this rule, as shown")                               \
 	X(SINCE, "since", 's', "TIME",                                                             \
@@ -43,6 +44,7 @@
 	X(AT, "at", 0, "TIME", "as of this moment")                                                \
 	X(POLICY_VERSION, "policy-version", 0, "N", "judged by this version of the policy")        \
 	X(DNSSEC, "dnssec", 0, NULL, "ask now, and show the chain of signatures link by link")     \
+	X(SVG, "svg", 0, "FILE", "with --dnssec: draw the chain into FILE; - is standard output")  \
 	X(COMMENT, "comment", 'm', "TEXT", "kept with the version")                                \
 	X(DRY_RUN, "dry-run", 0, NULL, "check and show what would change, and stop")               \
 	X(BELOW, "below", 0, NULL, "and every name below it")                                      \

@@ -63,6 +63,19 @@ static int read_reason(const struct cli *cli, const char *text, int *ret_reason)
 	return ERR_INVAL;
 }
 
+static int read_state(const struct cli *cli, const char *text, int *ret_state)
+{
+	for (unsigned int i = 0; i < DNSSEC_N; i++) {
+		if (strcmp(text, dnssec_state_str(i)) == 0) {
+			*ret_state = (int)i;
+			return ERR_OK;
+		}
+	}
+	cli_fail(cli, "--state is secure, insecure, indeterminate, bogus or unchecked, not '%s'",
+	         text);
+	return ERR_INVAL;
+}
+
 static int read_type(const struct cli *cli, const char *text, int *ret_type)
 {
 	uint16_t type;
@@ -98,6 +111,8 @@ int filter_read(const struct cli *cli, struct history_filter *ret_filter)
 		r = read_verdict(cli, values[OPT_VERDICT], &ret_filter->verdict);
 	if (r == 0 && values[OPT_REASON])
 		r = read_reason(cli, values[OPT_REASON], &ret_filter->reason);
+	if (r == 0 && values[OPT_STATE])
+		r = read_state(cli, values[OPT_STATE], &ret_filter->dnssec);
 	if (r == 0 && values[OPT_TYPE])
 		r = read_type(cli, values[OPT_TYPE], &ret_filter->type);
 	if (r == 0 && values[OPT_ID] &&

@@ -84,6 +84,28 @@ static void print_ntas(const struct cli *cli, const json_t *ntas)
 	}
 }
 
+/* "dnssec     12 secure, 3 insecure, 0 indeterminate, 2 bogus; 3 no_ds, 2 signature" */
+static void print_validated(const struct cli *cli, const json_t *dnssec)
+{
+	static const char *const verdicts[] = { "secure", "insecure", "indeterminate", "bogus" };
+	json_t *reasons = json_object_get(dnssec, "reasons"), *value;
+	const char *between = "; ", *name;
+
+	if (strcmp(json_text(dnssec, "mode"), "validate") != 0)
+		return;
+	fputs("dnssec     ", cli->out);
+	for (size_t i = 0; i < ARRAY_LEN(verdicts); i++)
+		fprintf(cli->out, "%s%" PRId64 " %s", i ? ", " : "",
+		        json_number(dnssec, verdicts[i]), verdicts[i]);
+	json_object_foreach(reasons, name, value)
+	{
+		fprintf(cli->out, "%s%" PRId64 " ", between, (int64_t)json_integer_value(value));
+		text_put(cli->out, TEXT_NAME, name);
+		between = ", ";
+	}
+	putc('\n', cli->out);
+}
+
 static void print_head(const struct cli *cli, const json_t *object)
 {
 	const json_t *pinholes = json_object_get(object, "pinholes");
@@ -113,6 +135,7 @@ static void print_head(const struct cli *cli, const json_t *object)
 	        json_number(pinholes, "open"), json_number(pinholes, "ledger_size"));
 	fprintf(cli->out, "history    %" PRId64 " records not yet written\n",
 	        json_number(json_object_get(object, "history"), "backlog_records"));
+	print_validated(cli, json_object_get(object, "dnssec"));
 	print_list(cli, "listening", object, "listeners");
 	print_list(cli, "upstreams", object, "upstreams");
 	print_ntas(cli, json_object_get(object, "negative_trust_anchors"));

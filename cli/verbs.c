@@ -6,8 +6,8 @@
 
 #define FILTERS                                                                                    \
 	(OPT_BIT(WORKLOAD) | OPT_BIT(PROFILE) | OPT_BIT(NAME) | OPT_BIT(ADDRESS) |                 \
-	 OPT_BIT(CLIENT) | OPT_BIT(VERDICT) | OPT_BIT(REASON) | OPT_BIT(TYPE) | OPT_BIT(RULE) |    \
-	 OPT_BIT(SINCE) | OPT_BIT(UNTIL) | OPT_BIT(LIMIT))
+	 OPT_BIT(CLIENT) | OPT_BIT(VERDICT) | OPT_BIT(REASON) | OPT_BIT(STATE) | OPT_BIT(TYPE) |   \
+	 OPT_BIT(RULE) | OPT_BIT(SINCE) | OPT_BIT(UNTIL) | OPT_BIT(LIMIT))
 
 const struct verb verbs[] = {
 	{ "status", NULL, "", "health, versions, rates, limits hit",
@@ -38,7 +38,7 @@ const struct verb verbs[] = {
 	  "no\n"
 	  "pinhole is opened. Exit status then 0: secure, insecure or indeterminate; 1: denied or "
 	  "bogus.",
-	  OPT_BIT(AT) | OPT_BIT(POLICY_VERSION) | OPT_BIT(DNSSEC), 2, 3, verb_explain, false },
+	  OPT_BIT(AT) | OPT_BIT(POLICY_VERSION) | OPT_BIT(DNSSEC) | OPT_BIT(SVG), 2, 3, verb_explain, false },
 	{ "workload", "list", "", "workloads, their sources and profiles", NULL, 0, 0, 0,
 	  verb_workload_list, false },
 	{ "profile", "list", "", "profiles: mode, rules, feeds, workloads", NULL, 0, 0, 0,

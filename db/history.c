@@ -47,6 +47,7 @@ void history_filter_init(struct history_filter *filter)
 		.reason = HISTORY_ANY,
 		.type = HISTORY_ANY,
 		.rcode = HISTORY_ANY,
+		.dnssec = HISTORY_ANY,
 	};
 }
 

@@ -47,7 +47,8 @@ bool id_set_has(const struct id_set *set, int64_t id)
 bool reader_narrows_what(const struct history_filter *f)
 {
 	return f->workload || f->profile || f->name || f->has_address || f->verdict >= 0 ||
-	       f->reason >= 0 || f->type >= 0 || f->rcode >= 0 || f->rule;
+	       f->reason >= 0 || f->type >= 0 || f->rcode >= 0 ||
+	       f->dnssec >= 0 || f->rule;
 }
 
 /* First and last address of a prefix. */
@@ -116,6 +117,8 @@ int reader_what_sql(const struct history_filter *f, const struct pattern *patter
 		fprintf(sql, " AND w.type=%d", f->type);
 	if (f->rcode >= 0)
 		fprintf(sql, " AND w.rcode=%d", f->rcode);
+	if (f->dnssec >= 0)
+		fprintf(sql, " AND w.dnssec=%d", f->dnssec);
 	if (f->rule)
 		fputs(" AND w.rule IN (SELECT id FROM rule WHERE rule IN (:rule, 'allow ' || :rule,"
 		      " 'deny ' || :rule))",

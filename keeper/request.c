@@ -245,9 +245,36 @@ static void counters(const struct keeper *k, json_t **ret_all, json_t **ret_limi
 			sum += stats_sum(k->shared.pages[role], (enum counter)i);
 		json_object_set_new(*ret_all, name, json_integer((json_int_t)sum));
 		/* The counters of limits carry the word in their names. */
-		if (sum && (strstr(name, "limit") || strstr(name, "full") || strstr(name, "lost")))
+		if (sum && strncmp(name, COUNTER_WHY, strlen(COUNTER_WHY)) != 0 &&
+		    (strstr(name, "limit") || strstr(name, "full") || strstr(name, "lost")))
 			json_object_set_new(*ret_limits, name, json_integer((json_int_t)sum));
 	}
+}
+
+/* Links of answers by verdict, and those that are not secure by reason: out of all counters. */
+static json_t *validated(const struct keeper *k, const json_t *all)
+{
+	static const char *const verdicts[] = { "secure", "insecure", "indeterminate", "bogus" };
+	bool on = k->config->resolver.dnssec != DNSSEC_MODE_OFF;
+	json_t *reasons = json_object(), *object = json_object();
+
+	json_object_set_new(object, "mode", json_string(on ? "validate" : "off"));
+	for (size_t i = 0; i < ARRAY_LEN(verdicts); i++) {
+		char name[64];
+
+		snprintf(name, sizeof(name), "dnssec_%s", verdicts[i]);
+		json_object_set(object, verdicts[i], json_object_get(all, name));
+	}
+	for (int i = 0; i < COUNT_N; i++) {
+		const char *name = counter_str((enum counter)i);
+		json_t *n = json_object_get(all, name);
+
+		if (strncmp(name, COUNTER_WHY, strlen(COUNTER_WHY)) == 0 &&
+		    json_integer_value(n) > 0)
+			json_object_set(reasons, name + strlen(COUNTER_WHY), n);
+	}
+	json_object_set_new(object, "reasons", reasons);
+	return object;
 }
 
 static json_t *listening(const struct keeper *k)
@@ -384,14 +411,15 @@ void request_status(struct keeper *k, struct server_client *client)
 {
 	const struct edition *e = k->rollout.current;
 	const struct ledger_head *ledger = k->shared.ledger.head;
-	json_t *all, *limits;
+	json_t *all, *limits, *dnssec;
 
 	counters(k, &all, &limits);
+	dnssec = validated(k, all);
 	server_json_give(
 	    client,
 	    json_pack(
 		"{s:s,s:i,s:i,s:b,s:I,s:I,s:o,s:i,s:o,s:o,s:o,s:{s:I,s:I},s:o,s:o,s:o,s:{s:I},"
-		"s:o,s:o}",
+		"s:o,s:o,s:o}",
 		"version", SALLYPORT_VERSION, "pid", (int)getpid(), "takeovers",
 		(int)k->restart.count, "ready", (int)k->notified_ready, "uptime_s",
 		(json_int_t)((clock_mono_ns() - k->started_mono_ns) / NS_PER_S), "policy_version",
@@ -403,7 +431,7 @@ void request_status(struct keeper *k, struct server_client *client)
 		(json_int_t)ledger->n_rows, "listeners", listening(k), "upstreams", upstreams(k),
 		"unfit_upstreams", unfit_upstreams(k), "history", "backlog_records",
 		(json_int_t)shared_backlog(&k->shared), "warnings", warnings(k),
-		"negative_trust_anchors", request_ntas(k)));
+		"negative_trust_anchors", request_ntas(k), "dnssec", dnssec));
 	server_exit(client, 0);
 }
 

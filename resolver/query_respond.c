@@ -251,6 +251,7 @@ void respond_insecure(struct worker *worker, struct asked *asked, enum dnssec_st
 {
 	char rule[POLICY_TEXT_LEN] = "", text[2 * REPLY_EDE_TEXT] = "";
 
+	asked->dnssec = (uint8_t)state;
 	if (asked->q->edns) {
 		policy_rule_text(&worker->policy->image, asked->j.verdict.rule, rule, sizeof(rule));
 		snprintf(text, sizeof(text), "%.150s requires DNSSEC, the answer is %s", rule,

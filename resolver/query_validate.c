@@ -188,6 +188,17 @@ static enum query_step ask(struct query *q)
 
 /* Verdicts. */
 
+/* Each reason has its counter: one that has none does not compile. */
+static void count_why(const struct query *q, enum val_why why)
+{
+	enum { COUNT_DNSSEC_WHY_NONE = COUNT_N };
+#define WHY_COUNTER(sym, ede, text) [VAL_WHY_##sym] = COUNT_DNSSEC_WHY_##sym,
+	static const uint16_t counters[VAL_WHY_N] = { VAL_WHYS(WHY_COUNTER) };
+
+	if (why != VAL_WHY_NONE)
+		count(q->worker->lane, (enum counter)counters[why]);
+}
+
 static uint16_t ede_of(enum val_why why)
 {
 	uint16_t ede = val_why_ede(why);
@@ -263,6 +274,7 @@ enum query_step validate_give_up(struct query *q)
 	struct val_failure failure = failure_of(q, name, (enum val_why)q->why);
 
 	count(q->worker->lane, COUNT_DNSSEC_BOGUS);
+	count_why(q, (enum val_why)q->why);
 	return fail_bogus(q, name, &failure);
 }
 
@@ -353,6 +365,7 @@ static enum query_step conclude_bogus(struct query *q, struct entry *entry,
 	if (result->why == VAL_WHY_LIMIT)
 		count(worker->lane, COUNT_LIMIT_DNSSEC);
 	count(worker->lane, COUNT_DNSSEC_BOGUS);
+	count_why(q, result->why);
 	validate_forget(q);
 	return settle_bogus(q);
 }
@@ -387,6 +400,7 @@ static void conclude(struct query *q, struct entry *entry, enum dnssec_state sta
 		val_failures_forget(q->worker->settings->failures, entry->name, entry->type);
 	q->failed = false;
 	count(q->worker->lane, counter);
+	count_why(q, result->why);
 	q->n_validated++;
 	q->round = FETCH_FIRST;
 	validate_forget(q);

@@ -17,7 +17,9 @@
  *                        counters:{name:n ...}, limits_hit:{name:n ...},
  *                        pinholes:{open, ledger_size}, listeners:[text], upstreams:[text],
  *                        unfit_upstreams:[{zone, server, state}], history:{backlog_records},
- *                        warnings:[text], negative_trust_anchors:[as nta-list]}
+ *                        warnings:[text], negative_trust_anchors:[as nta-list],
+ *                        dnssec:{mode, secure, insecure, indeterminate, bogus,
+ *                        reasons:{name:n ...}}}
  *   policy-apply FILE COMMENT FEED...
  *                        descriptors: the policy, then the feeds in that order (names as in the
  *                        policy): {policy_version, rules, workloads, feed_names, seconds}; warnings

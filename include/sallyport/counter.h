@@ -72,6 +72,42 @@
 	X(DNSSEC_INSECURE, "dnssec_insecure", "links proven to be unsigned")                       \
 	X(DNSSEC_INDETERMINATE, "dnssec_indeterminate", "links without a trust anchor")            \
 	X(DNSSEC_BOGUS, "dnssec_bogus", "links that failed validation, after all tries")           \
+	X(DNSSEC_WHY_NO_ANCHOR, "dnssec_why_no_anchor", "no trust anchor is above the name")       \
+	X(DNSSEC_WHY_NTA, "dnssec_why_nta", "a negative trust anchor covers the name")             \
+	X(DNSSEC_WHY_NO_DS, "dnssec_why_no_ds", "the delegation is proven to have no DS")          \
+	X(DNSSEC_WHY_OPT_OUT, "dnssec_why_opt_out", "the name lies in an opt-out span")            \
+	X(DNSSEC_WHY_ITERATIONS, "dnssec_why_iterations",                                          \
+	  "NSEC3 with more iterations than are checked")                                           \
+	X(DNSSEC_WHY_DS_ALGORITHM, "dnssec_why_ds_algorithm",                                      \
+	  "no DS has a DNSKEY algorithm that is supported")                                        \
+	X(DNSSEC_WHY_DS_DIGEST, "dnssec_why_ds_digest", "no DS has a digest that is supported")    \
+	X(DNSSEC_WHY_RRSIG_MISSING, "dnssec_why_rrsig_missing", "no signature covers the RRset")   \
+	X(DNSSEC_WHY_SIGNER, "dnssec_why_signer", "the signer is not the zone of the RRset")       \
+	X(DNSSEC_WHY_LABELS, "dnssec_why_labels",                                                  \
+	  "the signature's Labels field does not fit the owner")                                   \
+	X(DNSSEC_WHY_EXPIRED, "dnssec_why_expired", "the signature has expired")                   \
+	X(DNSSEC_WHY_NOT_YET, "dnssec_why_not_yet", "the signature is not yet valid")              \
+	X(DNSSEC_WHY_PERIOD, "dnssec_why_period", "the signature expires before it begins")        \
+	X(DNSSEC_WHY_NO_KEY, "dnssec_why_no_key",                                                  \
+	  "no key of the zone has the signature's tag and algorithm")                              \
+	X(DNSSEC_WHY_SIGNATURE, "dnssec_why_signature", "the signature does not verify")           \
+	X(DNSSEC_WHY_DNSKEY_MISSING, "dnssec_why_dnskey_missing",                                  \
+	  "the DNSKEY RRset cannot be had")                                                        \
+	X(DNSSEC_WHY_NO_SEP, "dnssec_why_no_sep",                                                  \
+	  "no key that a DS or anchor names signs the DNSKEY RRset")                               \
+	X(DNSSEC_WHY_NO_ZONE_KEY, "dnssec_why_no_zone_key",                                        \
+	  "the keys that a DS or anchor names lack the zone flag")                                 \
+	X(DNSSEC_WHY_NSEC_MISSING, "dnssec_why_nsec_missing",                                      \
+	  "nothing proves that the name or type is not there")                                     \
+	X(DNSSEC_WHY_WILDCARD, "dnssec_why_wildcard",                                              \
+	  "nothing proves that the wildcard was the closest name")                                 \
+	X(DNSSEC_WHY_DNAME, "dnssec_why_dname",                                                    \
+	  "the CNAME is not what the DNAME makes of the name")                                     \
+	X(DNSSEC_WHY_DS_UNPROVEN, "dnssec_why_ds_unproven",                                        \
+	  "nothing proves whether the delegation is signed")                                       \
+	X(DNSSEC_WHY_UNREACHABLE, "dnssec_why_unreachable", "a key or DS could not be asked for")  \
+	X(DNSSEC_WHY_MALFORMED, "dnssec_why_malformed", "a record breaks its format")              \
+	X(DNSSEC_WHY_LIMIT, "dnssec_why_limit", "a limit of validation was reached")               \
 	X(DNSSEC_RETRIES, "dnssec_retries", "bogus answers asked for again")                       \
 	X(DNSSEC_CHECKS, "dnssec_checks", "signatures checked")                                    \
 	X(DNSSEC_SYNTHESIZED, "dnssec_synthesized",                                                \
@@ -135,6 +171,7 @@
 
 #define COUNTER_ENUM_(sym, text, what) COUNT_##sym,
 enum counter { COUNTERS(COUNTER_ENUM_) COUNT_N };
+#define COUNTER_WHY "dnssec_why_" /* links that are not secure, by the validator's reason */
 
 #define STATS_MAGIC UINT64_C(0x3153544154535053)
 #define STATS_LANES (1 + LIMIT_WORKERS)

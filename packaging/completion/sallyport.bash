@@ -27,7 +27,7 @@ _sallyport() {
 			;;
 		=) ((i++)) ;;
 		-w | -p | -n | -a | -t | -s | -l | -i | -m) ((i++)) ;;
-		--local | --json | --help | --version | --follow | --oldest | --dry-run | --below | --all) ;;
+		--local | --json | --help | --version | --follow | --oldest | --dry-run | --below | --all | --dnssec) ;;
 		--*) [[ ${COMP_WORDS[i + 1]} == "=" ]] || ((i++)) ;;
 		-*) ;;
 		*) words+=("${COMP_WORDS[i]}") ;;
@@ -40,6 +40,8 @@ _sallyport() {
 	-w | --workload) value=workload ;;
 	-p | --profile) value=profile ;;
 	--verdict) mapfile -t COMPREPLY < <(compgen -W "allow deny local" -- "$cur"); return ;;
+	--state) mapfile -t COMPREPLY < <(compgen -W "secure insecure indeterminate bogus unchecked" -- "$cur"); return ;;
+	--svg) mapfile -t COMPREPLY < <(compgen -f -- "$cur"); compopt -o filenames; return ;;
 	--color) mapfile -t COMPREPLY < <(compgen -W "auto always never" -- "$cur"); return ;;
 	-t | --type) mapfile -t COMPREPLY < <(compgen -W "A AAAA CNAME HTTPS SVCB SRV MX NS SOA DS DNSKEY CAA
 		PTR NAPTR TXT ANY" -- "$cur"); return ;;

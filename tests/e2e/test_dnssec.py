@@ -274,6 +274,36 @@ def a_lie_is_explained():
 
 
 @h.case
+def status_counts_by_verdict_and_reason():
+    def counted():
+        x = sp.json("status")[0]["dnssec"]
+        return x, {k: x["reasons"].get(k, 0) for k in ("signature", "rrsig_missing", "no_ds")}
+    sp.cli("flush", "--all")
+    x, before = counted()
+    h.same(x["mode"], "validate", "mode")
+    verdicts = [x[k] for k in ("secure", "insecure", "indeterminate", "bogus")]
+    dig("forged.good.test"), dig("www.rsa.test"), dig("c.plain.test"), dig("own.good.test")
+    x, after = counted()
+    h.same({k: after[k] - before[k] for k in after}, {"signature": 1, "rrsig_missing": 1, "no_ds": 1}, "reasons")
+    h.same([x[k] - n for k, n in zip(("secure", "insecure", "indeterminate", "bogus"), verdicts)], [1, 1, 0, 2], "verdicts")
+    assert f"dnssec     {x['secure']} secure, {x['insecure']} insecure, 0 indeterminate, {x['bogus']} bogus; " in sp.cli("status").stdout
+
+
+@h.case
+def the_history_knows_every_verdict():
+    names = {"forged.good.test.": ("bogus", 6), "own.good.test.": ("secure", None), "c.plain.test.": ("insecure", None),
+             "www.plain.test.": ("insecure", 15)}  # denied: its rule requires DNSSEC
+    for name, want in names.items():
+        row = h.until("the history has it", lambda: sp.json("history", "--name", name, "--last", "1"))[0]
+        h.same((row["dnssec"], row["ede"]), want, name)
+    bogus = sp.json("history", "--state", "bogus", "--limit", "0")
+    assert bogus and {r["dnssec"] for r in bogus} == {"bogus"} and all(r["ede"] for r in bogus), bogus
+    assert "own.good.test." in [r["name"] for r in sp.json("history", "--state", "secure", "--limit", "0")]
+    r = sp.cli("history", "--state", "safe", check=False)
+    assert r.returncode == 2 and "'safe'" in r.stderr and "insecure" in r.stderr, r.stderr
+
+
+@h.case
 def one_is_explained_at_a_time():
     told = []
     slow = threading.Thread(target=lambda: told.append(explain("slow.good.test")))

@@ -54,6 +54,7 @@ struct history_filter {
 	int reason;        /* enum reason, or HISTORY_ANY */
 	int type;          /* QTYPE, or HISTORY_ANY */
 	int rcode;         /* or HISTORY_ANY */
+	int dnssec;        /* enum dnssec_state, or HISTORY_ANY */
 	const char *rule;  /* as shown: "allow db.corp.test"; without the first word: both */
 	uint64_t since_ns; /* from then on; 0: from the beginning */
 	uint64_t until_ns; /* before that; 0: up to now */
