@@ -151,7 +151,8 @@ static void take_step(struct picture *picture, const json_t *steps, const json_t
 		if (zone && is_key)
 			chip = chip_of(zone->keys, &zone->n_keys, step);
 		else if (zone && is_ds)
-			(void)chip_of(zone->ds, &zone->n_ds, step); /* one that is too much is told */
+			(void)chip_of(zone->ds, &zone->n_ds,
+			              step); /* one that is too much is told */
 		else if (zone)
 			(void)chip_of(zone->anchors, &zone->n_anchors, step);
 		if (chip)
@@ -191,8 +192,7 @@ static void take_link(struct picture *picture, const json_t *link)
 	struct node *answer;
 	size_t i;
 
-	json_array_foreach(steps, i, step)
-	    take_step(picture, steps, step);
+	json_array_foreach(steps, i, step) take_step(picture, steps, step);
 	/* A later attempt at the same name stands for the earlier. */
 	for (unsigned int k = 0; k < picture->n; k++) {
 		struct node *node = &picture->nodes[k];
@@ -223,8 +223,8 @@ static void find_parents(struct picture *picture)
 			if (above->type || k == i || !is_under(node->name, above->name) ||
 			    (!node->type && strcmp(node->name, above->name) == 0))
 				continue;
-			if (node->parent < 0 || strlen(above->name) >
-			                            strlen(picture->nodes[node->parent].name) ||
+			if (node->parent < 0 ||
+			    strlen(above->name) > strlen(picture->nodes[node->parent].name) ||
 			    strcmp(picture->nodes[node->parent].name, ".") == 0)
 				node->parent = (int)k;
 		}
@@ -404,17 +404,18 @@ static void put_ds(FILE *out, const struct node *parent, const struct node *zone
 		          zone->n_keys > 0 ? zone->y + 40 : zone->y, true, zone->state);
 	}
 	if (n == 0) /* nothing leads there but a proof, or not even that */
-		put_arrow(out, parent->x + NODE_W / 2, parent->y + height_of(parent), zone->x + NODE_W / 2,
-		          zone->y, false, zone->state);
+		put_arrow(out, parent->x + NODE_W / 2, parent->y + height_of(parent),
+		          zone->x + NODE_W / 2, zone->y, false, zone->state);
 }
 
 static void put_node(FILE *out, const struct node *node)
 {
 	int h = height_of(node);
 
-	fprintf(out,
-	        "<rect x=\"%d\" y=\"%d\" width=\"%d\" height=\"%d\" rx=\"%d\" class=\"node %s\"/>\n",
-	        node->x, node->y, NODE_W, h, node->type ? 26 : 8, class_of(node->state));
+	fprintf(
+	    out,
+	    "<rect x=\"%d\" y=\"%d\" width=\"%d\" height=\"%d\" rx=\"%d\" class=\"node %s\"/>\n",
+	    node->x, node->y, NODE_W, h, node->type ? 26 : 8, class_of(node->state));
 	fprintf(out, "<text x=\"%d\" y=\"%d\" class=\"strong\">", node->x + 16, node->y + 25);
 	put_text(out, strcmp(node->name, ".") == 0 ? ". (root)" : node->name, 44);
 	if (node->type) {
@@ -454,7 +455,8 @@ static void put_head(FILE *out, int width, int height)
 	        ".node{stroke-width:2}.node.secure{fill:#f1f8f1;stroke:#2e7d32}"
 	        ".node.insecure{fill:#fffaec;stroke:#a87400}"
 	        ".node.bogus{fill:#fff1f0;stroke:#c62828}\n"
-	        ".tight{font-size:10px}.chip{fill:#fff;stroke:#555;stroke-width:1}.chip.signs{stroke-width:3}"
+	        ".tight{font-size:10px}.chip{fill:#fff;stroke:#555;stroke-width:1}.chip.signs{"
+	        "stroke-width:3}"
 	        ".chip.ds{fill:#e8eef7}\n"
 	        ".arrow{fill:none;stroke-width:2}.arrow.secure{stroke:#2e7d32}"
 	        ".arrow.insecure{stroke:#a87400}.arrow.bogus{stroke:#c62828}"
@@ -472,10 +474,9 @@ static void put_head(FILE *out, int width, int height)
 static void put_foot(FILE *out, const json_t *dnssec, int width, int height)
 {
 	CLEANUP(free)
-	char *text = text_format("%s, answered %s%s%s", json_text(dnssec, "state"),
-	                         json_text(dnssec, "rcode"),
-	                         json_text(dnssec, "text")[0] ? ": " : "",
-	                         json_text(dnssec, "text"));
+	char *text = text_format(
+	    "%s, answered %s%s%s", json_text(dnssec, "state"), json_text(dnssec, "rcode"),
+	    json_text(dnssec, "text")[0] ? ": " : "", json_text(dnssec, "text"));
 
 	put_line(out, width / 2, height - 18, "small middle", text ? text : "?", (size_t)width / 7);
 	fputs("</svg>\n", out);
@@ -491,8 +492,7 @@ int chain_svg_put(FILE *out, const json_t *dnssec)
 
 	if (!picture)
 		return ERR_NOMEM;
-	json_array_foreach(links, i, link)
-	    take_link(picture, link);
+	json_array_foreach(links, i, link) take_link(picture, link);
 	find_parents(picture);
 	place(picture, &width, &height);
 	put_head(out, width, height);
@@ -515,7 +515,8 @@ int chain_svg_put(FILE *out, const json_t *dnssec)
 			const struct node *zone = &picture->nodes[node->parent];
 
 			put_arrow(out, key_x(zone, node->by_tag),
-			          zone->n_keys > 0 ? zone->y + 40 + CHIP_H : zone->y + height_of(zone),
+			          zone->n_keys > 0 ? zone->y + 40 + CHIP_H
+			                           : zone->y + height_of(zone),
 			          node->x + NODE_W / 2, node->y, node->by_verified, node->state);
 		}
 	}

@@ -1,5 +1,6 @@
-/* chain_svg.h - a validated answer as a picture (SVG 1.1): zones from the anchor down with their keys,
- * the DS that lead from one to the next, and what was found at the end, each in its verdict's colour.
+/* chain_svg.h - a validated answer as a picture (SVG 1.1): zones from the anchor down with their
+ * keys, the DS that lead from one to the next, and what was found at the end, each in its verdict's
+ * colour.
  */
 #pragma once
 

@@ -38,7 +38,8 @@ const struct verb verbs[] = {
 	  "no\n"
 	  "pinhole is opened. Exit status then 0: secure, insecure or indeterminate; 1: denied or "
 	  "bogus.",
-	  OPT_BIT(AT) | OPT_BIT(POLICY_VERSION) | OPT_BIT(DNSSEC) | OPT_BIT(SVG), 2, 3, verb_explain, false },
+	  OPT_BIT(AT) | OPT_BIT(POLICY_VERSION) | OPT_BIT(DNSSEC) | OPT_BIT(SVG), 2, 3,
+	  verb_explain, false },
 	{ "workload", "list", "", "workloads, their sources and profiles", NULL, 0, 0, 0,
 	  verb_workload_list, false },
 	{ "profile", "list", "", "profiles: mode, rules, feeds, workloads", NULL, 0, 0, 0,

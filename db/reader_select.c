@@ -47,8 +47,7 @@ bool id_set_has(const struct id_set *set, int64_t id)
 bool reader_narrows_what(const struct history_filter *f)
 {
 	return f->workload || f->profile || f->name || f->has_address || f->verdict >= 0 ||
-	       f->reason >= 0 || f->type >= 0 || f->rcode >= 0 ||
-	       f->dnssec >= 0 || f->rule;
+	       f->reason >= 0 || f->type >= 0 || f->rcode >= 0 || f->dnssec >= 0 || f->rule;
 }
 
 /* First and last address of a prefix. */

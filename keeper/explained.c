@@ -53,12 +53,11 @@ static const char *outcome_str(const struct explain_row *row)
 	static const char *const fits[] = {
 		[EXPLAIN_COVERS] = "covers", [EXPLAIN_MATCHES] = "matches"
 	};
-	static const char *const proofs[] = { [EXPLAIN_PROOF_NONE] = "unproven",
-		                              [EXPLAIN_PROOF_DENIED] = "denied",
-		                              [EXPLAIN_PROOF_OPT_OUT] = "opt out",
-		                              [EXPLAIN_PROOF_TOO_MUCH] = "iterations",
-		                              [EXPLAIN_PROOF_EXCESSIVE] = "excessive",
-		                              [EXPLAIN_PROOF_LIMIT] = "limit" };
+	static const char *const proofs[] = {
+		[EXPLAIN_PROOF_NONE] = "unproven",       [EXPLAIN_PROOF_DENIED] = "denied",
+		[EXPLAIN_PROOF_OPT_OUT] = "opt out",     [EXPLAIN_PROOF_TOO_MUCH] = "iterations",
+		[EXPLAIN_PROOF_EXCESSIVE] = "excessive", [EXPLAIN_PROOF_LIMIT] = "limit"
+	};
 	static const char *const trusts[] = { [EXPLAIN_TRUST_BOGUS] = "bogus",
 		                              [EXPLAIN_TRUST_NO_CUT] = "no cut",
 		                              [EXPLAIN_TRUST_NOT_THERE] = "not there",

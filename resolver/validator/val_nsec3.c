@@ -327,8 +327,7 @@ static enum val_proof nxdomain(struct val_denial *denial, const uint8_t *name)
 	if (!closest_encloser(denial, name, &encloser, &next_closer)) /* section 8.4 */
 		return VAL_PROOF_NONE;
 	if (val_wildcard(encloser, wildcard) &&
-	    (!compute(denial, wildcard, hash) ||
-	     !find_cover_hash(denial, wildcard, hash, &cover)))
+	    (!compute(denial, wildcard, hash) || !find_cover_hash(denial, wildcard, hash, &cover)))
 		return VAL_PROOF_NONE;
 	/* RFC 5155, section 9.2, and RFC 6840, section 5.9: below opt-out AD is not to be set. */
 	return next_closer.opt_out ? VAL_PROOF_OPT_OUT : VAL_PROOF_DENIED;

@@ -513,8 +513,8 @@ static void run(struct play *play, const struct claim *claim, const struct val_m
                 struct val_result *ret_result)
 {
 	const struct val_config config = { .rules = &val_rules_default,
-		                                   .anchors = truth.anchors,
-		                                   .table = play->table };
+		                           .anchors = truth.anchors,
+		                           .table = play->table };
 	const struct val_subject subject = { .name = truth.names[play->subject],
 		                             .type = questions[play->subject].type,
 		                             .kind = claim->kind,

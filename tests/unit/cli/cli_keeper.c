@@ -23,6 +23,34 @@
 	"\"why\":\"it won\",\"line\":11,\"profile\":\"app\",\"owner\":\"sec\"},"                   \
 	"{\"feed\":\"malware\",\"verdict\":\"deny\",\"why\":\"weaker\"}]}"
 
+#define STEP(kind, rest) "{\"step\":\"" kind "\"," rest "}"
+#define BOGUS                                                                                                                                                                                                                                                                                                     \
+	"{\"workload\":\"app01\",\"profile\":\"app\",\"name\":\"bad.test.\",\"type\":\"A\","                                                                                                                                                                                                                      \
+	"\"verdict\":\"allow\",\"reason\":\"rule\",\"policy_version\":3,\"considered\":[],"                                                                                                                                                                                                                       \
+	"\"dnssec\":"                                                                                                                                                                                                                                                                                             \
+	"{\"outcome\":\"bogus\",\"state\":\"bogus\",\"rcode\":\"SERVFAIL\",\"ede\":7,\"cut\":"                                                                                                                                                                                                                    \
+	"true,"                                                                                                                                                                                                                                                                                                   \
+	"\"text\":\"bad.test. A: the signature has expired\",\"links\":[{\"name\":\"bad.test.\","                                                                                                                                                                                                                 \
+	"\"type\":\"A\",\"kind\":\"data\",\"target\":null,\"upstream\":\"192.0.2.53\","                                                                                                                                                                                                                           \
+	"\"attempt\":1,"                                                                                                                                                                                                                                                                                          \
+	"\"state\":\"bogus\",\"why\":\"expired\",\"reason\":\"the signature has expired\","                                                                                                                                                                                                                       \
+	"\"rfc\":\"RFC 4034, section 3.1.5\",\"zone\":null,\"tag\":null,\"steps\":[" STEP("asked", "\"name\":\"test.\",\"type\":\"DS\",\"answered\":true") "," STEP(                                                                                                                                              \
+	    "signature",                                                                                                                                                                                                                                                                                          \
+	    "\"name\":\"test.\",\"type\":\"DS\",\"signer\":\".\",\"tag\":7,"                                                                                                                                                                                                                                      \
+	    "\"algorithm\":13,\"algorithm_name\":\"ECDSAP256SHA256\",\"verified\":true,"                                                                                                                                                                                                                          \
+	    "\"inception\":\"2026-11-01T00:00:00.000000Z\","                                                                                                                                                                                                                                                      \
+	    "\"expiration\":\"2026-12-01T00:00:00.000000Z\"") "," STEP("ds",                                                                                                                                                                                                                                      \
+	                                                               "\"name\":\"test.\","                                                                                                                                                                                                                      \
+	                                                               "\"type\":\"DS\",\"tag\":"                                                                                                                                                                                                                 \
+	                                                               "9,\"algorithm\":200,"                                                                                                                                                                                                                     \
+	                                                               "\"algorithm_name\":null,"                                                                                                                                                                                                                 \
+	                                                               "\"digest\":2") "," STEP("proof",                                                                                                                                                                                                          \
+	                                                                                        "\"name\":\"x.test.\",\"type\":\"NSEC3\",\"owner\":\"h.test.\","                                                                                                                                                  \
+	                                                                                        "\"data\":\"1 0 0 - \\u001b\",\"fit\":\"covers\"") "," STEP("denial",                                                                                                                                             \
+	                                                                                                                                                    "\"name\":\"x.test.\",\"type\":null,\"outcome\":\"unproven\"") "," STEP("trust",                                                                      \
+	                                                                                                                                                                                                                            "\"name\":\"test.\",\"type\":\"DS\",\"outcome\":\"no cut\"") "," STEP("zone", \
+	                                                                                                                                                                                                                                                                                                  "\"name\":\".\",\"type\":null,\"outcome\":\"secure\"") "]}]}}"
+
 static const struct script scripts[] = {
 	{ "status ", { FRAME_DATA(STATUS), FRAME_EXIT("\0") } },
 	{ "workload-list ",
@@ -83,6 +111,12 @@ static const struct script scripts[] = {
 		"\"internal\":true,\"require_dnssec\":true,\"observed\":true,\"zone\":\".\","
 		"\"hosts\":[\"192.0.2.1\"],\"considered\":[]}"),
 	    FRAME_EXIT("\0") } },
+	{ "explain-dnssec app01 bad.test ", { FRAME_DATA(BOGUS), FRAME_EXIT("\1") } },
+	{ "explain-dnssec app01 evil.test ",
+	  { FRAME_DATA("{\"workload\":\"app01\",\"name\":\"evil.test.\",\"type\":\"A\","
+	               "\"verdict\":\"deny\",\"reason\":\"no rule\",\"policy_version\":3,"
+	               "\"considered\":[],\"dnssec\":null}"),
+	    FRAME_EXIT("\1") } },
 	{ "explain nobody ", { FRAME_ERROR("there is no workload 'nobody'\n"), FRAME_EXIT("\2") } },
 	{ "explain typo ",
 	  { FRAME_DATA(
@@ -203,6 +237,28 @@ static const struct {
 	  "",
 	  "[explain] [app01] [nothing.test] [AAAA] [version] [2] [at] "
 	  "[2026-11-23T09:00:00.000000Z]\n" },
+	{ "explain with DNSSEC, bogus", "explain|app01|bad.test|--dnssec", 1,
+	  "DNSSEC: bogus, answered SERVFAIL, EDE 7: bad.test. A: the signature has expired\n"
+	  "\n"
+	  "bad.test. A, data, from 192.0.2.53\n"
+	  "  ├─ test. DS\n"
+	  "  │  ├─ signature over test. DS by . key 7 ECDSAP256SHA256, 2026-11-01 00:00:00Z to "
+	  "2026-12-01 00:00:00Z: verified\n"
+	  "  │  ├─ DS 9 algorithm 200, digest 2\n"
+	  "  │  ├─ h.test. NSEC3 1 0 0 - \\027 covers x.test.\n"
+	  "  │  ├─ x.test. is not proven not to be there\n"
+	  "  │  └─ test. is no zone of its own\n"
+	  "  ├─ zone .: secure\n"
+	  "  └─ bogus: the signature has expired (RFC 4034, section 3.1.5)\n",
+	  "steps were left out", "[explain-dnssec] [app01] [bad.test] [A]\n" },
+	{ "explain with DNSSEC, denied", "explain|app01|evil.test|--dnssec", 1,
+	  "\nDNSSEC: nothing was asked\n", "", NULL },
+	{ "explain with DNSSEC, drawn", "explain|app01|bad.test|--svg|-", 1, "bad.test. A</text>",
+	  "", "[explain-dnssec] [app01] [bad.test] [A]\n" },
+	{ "explain with DNSSEC, nothing to draw", "explain|app01|evil.test|--svg|-", 1, "",
+	  "there is no chain to draw", NULL },
+	{ "explain with DNSSEC, of another time", "explain|app01|bad.test|--dnssec|--at|2h", 2, "",
+	  "goes with neither --at nor --policy-version", NULL },
 	{ "explain, of nobody", "explain|nobody|a.test", 2, "", "there is no workload 'nobody'\n",
 	  NULL },
 	{ "explain, a misspelt workload", "explain|typo|a.test|--json", 2, "",

@@ -588,7 +588,8 @@ static void an_internal_zone_without_its_own_trust_is_warned_of(void **state)
 		const char *title, *zone, *dnssec;
 		bool warned;
 	} cases[] = {
-		{ "validated from the root", "zone: lan.test, internal: true", "mode: validate", true },
+		{ "validated from the root", "zone: lan.test, internal: true", "mode: validate",
+		  true },
 		{ "an anchor of its own", "zone: corp.test, internal: true",
 		  "mode: validate, trust_anchors: [good.ds]", false },
 		{ "below an anchor", "zone: a.corp.test, internal: true",
