@@ -114,6 +114,7 @@ static struct config *config_new(const char *file)
 		.cache_negative_max_ttl_s = 900,
 		.cache_serve_stale_s = 3600,
 		.prefetch = 1,
+		.dnssec = DNSSEC_MODE_VALIDATE,
 		.nsec3_iterations = 50,
 		.nsec3_iterations_hard = 150,
 		.dnssec_skew_min_s = 3600,

@@ -75,7 +75,8 @@ static void load_anchors(struct config_reader *r, struct fy_node *node, const ch
 	if (err < 0)
 		yaml_fault(&r->yaml, node,
 		           "dnssec.trust_anchors: %s cannot be read (%s); for the root's install "
-		           "dns-root-data, or name a file with DS or DNSKEY records",
+		           "dns-root-data, or name a file with DS or DNSKEY records, or write "
+		           "dnssec: {mode: off}",
 		           path, err_str(err));
 	else
 		read_anchors(r, node, path, text);

@@ -14,6 +14,7 @@ CONFIG = """\
 workers: 2
 listen: [{address: 10.1.0.1, port: 53}]
 upstreams: [{zone: ".", servers: [{address: 10.1.0.9}]}]
+dnssec: {mode: off}
 firewall: {guard: {prefixes: [10.1.0.2/32]}}
 """
 POLICY = """\

@@ -96,6 +96,8 @@ static void the_smallest_configuration_has_the_documented_defaults(void **state)
 	assert_int_equal(c->resolver.listeners[0].port, 53);
 	assert_int_equal(c->resolver.zones[0].servers[0].port, 53);
 	assert_int_equal(c->resolver.firewall, FIREWALL_LOCAL);
+	assert_int_equal(c->resolver.dnssec, DNSSEC_MODE_VALIDATE);
+	assert_int_equal(c->resolver.n_anchors, 1); /* the root's */
 	assert_int_equal(c->resolver.ack_timeout_ms, 250);
 	assert_int_equal(c->resolver.dnssec_sentinel, 1);
 	assert_int_equal(c->rfc5011, 1);
