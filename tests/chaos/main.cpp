@@ -6,7 +6,7 @@
 //     T workload NAME ADDRESS,...       who is who
 //     T begin ID allow ...              a policy is about to be applied (policies.h)
 //     T end ID                          it has been: apply returned with success
-//     T count                           the history should be complete up to five seconds ago
+//     T count                           the history should be complete up to twelve seconds ago
 //     T done                            the end: everything is quiet, compare all
 //     T anything else                   kept for the report
 //

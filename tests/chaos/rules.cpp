@@ -17,6 +17,9 @@ constexpr Ns HINDSIGHT = 700 * MS; // what was there is judged with what was see
 constexpr Ns CROSSING = 500 * MS;  // a packet is through by then
 constexpr Ns CLOSING = S;          // P5: within a second
 constexpr Ns FLOW = 125 * S;       // conntrack forgets a flow after 120
+// The history may be so far behind: a writer that stands still is replaced after 5 s, a disk is full
+// for 4 at most, and then what has gathered is written.
+constexpr Ns BEHIND = 12 * S;
 constexpr Ns SETTLING = 20 * S;    // the history is complete by then
 constexpr size_t TOLD = 8;         // of each promise's breaches
 
@@ -672,7 +675,7 @@ void Rules::on_count(Ns at)
 		return;
 	reading_least = 0;
 	for (const auto &[t, n] : answered_at)
-		if (t <= at - 5 * S)
+		if (t <= at - BEHIND)
 			reading_least = n;
 	reading_at = at;
 	reading = std::async(std::launch::async, read_history, folder, true);
@@ -709,7 +712,7 @@ void Rules::history_is_read()
 		broken("P4", reading_at,
 		       std::to_string(h.rows) + " in rows and " + std::to_string(h.missing()) +
 		           " in gaps, but " + std::to_string(reading_least) +
-		           " had been answered five seconds ago");
+		           " had been answered twelve seconds ago");
 	if (h.rows + h.missing() > count["asked"])
 		broken("P4", reading_at,
 		       std::to_string(h.rows) + " in rows and " + std::to_string(h.missing()) +
