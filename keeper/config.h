@@ -54,7 +54,8 @@ struct config_names {
 	int (*user)(const char *name, uint32_t *ret_uid, uint32_t *ret_gid);
 	int (*group)(const char *name, uint32_t *ret_gid);
 	/* The content of a file, terminated, at most @max octets; the caller frees it. Returns 0 or
-	 * an error. */
+	 * an error. NULL: what a file would say is not needed, and whether there is one not asked.
+	 */
 	int (*file)(const char *path, size_t max, char **ret_text);
 	uint32_t cores; /* for `workers: auto` */
 };

@@ -64,6 +64,8 @@ static void load_anchors(struct config_reader *r, struct fy_node *node, const ch
 	char full[2 * CONFIG_PATH_MAX], *text = NULL;
 	int err;
 
+	if (!r->names->file)
+		return;
 	/* A relative path begins where the configuration lies. */
 	if (path[0] == '/' || !slash)
 		snprintf(full, sizeof(full), "%s", path);

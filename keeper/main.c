@@ -72,6 +72,7 @@ int main(int argc, char **argv)
 	const char *file = CONFIG_FILE_DEFAULT;
 	enum mode mode = MODE_RUN;
 	struct config *config = NULL;
+	struct config_names names;
 	CLEANUP(diag_fini) struct diag diag = { 0 };
 	CLEANUP(takeover_free) struct takeover *takeover = NULL;
 	CLEANUP(fd_close) int record = -1;
@@ -119,7 +120,10 @@ int main(int argc, char **argv)
 		diag_print(&diag, STDERR_FILENO);
 		return 2;
 	}
-	if (config_load(file, config_system_names(), &config, &diag) < 0) {
+	names = *config_system_names();
+	if (mode == MODE_GUARD)
+		names.file = NULL; /* a lost file of trust anchors must not leave the table open */
+	if (config_load(file, &names, &config, &diag) < 0) {
 		diag_print(&diag, STDERR_FILENO);
 		return mode == MODE_CHECK ? 1 : 2;
 	}

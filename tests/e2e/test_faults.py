@@ -183,8 +183,12 @@ def the_guard_closes_before_the_start_and_the_daemon_adopts_what_it_made():
     raw = Raw()
     try:
         h.until("without a guard everything passes", lambda: raw.arrived, 2)
+        # The table needs no trust anchors; the daemon does.
+        sp.configure(n.CONFIG.replace("dnssec: {mode: off}", "dnssec: {mode: validate, trust_anchors: [lost.ds]}"))
+        assert "lost.ds cannot be read" in h.run([DAEMON, "-c", sp.conf, "--check"], ns="gw", check=False).stderr
         h.run([DAEMON, "-c", sp.conf, "--guard"], ns="gw")
         closed = time.monotonic()
+        sp.configure(n.CONFIG)
         time.sleep(0.3)
         sp.up()
         sp.apply(n.POLICY)
