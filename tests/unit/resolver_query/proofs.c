@@ -516,11 +516,13 @@ static void the_pipeline_asks_what_is_not_to_be_concluded(void **state)
 	rig_conf(conf);
 	conf->dnssec = DNSSEC_MODE_VALIDATE;
 	conf->dnssec_aggressive = 1;
-	conf->n_anchors = 2;
+	conf->n_anchors = 1;
 	conf->anchors[0].type = TYPE_DS;
 	conf->anchors[0].len = sizeof(ds);
 	memcpy(conf->anchors[0].rdata, ds, sizeof(ds));
-	wire_of("d.example.", conf->anchors[1].name);
+	conf->n_ntas = 1;
+	wire_of("d.example.", conf->ntas[0].name);
+	conf->ntas[0].until_s = UINT32_MAX;
 	rig = rig_new(conf);
 	rig_policy(rig, pipeline_policy);
 
