@@ -23,9 +23,10 @@ struct exchange;
 
 enum exchange_event {
 	EXCHANGE_BROKEN = 0, /* unreachable, or closed early */
-	EXCHANGE_MALFORMED,  /* an answer to the question, but it breaks the format */
-	EXCHANGE_OVERSIZE,   /* the same, and it holds more than is taken (LIMIT_MSG_...) */
-	EXCHANGE_ANSWER,     /* usable and scanned: the message is given */
+	EXCHANGE_EVICTED,   /* its connection had to make room for others: not the server's fault */
+	EXCHANGE_MALFORMED, /* an answer to the question, but it breaks the format */
+	EXCHANGE_OVERSIZE,  /* the same, and it holds more than is taken (LIMIT_MSG_...) */
+	EXCHANGE_ANSWER,    /* usable and scanned: the message is given */
 	EXCHANGE_TRUNCATED,
 	EXCHANGE_NEAR_MISS, /* from the right server to the right socket, but not our answer */
 	EXCHANGE_FAILED,    /* the server says that it cannot: the rcode is in the exchange */
@@ -45,6 +46,7 @@ struct exchange {
 	struct worker *worker;
 	struct server *server; /* borrowed from the owner */
 	void *owner;
+	uint32_t class; /* whose it is: any number, mostly a workload's index */
 	struct ask ask;
 	uint64_t sent_ns;
 	uint16_t rcode;

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "fair_queue.h"
 #include "sallyport/clock.h"
 #include "sallyport/err.h"
 #include "sallyport/limits.h"
@@ -34,6 +35,7 @@ struct upstream_tcp {
 	struct exchange *asked;
 	unsigned int n_exchanges; /* in both lists */
 	unsigned int n_strays;
+	uint32_t class;     /* of the question that it was made for */
 	uint64_t joined_ns; /* when the newest of its questions came */
 	unsigned int busy;  /* on the stack: freed by whoever holds it last */
 	enum upstream_tcp_state state;
@@ -86,6 +88,8 @@ static void finish(struct exchange *exchange, enum exchange_event event, const u
 
 static void conn_close(struct upstream_tcp *conn)
 {
+	enum exchange_event event = conn->evicted ? EXCHANGE_EVICTED : EXCHANGE_BROKEN;
+
 	if (conn->state == UPSTREAM_TCP_CLOSED)
 		return;
 	conn->state = UPSTREAM_TCP_CLOSED;
@@ -98,9 +102,9 @@ static void conn_close(struct upstream_tcp *conn)
 	if (!conn->evicted)
 		conn->server->n_conns--;
 	while (conn->waiting)
-		finish(conn->waiting, EXCHANGE_BROKEN, NULL, 0);
+		finish(conn->waiting, event, NULL, 0);
 	while (conn->asked)
-		finish(conn->asked, EXCHANGE_BROKEN, NULL, 0);
+		finish(conn->asked, event, NULL, 0);
 	server_unref(conn->server);
 	release(conn);
 }
@@ -302,54 +306,83 @@ static int conn_open(struct worker *worker, struct server *server, struct upstre
 	return 0;
 }
 
-/* Of the connections that take no new questions, the one on which nobody has got an answer for the
- * longest time goes, if that is long enough: whoever makes an upstream hang has had its share. Its
- * questions hear of it from the loop, never from in here. Returns 0 or ERR_LIMIT. */
-static int make_room(struct server *server, uint64_t now_ns)
+static bool may_go(const struct upstream_tcp *conn)
 {
-	struct upstream_tcp *oldest = NULL;
+	return conn->slow && !conn->evicted;
+}
+
+/* Of the connections that take no new questions, the oldest of the workload that holds most. To
+ * others with less even with one more it gives way at once, for they would find no place as long as
+ * that workload has questions that wait for one. Among equals, and to itself, only when nobody has
+ * got an answer on it for long: whoever makes an upstream hang has had its share. */
+static struct upstream_tcp *who_goes(const struct server *server, uint32_t class, uint64_t now_ns)
+{
+	uint8_t n[FAIR_CLASSES] = { 0 };
+	struct upstream_tcp *found = NULL;
+	unsigned int most = 0;
+
+	_Static_assert(LIMIT_UPSTREAM_TCP <= UINT8_MAX, "counted in octets");
+	for (const struct upstream_tcp *c = server->conns; c; c = c->next)
+		n[c->class % FAIR_CLASSES] = (uint8_t)(n[c->class % FAIR_CLASSES] + may_go(c));
+	for (struct upstream_tcp *c = server->conns; c; c = c->next) {
+		unsigned int has = n[c->class % FAIR_CLASSES], mine = n[class % FAIR_CLASSES];
+		bool hung = now_ns - c->joined_ns >= UPSTREAM_TCP_HUNG_MS * NS_PER_MS;
+
+		if (!may_go(c) || has < mine || (has <= mine + 1 && !hung))
+			continue;
+		if (has > most || (has == most && c->joined_ns < found->joined_ns)) {
+			found = c;
+			most = has;
+		}
+	}
+	return found;
+}
+
+/* The questions of the one that goes hear of it from the loop, never from in here. Returns 0 or
+ * ERR_LIMIT. */
+static int make_room(struct server *server, uint32_t class, uint64_t now_ns)
+{
+	struct upstream_tcp *conn;
 
 	if (server->n_conns < LIMIT_UPSTREAM_TCP)
 		return 0;
-	for (struct upstream_tcp *c = server->conns; c; c = c->next) {
-		if (c->slow && !c->evicted &&
-		    now_ns - c->joined_ns >= UPSTREAM_TCP_HUNG_MS * NS_PER_MS &&
-		    (!oldest || c->joined_ns < oldest->joined_ns))
-			oldest = c;
-	}
-	if (!oldest)
+	conn = who_goes(server, class, now_ns);
+	if (!conn)
 		return ERR_LIMIT;
-	oldest->evicted = true;
+	conn->evicted = true;
 	server->n_conns--;
-	wheel_set(oldest->worker->wheel, &oldest->timer, now_ns);
+	wheel_set(conn->worker->wheel, &conn->timer, now_ns);
 	return 0;
 }
 
-static int conn_get(struct worker *worker, struct server *server, bool alone,
-                    struct upstream_tcp **ret_conn)
+static int conn_get(const struct exchange *exchange, struct upstream_tcp **ret_conn)
 {
+	struct worker *worker = exchange->worker;
+	struct server *server = exchange->server;
 	int r;
 
-	for (struct upstream_tcp *c = server->conns; c && !alone; c = c->next) {
+	for (struct upstream_tcp *c = server->conns; c && !exchange->alone; c = c->next) {
 		if (!c->slow && c->n_exchanges < UPSTREAM_TCP_PIPELINED) {
 			*ret_conn = c;
 			return 0;
 		}
 	}
-	r = make_room(server, worker->now_ns);
+	r = make_room(server, exchange->class, worker->now_ns);
 	if (r == 0)
 		r = conn_open(worker, server, ret_conn);
 	if (r == ERR_LIMIT)
 		count(worker->lane, COUNT_LIMIT_UPSTREAM);
-	if (r == 0)
-		(*ret_conn)->slow = alone;
-	return r;
+	if (r < 0)
+		return r;
+	(*ret_conn)->class = exchange->class;
+	(*ret_conn)->slow = exchange->alone;
+	return 0;
 }
 
 int exchange_tcp_start(struct exchange *exchange)
 {
 	struct upstream_tcp *conn = NULL;
-	int r = conn_get(exchange->worker, exchange->server, exchange->alone, &conn);
+	int r = conn_get(exchange, &conn);
 
 	if (r < 0)
 		return r;

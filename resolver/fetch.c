@@ -177,6 +177,7 @@ static int try(struct fetch *fetch, size_t i)
 		.worker = fetch->worker,
 		.server = fetch->servers[i].server,
 		.owner = fetch,
+		.class = fetch->waiters->class, /* there are some: one may send */
 		.alone = fetch->servers[i].alone,
 	};
 	ask_init(&exchange->ask, fetch->name, fetch->type,
@@ -393,6 +394,11 @@ static void on_event(struct exchange *exchange, enum exchange_event event, const
 	case EXCHANGE_OVERSIZE:
 		server_answered(server, rtt_ns, now);
 		broken(fetch, i, ERR_LIMIT);
+		break;
+	case EXCHANGE_EVICTED:
+		if (exchange->alone) /* it has had its time there */
+			fetch->servers[i].n_broken++;
+		fetch->servers[i].alone = true;
 		break;
 	case EXCHANGE_BROKEN:
 		/* One connection's end is no verdict on the server and on all who shared it. */

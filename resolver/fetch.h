@@ -44,6 +44,7 @@ struct fetch_waiter { /* in the caller's memory until done or fetch_cancel() */
 	 * the first answers the question, then links of its chain that the same message carried. */
 	void (*done)(struct fetch_waiter *waiter, enum fetch_status status,
 	             struct entry *const *entries, size_t n_entries);
+	uint32_t class;      /* whose question: a workload's index, POLICY_NONE for our own */
 	struct fetch *fetch; /* private to fetches.c */
 	struct fetch_waiter *next, **link;
 };

@@ -196,6 +196,7 @@ static void on_event(struct exchange *exchange, enum exchange_event event, const
 		probe->tcp = true;
 		break;
 	case EXCHANGE_BROKEN:
+	case EXCHANGE_EVICTED:
 	case EXCHANGE_MALFORMED:
 	case EXCHANGE_OVERSIZE:
 		break;
@@ -235,7 +236,11 @@ static void send_one(struct probe *probe)
 		return;
 	}
 	*exchange = (struct exchange){
-		.ops = &ops, .worker = worker, .server = probe->server, .owner = probe
+		.ops = &ops,
+		.worker = worker,
+		.server = probe->server,
+		.owner = probe,
+		.class = POLICY_NONE,
 	};
 	ask_init(&exchange->ask, zone_of(worker, probe->zone)->name, TYPE_DNSKEY, true,
 	         &worker->entropy);

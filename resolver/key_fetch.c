@@ -97,7 +97,11 @@ void key_fetch_start(struct key_fetch *fetch, struct worker *worker, const uint8
 	memset(&fetch->head, 0, sizeof(fetch->head));
 	memcpy(fetch->head.name, name, (size_t)name_wire_len(name, NAME_MAX_WIRE));
 	fetch->busy = true;
-	fetch->waiter = (struct fetch_waiter){ .may_send = may_send, .done = on_fetched };
+	fetch->waiter = (struct fetch_waiter){
+		.may_send = may_send,
+		.done = on_fetched,
+		.class = POLICY_NONE,
+	};
 	if (zone == ZONE_NONE || fetch_join(worker, name, TYPE_DNSKEY, zone, &fetch->waiter) < 0)
 		tell(fetch, NULL);
 }

@@ -177,6 +177,7 @@ static enum query_step ask(struct query *q)
 	q->asked.fetched = true;
 	q->waiter.may_send = resolve_may_send;
 	q->waiter.done = on_fetched;
+	q->waiter.class = q->asked.j.workload;
 	if (zone == ZONE_NONE || fetch_join_round(worker, need->name, need->type, zone, q->round,
 	                                          q->avoid, q->avoid_port, &q->waiter) < 0) {
 		give(q, NULL);

@@ -231,6 +231,7 @@ static enum query_step fetch_link(struct query *q, const uint8_t *name, uint16_t
 	q->asked.fetched = true;
 	q->waiter.may_send = resolve_may_send;
 	q->waiter.done = on_fetched;
+	q->waiter.class = q->asked.j.workload;
 	if (fetch_join(q->worker, name, q->question.qtype, zone, &q->waiter) < 0)
 		return fail_fetches(q);
 	q->fetching = true;
@@ -260,6 +261,7 @@ enum query_step resolve_again(struct query *q, unsigned int i)
 	q->asked.fetched = true;
 	q->waiter.may_send = resolve_may_send;
 	q->waiter.done = on_fetched;
+	q->waiter.class = q->asked.j.workload;
 	if (fetch_join_round(worker, bogus->name, bogus->type, zone, q->round, q->avoid,
 	                     q->avoid_port, &q->waiter) < 0)
 		step = STEP_NEXT; /* the old answer has to do, and it is bogus */
