@@ -79,9 +79,8 @@ enum limit {
 	LIMIT_UPSTREAM_TRIES = 6,       /* sends of one question, all servers together */
 	LIMIT_UPSTREAM_UDP_TRIES = 4,   /* of these by UDP: however slow it was, TCP has its turn */
 	LIMIT_UPSTREAM_FETCHES = 4096,  /* questions with upstreams at once, per worker */
-	LIMIT_UPSTREAM_TCP = 64,        /* connections to one server, per worker; the one that has
-	                                   hung longest makes room, else one of the workload that
-	                                   holds most */
+	LIMIT_UPSTREAM_TCP = 64,        /* connections to one server, per worker; the oldest of the
+	                                   workload that holds most makes room */
 	LIMIT_WAITING_BYTES = 32 << 20, /* links that waiting queries hold, per worker; over it
 	                                   only those that hold little go on */
 	LIMIT_WAITING_SMALL_BYTES = 4 << 10,   /* little */
