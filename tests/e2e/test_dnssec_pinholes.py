@@ -61,7 +61,7 @@ liar.lies = {"evil.good.test.": forge, "toevil.good.test.": forge}
 
 
 def config(server, anchor=tree.anchor):
-    text = n.CONFIG.replace("dnssec: {mode: off}", f"dnssec: {{mode: validate, trust_anchors: [{anchor}]}}")
+    text = n.CONFIG.replace("dnssec: {mode: off}", f"dnssec: {{mode: validate, trust_anchors: [{anchor}], rfc5011: false}}")
     return text.replace("44.128.0.53", server)
 
 
