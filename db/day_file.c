@@ -62,7 +62,15 @@ static const char *const stmts[STMT_N] = {
 			    " WHERE id=(SELECT max(id) FROM gap WHERE cause=?3) AND note=?8"
 			    " AND until_us >= ?1 - 5000000 AND from_us > ?1 - 60000000"
 			    " AND from_us <= ?1",
-	[STMT_RING_PUT] = "INSERT OR REPLACE INTO ring VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+	/* What the file has of a ring it keeps having: who reads the ring again after a death may
+	 * write while he is still behind. */
+	[STMT_RING_PUT] = "INSERT INTO ring VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)"
+			  " ON CONFLICT (id) DO UPDATE SET pos=max(pos, excluded.pos),"
+			  " lost_deny=excluded.lost_deny, lost_allow=excluded.lost_allow,"
+			  " lost_local=excluded.lost_local, vanished_deny=excluded.vanished_deny,"
+			  " vanished_allow=excluded.vanished_allow,"
+			  " vanished_local=excluded.vanished_local,"
+			  " kernel_drops=excluded.kernel_drops",
 	[STMT_RING_GET] = "SELECT pos, lost_deny, lost_allow, lost_local, vanished_deny,"
 			  " vanished_allow, vanished_local, kernel_drops FROM ring WHERE id=?1",
 	[STMT_SAVED_PUT] = "INSERT OR REPLACE INTO saved VALUES (?1, ?2)",
@@ -356,25 +364,26 @@ enum day_kind day_file_kind(const struct day_file *file)
 
 /* --- what it contains ------------------------------------------------------------------------ */
 
-uint64_t day_file_pos(const struct day_file *file, uint64_t ring_id, struct area_ring *ret_ring)
+int day_file_ring(const struct day_file *file, uint64_t ring_id, struct area_ring *ret_ring)
 {
 	sqlite3_stmt *stmt = file->stmts[STMT_RING_GET];
-	uint64_t pos = 0;
+	struct area_ring ring = { .id = ring_id };
+	int r;
 
 	sqlite3_bind_int64(stmt, 1, (int64_t)ring_id);
-	if (sql_step(stmt) > 0) {
-		pos = (uint64_t)sqlite3_column_int64(stmt, 0);
-		if (ret_ring) {
-			*ret_ring = (struct area_ring){ .id = ring_id, .pos = pos };
-			for (int i = 0; i < VERDICT_N; i++) {
-				ret_ring->lost[i] = (uint64_t)sqlite3_column_int64(stmt, 1 + i);
-				ret_ring->vanished[i] = (uint64_t)sqlite3_column_int64(stmt, 4 + i);
-			}
-			ret_ring->kernel_drops = (uint64_t)sqlite3_column_int64(stmt, 7);
+	r = sql_step(stmt);
+	if (r > 0) {
+		ring.pos = (uint64_t)sqlite3_column_int64(stmt, 0);
+		for (int i = 0; i < VERDICT_N; i++) {
+			ring.lost[i] = (uint64_t)sqlite3_column_int64(stmt, 1 + i);
+			ring.vanished[i] = (uint64_t)sqlite3_column_int64(stmt, 4 + i);
 		}
+		ring.kernel_drops = (uint64_t)sqlite3_column_int64(stmt, 7);
 	}
-	sqlite3_reset(stmt);
-	return pos;
+	if (r >= 0)
+		*ret_ring = ring;
+	sqlite3_reset(stmt); /* repeats the error of the step, which we have */
+	return MIN(r, ERR_OK);
 }
 
 int day_file_saved(const struct day_file *file, uint64_t area_id, uint64_t *ret_token)

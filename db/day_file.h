@@ -66,9 +66,10 @@ int day_file_leave_behind(struct day_file *file, const struct day_file_where *wh
 uint32_t day_file_day(const struct day_file *file);
 enum day_kind day_file_kind(const struct day_file *file);
 
-/* Up to where the file contains ring @ring_id (0: nothing of it), as of the last commit. With
- * @ret_ring not NULL also what was reported about it. */
-uint64_t day_file_pos(const struct day_file *file, uint64_t ring_id, struct area_ring *ret_ring);
+/* What the file contains of ring @ring_id, as of the last commit: up to pos (0: nothing), and what
+ * was reported about it. Returns 0, or why that cannot be said now. */
+int day_file_ring(const struct day_file *file, uint64_t ring_id,
+                  struct area_ring *ret_ring) MUST_CHECK;
 /* The token of the last batch that it took from that backlog; 0: none. */
 int day_file_saved(const struct day_file *file, uint64_t area_id, uint64_t *ret_token) MUST_CHECK;
 

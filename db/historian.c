@@ -183,6 +183,7 @@ static uint32_t day_of(const struct historian *h, uint64_t *time_us)
 static int is_written(struct historian *h, const struct historian_ring *ring, uint64_t pos,
                       uint32_t day, enum day_kind kind)
 {
+	struct area_ring known;
 	struct day_file *file;
 	int r;
 
@@ -191,7 +192,8 @@ static int is_written(struct historian *h, const struct historian_ring *ring, ui
 	r = historian_file(h, day, kind, HISTORIAN_EXISTING, 0, &file);
 	if (r < 0)
 		return r == ERR_NOENT ? 0 : r;
-	return pos < day_file_pos(file, ring->ring.id, NULL);
+	r = day_file_ring(file, ring->ring.id, &known);
+	return r < 0 ? r : pos < known.pos;
 }
 
 static int take_query(struct historian *h, unsigned int i, uint64_t pos)

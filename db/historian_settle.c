@@ -68,11 +68,13 @@ static int adopt_accounts(struct historian *h)
 	if (r < 0)
 		return r == ERR_NOENT ? ERR_OK : r;
 	for (unsigned int i = 0; i < LIMIT_WORKERS; i++) {
-		struct area_ring *known = &h->area.state.rings[i], told = { 0 };
+		struct area_ring *known = &h->area.state.rings[i], told;
 
 		if (!h->rings[i].ring.head)
 			continue;
-		day_file_pos(file, known->id, &told);
+		r = day_file_ring(file, known->id, &told);
+		if (r < 0)
+			return r;
 		for (int v = 0; v < VERDICT_N; v++) {
 			known->lost[v] = MAX(known->lost[v], told.lost[v]);
 			known->vanished[v] = MAX(known->vanished[v], told.vanished[v]);
