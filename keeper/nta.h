@@ -1,8 +1,8 @@
 /* keeper/nta.h - negative trust anchors (RFC 7646): names below which nothing is validated, for a
  * while.
  *
- * The configuration has some, a command sets others. Those live in policy.db, and end by themselves:
- * the resolver goes by their time, the keeper takes them out of the store.
+ * The configuration has some, a command sets others. Those live in policy.db, and end by
+ * themselves: the resolver goes by their time, the keeper takes them out of the store.
  */
 #pragma once
 

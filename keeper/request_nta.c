@@ -22,13 +22,12 @@ static json_t *describe(const struct nta *nta)
 	bool configured = nta->since_ns == 0;
 
 	name_to_text(nta->name, name);
-	return json_pack("{s:s,s:o,s:s,s:o,s:o,s:o,s:o}", "name", name, "until",
-	                 request_time(nta->until_ns), "source", configured ? "file" : "command",
-	                 "since", configured ? json_null() : request_time(nta->since_ns), "uid",
-	                 configured || nta->uid == STORE_UID_NONE ? json_null()
-	                                                          : json_integer(nta->uid),
-	                 "user", request_optional(nta->user), "reason",
-	                 request_optional(nta->reason));
+	return json_pack(
+	    "{s:s,s:o,s:s,s:o,s:o,s:o,s:o}", "name", name, "until", request_time(nta->until_ns),
+	    "source", configured ? "file" : "command", "since",
+	    configured ? json_null() : request_time(nta->since_ns), "uid",
+	    configured || nta->uid == STORE_UID_NONE ? json_null() : json_integer(nta->uid), "user",
+	    request_optional(nta->user), "reason", request_optional(nta->reason));
 }
 
 static json_t *in_force(const struct ntas *ntas, json_t *array)
@@ -52,8 +51,7 @@ void request_nta_list(struct keeper *k, struct server_client *client)
 	json_t *array = request_ntas(k), *each;
 	size_t i;
 
-	json_array_foreach(array, i, each)
-		server_json_give(client, json_incref(each));
+	json_array_foreach(array, i, each) server_json_give(client, json_incref(each));
 	json_decref(array);
 	server_exit(client, 0);
 }
@@ -105,10 +103,9 @@ static int keep(struct keeper *k, const struct nta *nta, struct diag *diag)
 	char name[NAME_TEXT_LEN], until[CLOCK_RFC3339_LEN], detail[NAMED];
 	const struct store_actor actor = { nta->uid, nta->user[0] ? nta->user : NULL };
 	const struct store_nta row = { name, nta->since_ns, nta->until_ns, actor, nta->reason };
-	const struct store_audit audit = { .time_ns = nta->since_ns,
-		                           .actor = actor,
-		                           .action = "nta add",
-		                           .detail = detail };
+	const struct store_audit audit = {
+		.time_ns = nta->since_ns, .actor = actor, .action = "nta add", .detail = detail
+	};
 
 	name_to_text(nta->name, name);
 	clock_rfc3339(nta->until_ns, until);

@@ -25,7 +25,7 @@ struct form {
 	const char *ede_text; /* static, or NULL */
 	uint8_t dnssec;       /* weakest link */
 	bool stale, stripped;
-	bool synthesized; /* a link is made of other answers' proofs */
+	bool synthesized;   /* a link is made of other answers' proofs */
 	enum reason reason; /* REASON_NONE, or why nothing is left (REBINDING, SOURCE, DNSSEC) */
 	uint32_t min_ttl_s; /* smallest TTL at made_ns; 0 without records */
 	uint16_t n_answer, n_authority;

@@ -43,7 +43,7 @@ struct worker_thread {
 	struct worker_set *set;
 	bool policy, drain, ask_keys;
 	uint8_t keys_name[NAME_MAX_WIRE + 1]; /* of ask_keys */
-	struct explain *explain, *explained; /* to be done; done */
+	struct explain *explain, *explained;  /* to be done; done */
 
 	_Atomic uint64_t applied;
 	_Atomic bool ended;

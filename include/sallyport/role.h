@@ -71,7 +71,7 @@ enum role_msg_type {
 	ROLE_MSG_CONFIGURED, /* resolver: a: the configuration (END's b) in force in every worker */
 	ROLE_MSG_KEYS, /* resolver: payload as in sallyport/keys.h; passed on to sallyport-anchor */
 	ROLE_MSG_SEEN, /* sallyport-anchor: payload struct keys_seen */
-	ROLE_MSG_EXPLAINED,  /* a: the number, payload: rows (explain.h) */
+	ROLE_MSG_EXPLAINED, /* a: the number, payload: rows (explain.h) */
 };
 
 enum role_close { ROLE_CLOSE_LAST = 1 }; /* bits: the last message of a list */
@@ -178,7 +178,7 @@ struct resolver_conf {
 	uint32_t dnssec_skew_min_s, dnssec_skew_max_s; /* clocks differ: of a tenth of a signature's
 	                                                  life, at least, at most */
 	uint32_t dnssec_aggressive; /* 1: cached NSEC and NSEC3 answer for names not asked yet */
-	uint32_t dnssec_sentinel; /* 1: names may ask which keys of the root are trusted */
+	uint32_t dnssec_sentinel;   /* 1: names may ask which keys of the root are trusted */
 	uint32_t n_listeners, n_zones, n_anchors, n_ntas;
 	struct conf_listener listeners[LIMIT_LISTENERS];
 	struct conf_zone zones[LIMIT_ZONES];
