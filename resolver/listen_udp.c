@@ -264,7 +264,9 @@ static void serve(struct listeners *listeners, unsigned int most,
 		deliver(message->listener, message, &n_old);
 		let_go(in, message);
 		cost += listener_cost_of(worker, waited);
-		if (take != fair_queue_take_fresh)
+		/* Who is alone, and answered at once, keeps nobody waiting: one read a batch. */
+		if (take != fair_queue_take_fresh &&
+		    (worker->n_waited != waited || worker_in_company(worker)))
 			listeners_look(worker);
 	}
 	tell_dropped(worker, COUNT_DROPPED_OLD, n_old);
