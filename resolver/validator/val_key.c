@@ -23,20 +23,19 @@ enum kind { KIND_RSA, KIND_EC, KIND_ED25519, KIND_ED448 };
 static const struct algorithm {
 	uint8_t number;
 	enum kind kind;
-	const char *name;
 	const EVP_MD *(*digest)(void);   /* NULL: the algorithm hashes by itself */
 	const char *key_type;            /* OpenSSL's: group of EC, type of EdDSA */
 	uint16_t key_len, signature_len; /* octets; 0: RSA, they vary */
 	bool sha1;
 } algorithms[] = {
-	{ VAL_RSASHA1, KIND_RSA, "RSASHA1", EVP_sha1, NULL, 0, 0, true },
-	{ VAL_RSASHA1_NSEC3, KIND_RSA, "RSASHA1-NSEC3-SHA1", EVP_sha1, NULL, 0, 0, true },
-	{ VAL_RSASHA256, KIND_RSA, "RSASHA256", EVP_sha256, NULL, 0, 0, false },
-	{ VAL_RSASHA512, KIND_RSA, "RSASHA512", EVP_sha512, NULL, 0, 0, false },
-	{ VAL_ECDSAP256, KIND_EC, "ECDSAP256SHA256", EVP_sha256, "P-256", 64, 64, false },
-	{ VAL_ECDSAP384, KIND_EC, "ECDSAP384SHA384", EVP_sha384, "P-384", 96, 96, false },
-	{ VAL_ED25519, KIND_ED25519, "ED25519", NULL, NULL, 32, 64, false },
-	{ VAL_ED448, KIND_ED448, "ED448", NULL, "ED448", 57, 114, false },
+	{ VAL_RSASHA1, KIND_RSA, EVP_sha1, NULL, 0, 0, true },
+	{ VAL_RSASHA1_NSEC3, KIND_RSA, EVP_sha1, NULL, 0, 0, true },
+	{ VAL_RSASHA256, KIND_RSA, EVP_sha256, NULL, 0, 0, false },
+	{ VAL_RSASHA512, KIND_RSA, EVP_sha512, NULL, 0, 0, false },
+	{ VAL_ECDSAP256, KIND_EC, EVP_sha256, "P-256", 64, 64, false },
+	{ VAL_ECDSAP384, KIND_EC, EVP_sha384, "P-384", 96, 96, false },
+	{ VAL_ED25519, KIND_ED25519, NULL, NULL, 32, 64, false },
+	{ VAL_ED448, KIND_ED448, NULL, "ED448", 57, 114, false },
 };
 
 static const struct algorithm *algorithm_of(uint8_t number)
@@ -53,13 +52,6 @@ bool val_algorithm_supported(uint8_t algorithm, bool sha1)
 	const struct algorithm *a = algorithm_of(algorithm);
 
 	return a && (sha1 || !a->sha1);
-}
-
-const char *val_algorithm_str(uint8_t algorithm)
-{
-	const struct algorithm *a = algorithm_of(algorithm);
-
-	return a ? a->name : "?";
 }
 
 bool val_digest_supported(uint8_t digest, bool sha1)

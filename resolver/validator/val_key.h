@@ -55,7 +55,6 @@ struct val_keys { /* immutable, shared between threads */
 
 bool val_algorithm_supported(uint8_t algorithm, bool sha1);
 bool val_digest_supported(uint8_t digest, bool sha1);
-const char *val_algorithm_str(uint8_t algorithm); /* "ECDSAP256SHA256" ...; "?" */
 
 /* RFC 4034, appendix B. */
 uint16_t val_key_tag(const uint8_t *rdata, size_t len);
