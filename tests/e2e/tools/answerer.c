@@ -1,8 +1,8 @@
 /* answerer ADDRESS PORT TTL [LOG] - an authoritative server for everything, made of arithmetic.
  *
- * "<letters><number>.…" A is 44.128.0.0 plus the number, AAAA 2a00:ffff:: plus the number, TTL as
- * told; a name that begins with "nx" does not exist; other types have no data. With LOG each
- * question's octets are appended to that file: two octets of length, then the message.
+ * "<letters><number>.…" A is 44.128.0.0 plus the number (more in v4()), AAAA 2a00:ffff:: plus the
+ * number, TTL as told; a name that begins with "nx" does not exist; other types have no data. With
+ * LOG each question's octets are appended to that file: two octets of length, then the message.
  * Reads in batches; ends by a signal.
  */
 #include <netinet/in.h>
@@ -41,6 +41,13 @@ static size_t soa(uint8_t *p)
 	return sizeof(fixed) + 20;
 }
 
+/* Numbers that leave 44.128.0.0/9 stay in it, for beyond lies 127.0.0.0/8, which nobody is let to.
+ * They leave out the first /16, whose addresses tests try to reach. */
+static uint32_t v4(uint32_t number)
+{
+	return 0x2c800000u + (number < 0x800000u ? number : 0x10000u + number % 0x7f0000u);
+}
+
 static size_t answer(const uint8_t *q, size_t len, uint8_t *a, uint32_t ttl)
 {
 	size_t end = wire_skip_name(q, len, 12) + 4, pos = end;
@@ -72,7 +79,7 @@ static size_t answer(const uint8_t *q, size_t len, uint8_t *a, uint32_t ttl)
 		memset(a + pos + 12, 0, n);
 		if (type == 28)
 			put32(a + pos + 12, 0x2a00ffff);
-		put32(a + pos + 12 + n - 4, type == 1 ? 0x2c800000u + number : number);
+		put32(a + pos + 12 + n - 4, type == 1 ? v4(number) : number);
 		pos += 12 + n;
 	} else {
 		a[9] = 1;
