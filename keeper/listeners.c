@@ -30,8 +30,6 @@ static int set_udp_options(int fd, const struct conf_listener *l)
 	if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size)) < 0)
 		(void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
 	r = on(fd, SOL_SOCKET, SO_TIMESTAMPNS);
-	if (r == 0)
-		r = on(fd, SOL_SOCKET, SO_RXQ_OVFL);
 	if (r < 0)
 		return r;
 	/* Never believe a path MTU that somebody claims: our answers fit into 1232 octets. */

@@ -237,6 +237,7 @@ void listeners_look(struct worker *worker)
 
 	if (!listeners || listeners->draining || clock_mono_ns() < listeners->looked_ns + every_ns)
 		return;
+	worker_touch_clock(worker);
 	for (struct listener *l = listeners->first; l; l = l->next) {
 		if (l->proto == IPPROTO_UDP && l->reading)
 			listen_udp_look(l);

@@ -44,9 +44,20 @@ static void read_into(struct udp_in *in, unsigned int i, struct udp_message *mes
 		.msg_namelen = sizeof(message->addr),
 		.msg_iov = &message->iov,
 		.msg_iovlen = 1,
-		.msg_control = &message->control,
-		.msg_controllen = sizeof(message->control),
+		.msg_control = in->controlled ? &message->control : NULL,
+		.msg_controllen = in->controlled ? sizeof(message->control) : 0,
 	};
+}
+
+/* Control messages cost the kernel as much as a system call: none are asked for that nobody reads.
+ */
+static void make_control(struct udp_in *in, bool wanted)
+{
+	if (in->controlled == wanted)
+		return;
+	in->controlled = wanted;
+	for (unsigned int i = 0; i < LISTEN_BATCH; i++)
+		read_into(in, i, in->at[i]);
 }
 
 static void make_free(struct udp_in *in, struct udp_message *message)
@@ -142,7 +153,7 @@ static void deliver(struct listener *listener, struct udp_message *message, uint
 	const struct msghdr msg = { .msg_control = &message->control,
 		                    .msg_controllen = message->control_len };
 	struct client client;
-	uint64_t arrived_ns = 0;
+	uint64_t arrived_ns = message->read_wall_ns;
 
 	memset(&client, 0, sizeof(client));
 	client.listener = listener;
@@ -150,7 +161,7 @@ static void deliver(struct listener *listener, struct udp_message *message, uint
 	memcpy(client.local, listener->addr, ADDR_LEN);
 	read_control(&msg, listener, &client, &arrived_ns);
 	/* Nobody waits for it any more; under overload the time is better spent on the next. */
-	if (arrived_ns && arrived_ns + LIMIT_QUEUE_AGE_MS * NS_PER_MS < worker->wall_ns) {
+	if (arrived_ns + LIMIT_QUEUE_AGE_MS * NS_PER_MS < worker->wall_ns) {
 		++*n_old;
 		return;
 	}
@@ -161,11 +172,37 @@ static void deliver(struct listener *listener, struct udp_message *message, uint
 	query_received(worker, &client, message->buf, message->len);
 }
 
-/* One recvmmsg; the messages lie in @in->at. */
+static void set_option(int fd, int level, int option, int value)
+{
+	/* Best effort: the keeper has set these before us where they matter for answers. */
+	if (setsockopt(fd, level, option, &value, sizeof(value)) < 0)
+		log_debug("listen", "socket option %d/%d: %s", level, option, err_str(-errno));
+}
+
+/* Whether the kernel hands out the time that it has noted of each datagram. It goes on noting in
+ * any case, so that the time is there when it is wanted. */
+static void date(struct listener *listener, bool on)
+{
+	set_option(listener->fd, SOL_SOCKET, SO_TIMESTAMPNS, on);
+	listener->dated = on;
+}
+
+/* One recvmmsg; the messages lie in @in->at. When each of them came is asked only where one may be
+ * too old: what was read empty a moment ago holds nothing older than that moment. */
 static unsigned int read_some(struct listener *listener, struct udp_in *in)
 {
-	int n = recvmmsg(listener->fd, in->msgs, LISTEN_BATCH, MSG_DONTWAIT, NULL);
+	uint64_t now_ns = listener->worker->now_ns;
+	int n;
 
+	if (!listener->dated && listener->drained_ns + LIMIT_QUEUE_AGE_MS * NS_PER_MS < now_ns)
+		date(listener, true);
+	make_control(in, listener->dated || listener->wildcard);
+	n = recvmmsg(listener->fd, in->msgs, LISTEN_BATCH, MSG_DONTWAIT, NULL);
+	if (n < LISTEN_BATCH && (n >= 0 || errno == EAGAIN)) {
+		listener->drained_ns = now_ns;
+		if (listener->dated)
+			date(listener, false);
+	}
 	if (n <= 0)
 		return 0;
 	count_add(listener->worker->lane, COUNT_QUERIES_UDP, (uint64_t)n);
@@ -175,8 +212,9 @@ static unsigned int read_some(struct listener *listener, struct udp_in *in)
 
 		in->at[i]->len = in->msgs[i].msg_len;
 		in->at[i]->control_len = msg->msg_controllen;
+		in->at[i]->read_wall_ns = listener->worker->wall_ns;
 		msg->msg_namelen = sizeof(in->at[i]->addr);
-		msg->msg_controllen = sizeof(in->at[i]->control);
+		msg->msg_controllen = in->controlled ? sizeof(in->at[i]->control) : 0;
 	}
 	return (unsigned int)n;
 }
@@ -338,10 +376,12 @@ static void read_batch(struct listener *listener)
 	struct worker *worker = listener->worker;
 	struct udp_in *in = worker->listeners->in;
 	uint64_t n_old = 0;
-	unsigned int n = read_some(listener, in), most = listener_turn_cost(worker), i = 0;
+	unsigned int n, most, i = 0;
 
 	worker_touch_clock(worker);
 	worker->listeners->looked_ns = worker->now_ns;
+	n = read_some(listener, in);
+	most = listener_turn_cost(worker);
 	if (n == 0)
 		return;
 	for (unsigned int cost = 0; in->backlog.n == 0 && i < n && cost < most; i++) {
@@ -521,18 +561,11 @@ uint32_t listen_udp_drops(const struct listener *listener)
 	return mem[SK_MEMINFO_DROPS];
 }
 
-static void set_option(int fd, int level, int option, int value)
-{
-	/* Best effort: the keeper has set these before us where they matter for answers. */
-	if (setsockopt(fd, level, option, &value, sizeof(value)) < 0)
-		log_debug("listen", "socket option %d/%d: %s", level, option, err_str(-errno));
-}
-
 int listen_udp_open(struct listener *listener)
 {
 	int fd = listener->fd, r;
 
-	set_option(fd, SOL_SOCKET, SO_TIMESTAMPNS, 1);
+	date(listener, true);
 	/* Answers never believe a forged "packet too big": they are small enough for any path. */
 	if (listener->family == AF_INET) {
 		set_option(fd, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_OMIT);

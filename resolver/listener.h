@@ -26,7 +26,7 @@ union listen_addr {
 	struct sockaddr_in v4;
 	struct sockaddr_in6 v6;
 };
-#define LISTEN_CONTROL 128 /* a timestamp, an address, a drop count */
+#define LISTEN_CONTROL 128 /* a timestamp and an address */
 struct listen_control {
 	_Alignas(struct cmsghdr) uint8_t octets[LISTEN_CONTROL];
 };
@@ -54,7 +54,7 @@ struct udp_message {
 	struct iovec iov;
 	union listen_addr addr;
 	struct listen_control control;
-	socklen_t addr_len;
+	uint64_t read_wall_ns; /* CLOCK_REALTIME: it came at this time or earlier */
 	size_t control_len, len;
 	uint8_t buf[LISTEN_QUERY_BYTES + 64];
 };
@@ -65,6 +65,7 @@ struct udp_message {
 struct udp_in {
 	struct mmsghdr msgs[LISTEN_BATCH]; /* each reads into the message at the same index */
 	struct udp_message *at[LISTEN_BATCH];
+	bool controlled; /* msgs have room for control messages */
 	struct fair_queue backlog;
 	struct fair_item *free;
 	struct udp_message messages[LISTEN_BATCH + LIMIT_UDP_BACKLOG];
@@ -78,8 +79,10 @@ struct listener {
 	ino_t ino;  /* of the socket: what names it across configurations */
 	bool named; /* by the set that is being applied */
 	bool reading;
-	bool closed;       /* removed; goes when the last held client has answered */
-	unsigned int refs; /* clients that are held, and 1 while not closed */
+	bool dated;          /* the kernel tells when each datagram came */
+	uint64_t drained_ns; /* CLOCK_MONOTONIC: what lies in the socket came later than this */
+	bool closed;         /* removed; goes when the last held client has answered */
+	unsigned int refs;   /* clients that are held, and 1 while not closed */
 	int family;
 	bool wildcard;
 	uint8_t addr[ADDR_LEN];
