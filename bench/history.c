@@ -92,6 +92,8 @@ static void put(struct ring_producer *ring, uint64_t i, enum load load, uint64_t
 	                                                        : "one.example.org.",
 	                                   (unsigned long long)(load == LOAD_KNOWN ? i % 1000 : i));
 	query.head.len = (uint32_t)sizeof(query) + query.name_len;
+	query.head.hint =
+	    load == LOAD_FOLDED ? 1 : (uint16_t)((i % 1000 * 40503 + v4[3] * 30011) | 1);
 	if (!ring_put(ring, &query.head, name, query.name_len))
 		abort();
 }

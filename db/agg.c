@@ -9,6 +9,8 @@
 
 #define INDEX_SLOTS (AGG_ENTRIES_MAX * 2)
 #define ANSWER_SLOTS (AGG_ANSWERS_MAX * 2)
+#define CACHE_LINE 64
+_Static_assert(sizeof(struct agg_entry) % CACHE_LINE == 0, "each entry begins with a line");
 
 int agg_init(struct agg *agg)
 {
@@ -18,14 +20,15 @@ int agg_init(struct agg *agg)
 	agg->names_cap = AGG_BYTES_MAX;
 	agg->answer_bytes_cap = AGG_ANSWER_BYTES_MAX;
 	/* Large, but untouched pages cost nothing. */
-	agg->entries = malloc(AGG_ENTRIES_MAX * sizeof(*agg->entries));
+	agg->entries = aligned_alloc(CACHE_LINE, AGG_ENTRIES_MAX * sizeof(*agg->entries));
 	agg->index = calloc(INDEX_SLOTS, sizeof(*agg->index));
+	agg->hints = calloc(AGG_HINTS, sizeof(*agg->hints));
 	agg->names = malloc(agg->names_cap);
 	agg->answers = malloc(AGG_ANSWERS_MAX * sizeof(*agg->answers));
 	agg->answer_index = calloc(ANSWER_SLOTS, sizeof(*agg->answer_index));
 	agg->answer_bytes = malloc(agg->answer_bytes_cap);
-	if (!agg->entries || !agg->index || !agg->names || !agg->answers || !agg->answer_index ||
-	    !agg->answer_bytes) {
+	if (!agg->entries || !agg->index || !agg->hints || !agg->names || !agg->answers ||
+	    !agg->answer_index || !agg->answer_bytes) {
 		agg_fini(agg);
 		return ERR_NOMEM;
 	}
@@ -37,6 +40,7 @@ void agg_fini(struct agg *agg)
 {
 	free(agg->entries);
 	free(agg->index);
+	free(agg->hints);
 	free(agg->names);
 	free(agg->answers);
 	free(agg->answer_index);
@@ -46,8 +50,10 @@ void agg_fini(struct agg *agg)
 
 static void clear_entries(struct agg *agg)
 {
-	if (agg->n)
+	if (agg->n) {
 		memset(agg->index, 0, agg->n_index * sizeof(*agg->index));
+		memset(agg->hints, 0, AGG_HINTS * sizeof(*agg->hints));
+	}
 	agg->n = 0;
 	agg->names_used = 0;
 }
@@ -64,10 +70,22 @@ void agg_clear(struct agg *agg)
 	agg->reserved_n = agg->reserved_bytes = 0;
 }
 
-/* Printable ASCII, with or without spaces: all that presentation form is made of. */
+/* Printable ASCII, with or without spaces: all that presentation form is made of. Eight octets at
+ * once: none has its upper bit, and none gets or loses it by a step beyond either end. */
 static bool is_text(const char *text, size_t len, char lowest)
 {
-	for (size_t i = 0; i < len; i++) {
+	const uint64_t ones = UINT64_C(0x0101010101010101), tops = 0x80 * ones;
+	size_t i = 0;
+
+	for (; len - i >= sizeof(uint64_t); i += sizeof(uint64_t)) {
+		uint64_t word;
+
+		memcpy(&word, text + i, sizeof(word));
+		if ((word & tops) || ((word + ones) & tops) ||
+		    ((word + (0x80u - (unsigned char)lowest) * ones) & tops) != tops)
+			return false;
+	}
+	for (; i < len; i++) {
 		if (text[i] < lowest || text[i] > '~')
 			return false;
 	}
@@ -147,6 +165,13 @@ const char *agg_name(const struct agg *agg, const struct agg_entry *entry)
 	return agg->names + entry->name;
 }
 
+static bool is_like(const struct agg *agg, const struct agg_entry *entry, const struct agg_key *key,
+                    const char *name)
+{
+	return memcmp(&entry->key, key, sizeof(*key)) == 0 &&
+	       memcmp(agg_name(agg, entry), name, key->name_len) == 0;
+}
+
 /* The place in the index where the key is or belongs. */
 static uint32_t *find(const struct agg *agg, const struct agg_key *key, const char *name)
 {
@@ -154,13 +179,8 @@ static uint32_t *find(const struct agg *agg, const struct agg_key *key, const ch
 
 	for (;; i++) {
 		uint32_t *slot = &agg->index[i & (agg->n_index - 1)];
-		const struct agg_entry *entry;
 
-		if (*slot == 0)
-			return slot;
-		entry = &agg->entries[*slot - 1];
-		if (memcmp(&entry->key, key, sizeof(*key)) == 0 &&
-		    memcmp(agg_name(agg, entry), name, key->name_len) == 0)
+		if (*slot == 0 || is_like(agg, &agg->entries[*slot - 1], key, name))
 			return slot;
 	}
 }
@@ -180,14 +200,32 @@ static void fold(struct agg_entry *into, const struct agg_entry *from)
 	into->ttl = MAX(into->ttl, from->ttl);
 }
 
-/* Add @entry, whose name is @name, or fold it into its like. */
-static int add(struct agg *agg, const struct agg_entry *entry, const char *name)
+void agg_expect(const struct agg *agg, uint16_t hint)
 {
-	uint32_t *slot = find(agg, &entry->key, name);
+	const struct agg_entry *entry;
+
+	if (agg->hints[hint] == 0)
+		return;
+	entry = &agg->entries[agg->hints[hint] - 1];
+	__builtin_prefetch(entry, 1);
+	__builtin_prefetch((const uint8_t *)entry + CACHE_LINE, 1);
+}
+
+/* Add @entry, whose name is @name, or fold it into its like. @hint is 0 where there is none. */
+static int add(struct agg *agg, const struct agg_entry *entry, const char *name, uint16_t hint)
+{
+	uint32_t hinted = hint ? agg->hints[hint] : 0, *slot;
 	size_t len = entry->key.name_len;
 	struct agg_entry *made;
 
+	if (hinted && is_like(agg, &agg->entries[hinted - 1], &entry->key, name)) {
+		fold(&agg->entries[hinted - 1], entry);
+		agg->folded++;
+		return ERR_OK;
+	}
+	slot = find(agg, &entry->key, name);
 	if (*slot) {
+		agg->hints[hint] = *slot;
 		fold(&agg->entries[*slot - 1], entry);
 		agg->folded++;
 		return ERR_OK;
@@ -200,7 +238,7 @@ static int add(struct agg *agg, const struct agg_entry *entry, const char *name)
 	made->name = (uint32_t)agg->names_used;
 	memcpy(agg->names + agg->names_used, name, len);
 	agg->names_used += len;
-	*slot = (uint32_t)agg->n;
+	*slot = agg->hints[hint] = (uint32_t)agg->n;
 	return ERR_OK;
 }
 
@@ -237,12 +275,12 @@ int agg_put(struct agg *agg, const struct record_query *query, uint32_t day, uin
 
 	memcpy(entry.key.client, query->client, ADDR_LEN);
 	memcpy(entry.key.answer_id, query->answer_id, ANSWER_ID_LEN);
-	return add(agg, &entry, (const char *)(query + 1));
+	return add(agg, &entry, (const char *)(query + 1), query->head.hint);
 }
 
 int agg_restore(struct agg *agg, const struct agg_entry *entry, const char *name)
 {
-	return add(agg, entry, name);
+	return add(agg, entry, name, 0);
 }
 
 /* The place in the index where the answer is or belongs; its id is a hash already, but chosen by
@@ -298,7 +336,7 @@ void agg_take(struct agg *agg, struct agg *from)
 {
 	for (size_t i = 0; i < from->n; i++) {
 		/* Cannot fail: the room was reserved. */
-		if (add(agg, &from->entries[i], agg_name(from, &from->entries[i])) < 0)
+		if (add(agg, &from->entries[i], agg_name(from, &from->entries[i]), 0) < 0)
 			break;
 	}
 	for (size_t i = 0; i < from->n_answers; i++)
@@ -371,7 +409,7 @@ static void rebuild(struct agg *agg, entry_keep_cb *keep, const void *arg)
 		char name[AGG_NAME_MAX];
 
 		memcpy(name, agg->names + entry.name, entry.key.name_len);
-		if (keep(agg, &entry, arg) && add(agg, &entry, name) < 0)
+		if (keep(agg, &entry, arg) && add(agg, &entry, name, 0) < 0)
 			continue; /* cannot be: there are fewer now than before */
 	}
 	agg->folded = folded;

@@ -1,9 +1,10 @@
 /* db/agg.h - records on their way into the history, identical ones folded into one.
  *
- * Private memory of the historian, one hash look-up for a record. Bounded: AGG_ENTRIES_MAX entries,
- * AGG_BYTES_MAX octets when saved (db/backlog.h's halves hold exactly that), AGG_ANSWERS_MAX
- * answers. When it is full and cannot be written out, agg_shrink() gives up detail before it gives
- * up rows, allowed queries before denials, and what is dropped in the end is counted in a gap.
+ * Private memory of the historian, one hash look-up for a record, and none where its hint leads to
+ * its like. Bounded: AGG_ENTRIES_MAX entries, AGG_BYTES_MAX octets when saved (db/backlog.h's
+ * halves hold exactly that), AGG_ANSWERS_MAX answers. When it is full and cannot be written out,
+ * agg_shrink() gives up detail before it gives up rows, allowed queries before denials, and what is
+ * dropped in the end is counted in a gap.
  */
 #pragma once
 
@@ -17,6 +18,7 @@
 #include "sallyport/record.h"
 
 enum agg_limit {
+	AGG_HINTS = UINT16_MAX + 1,
 	AGG_ENTRIES_MAX = 131072,
 	AGG_BYTES_MAX = 24 << 20,
 	AGG_NAME_MAX = 1008,     /* octets of a name: NAME_TEXT_LEN without the terminator */
@@ -66,6 +68,8 @@ struct agg {
 	struct agg_entry *entries;
 	uint32_t *index; /* hash table of entry numbers + 1; 0: empty */
 	size_t n_index;
+	uint32_t
+	    *hints; /* by a record's hint: the entry's number + 1 where one like it went last */
 	size_t n;
 	char *names;
 	size_t names_used, names_cap;
@@ -99,6 +103,8 @@ enum day_kind agg_kind(const struct record_query *query);
  * ERR_LIMIT (full: write it out or shrink). */
 int agg_put(struct agg *agg, const struct record_query *query, uint32_t day,
             uint64_t time_us) MUST_CHECK;
+/* A query with this hint comes next: its entry may be brought near meanwhile. */
+void agg_expect(const struct agg *agg, uint16_t hint);
 /* Keep a checked answer until the batch is written; when there is no room, answers_lost is set. */
 void agg_put_answer(struct agg *agg, const struct record_answer *answer);
 const struct record_answer *agg_answer(const struct agg *agg,

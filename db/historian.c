@@ -306,6 +306,7 @@ static void drain(struct historian *h, unsigned int i, uint64_t wall_us, uint64_
 			known->pos = MAX(pos, next);
 			break;
 		}
+		agg_expect(h->batch ? &h->next : &h->agg, ring_hint(&ring->ring, next));
 		int r = take(h, i, pos, (size_t)len);
 
 		if (r < 0) {

@@ -303,6 +303,15 @@ int ring_get(const struct ring_consumer *ring, uint64_t *pos, void *buf, size_t 
 	return (int)record.len;
 }
 
+uint16_t ring_hint(const struct ring_consumer *ring, uint64_t pos)
+{
+	const uint8_t *slot = ring->slots + pos % ring->n_slots * RING_SLOT;
+	uint16_t hint;
+
+	memcpy(&hint, slot + offsetof(struct record, hint), sizeof(hint));
+	return hint;
+}
+
 void ring_release(struct ring_consumer *ring, uint64_t pos)
 {
 	atomic_store_explicit(&ring->back->tail, pos, memory_order_release);

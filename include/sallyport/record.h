@@ -21,7 +21,8 @@ enum record_type {
 struct record {
 	uint32_t len;  /* octets in all, this head included; <= LIMIT_RECORD_BYTES */
 	uint16_t type; /* enum record_type */
-	uint16_t reserved;
+	uint16_t hint; /* of a query: those that are identical have the same, others mostly another
+	                  one; 0: none. It saves the reader a search and may be wrong */
 };
 
 #define ANSWER_ID_LEN 16 /* BLAKE2b of question and records without their present TTLs */

@@ -88,6 +88,8 @@ int ring_consumer_open(struct ring_consumer *ring, int data_fd, int back_fd) MUS
  * yet), or ERR_DAMAGED (*@pos is then moved to the present head; unless head went back: positions
  * name records, so *@pos stays and the ring yields nothing before head is there again). */
 int ring_get(const struct ring_consumer *ring, uint64_t *pos, void *buf, size_t cap);
+/* The hint of the record that begins at @pos, or anything, if none does. */
+uint16_t ring_hint(const struct ring_consumer *ring, uint64_t pos);
 void ring_release(struct ring_consumer *ring, uint64_t pos); /* tail = pos */
 /* Queries ever taken that are neither offered nor dropped: in flight, if a producer lives. */
 uint64_t ring_in_flight(const struct ring_head *head);

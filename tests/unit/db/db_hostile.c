@@ -15,6 +15,7 @@
 
 #include <cmocka.h>
 
+#include "agg.h"
 #include "kit.h"
 #include "sallyport/cleanup.h"
 #include "sallyport/clock.h"
@@ -136,6 +137,31 @@ static void each_word_of_the_head_may_be_anything(void **state)
 }
 
 /* Each octet of a record in turn; the query's, its head's and the answer's. */
+/* At each place of names of some lengths: what cannot stand in presentation form is refused. */
+static void each_octet_of_a_name_is_looked_at(void **state)
+{
+	_Alignas(struct record_query) uint8_t buf[sizeof(struct record_query) + 24];
+	struct record_query *query = (void *)buf;
+	char *name = (char *)(query + 1);
+
+	(void)state;
+	for (size_t len = 1; len <= 24; len++) {
+		*query = (struct record_query){ .head = { .type = RECORD_QUERY },
+			                        .verdict = VERDICT_ALLOW,
+			                        .name_len = (uint16_t)len };
+		memset(name, 'a', len);
+		assert_true(agg_query_check(buf, sizeof(*query) + len));
+		for (size_t at = 0; at < len; at++) {
+			for (int octet = 0; octet < 256; octet++) {
+				name[at] = (char)octet;
+				assert_int_equal(agg_query_check(buf, sizeof(*query) + len),
+				                 octet >= '!' && octet <= '~');
+			}
+			name[at] = 'a';
+		}
+	}
+}
+
 static void each_octet_of_a_record_may_be_anything(void **state)
 {
 	static const uint8_t octets[] = { 0, 1, 0x7f, 0x80, 0xff, '\n', 0x1b, '\\' };
@@ -211,6 +237,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 		cmocka_unit_test(each_word_of_the_head_may_be_anything),
+		cmocka_unit_test(each_octet_of_a_name_is_looked_at),
 		TEST(each_octet_of_a_record_may_be_anything),
 		TEST(what_is_rewritten_while_it_is_read_harms_nothing),
 	};

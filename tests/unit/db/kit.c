@@ -157,7 +157,7 @@ uint64_t kit_put(struct kit *kit, unsigned int ring, const struct kit_query *q)
 {
 	const char *name = q->name ? q->name : "db.example.org.";
 	struct record_query record = {
-		.head = { .type = RECORD_QUERY },
+		.head = { .type = RECORD_QUERY, .hint = q->hint },
 		.id = kit->next_id,
 		.time_ns = kit->wall_ns - q->age_ns,
 		.policy_version = q->policy_version ? q->policy_version : 1,

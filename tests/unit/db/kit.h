@@ -48,6 +48,7 @@ struct kit_query {
 	uint8_t verdict; /* enum verdict_kind; zero is a denial */
 	uint8_t reason;  /* 0: REASON_RULE */
 	uint8_t answer;  /* 0: none; n: the answer of kit_answer(n) */
+	uint16_t hint;
 	uint32_t ttl;
 	uint64_t age_ns; /* asked that long ago */
 };
