@@ -25,11 +25,18 @@ const uint8_t *records_name(struct world *world, const char *text)
 	return name;
 }
 
+struct val_message *records_group(const struct val_row *rows, size_t n)
+{
+	struct val_message *message = NULL;
+
+	assert_int_equal(val_message_make(rows, n, 0, &message), ERR_OK);
+	return message;
+}
+
 struct val_message *records_message(struct world *world, const char *text, const char *name,
                                     const char *type, uint8_t section)
 {
 	const uint8_t *owner = name ? records_name(world, name) : NULL;
-	struct val_message *message = NULL;
 	struct val_row rows[RECORDS_MAX];
 	uint16_t of = 0;
 	size_t n = 0;
@@ -58,6 +65,5 @@ struct val_message *records_message(struct world *world, const char *text, const
 		rows[n++] =
 		    (struct val_row){ rr.owner, rr.rdata, rr.ttl, rr.len, rr.type, section };
 	}
-	assert_int_equal(val_message_make(rows, n, 0, &message), ERR_OK);
-	return message;
+	return records_group(rows, n);
 }

@@ -10,5 +10,7 @@ enum { RECORDS_MAX = 100 };
  * be read fails the test. */
 struct val_message *records_message(struct world *world, const char *text, const char *name,
                                     const char *type, uint8_t section);
+/* Group @n rows, whose octets the caller keeps. */
+struct val_message *records_group(const struct val_row *rows, size_t n);
 /* A name in lower case, wire form. */
 const uint8_t *records_name(struct world *world, const char *text);
