@@ -8,6 +8,8 @@
 #include "sallyport/limits.h"
 #include "wire.h"
 
+#define RRSIG_FIXED 18u /* octets before the signer's name (RFC 4034, section 3.1) */
+
 /* An entry under construction: chosen records, in the order in which they will stand. */
 struct draft {
 	const struct message *m;
@@ -62,10 +64,32 @@ static int pick_rrset(struct draft *d, struct message_set set, uint32_t ttl_max)
 	return n;
 }
 
-/* NSEC and NSEC3 with their RRSIGs in the authority section: what proves a denial, or that no
- * closer name hides behind a wildcard (RFC 4035, section 3.1.3). Only those of @zone, names below
- * it; no more than an entry can hold. */
-static int pick_proofs(struct draft *d, const uint8_t *zone, uint32_t ttl_max)
+/* The signer that an RRSIG over @set names: @zone, or, when it is not known which zone is meant,
+ * the first above @name. NULL: none does. */
+static const uint8_t *signer_of(const struct message *m, struct message_set set,
+                                const uint8_t *zone, const uint8_t *name)
+{
+	const struct message_rr *rr = &m->rrs[set.rrs[0]];
+	struct message_set sigs =
+	    message_find(m, rr->section, TYPE_RRSIG, rr->type, message_owner(m, rr));
+
+	for (size_t i = 0; i < sigs.n; i++) {
+		const struct message_rr *sig = &m->rrs[sigs.rrs[i]];
+		const uint8_t *signer = message_rdata(m, sig) + RRSIG_FIXED;
+
+		if (name_wire_len(signer, sig->rdata_len - RRSIG_FIXED) > 0 &&
+		    (zone ? name_equal(signer, zone) : name_is_under(name, signer)))
+			return signer;
+	}
+	return NULL;
+}
+
+/* NSEC and NSEC3 with their RRSIGs in the authority section: what proves a denial of @name, or that
+ * no closer name hides behind a wildcard (RFC 4035, section 3.1.3). Only those that @zone (NULL:
+ * the first zone that any of them names) says it has signed: in a message about a chain others
+ * belong to other links, and what nobody has signed is of no use to anybody. No more than an entry
+ * can hold. */
+static int pick_proofs(struct draft *d, const uint8_t *zone, const uint8_t *name, uint32_t ttl_max)
 {
 	static const uint16_t types[] = { TYPE_NSEC, TYPE_NSEC3 };
 	const struct message *m = d->m;
@@ -75,12 +99,16 @@ static int pick_proofs(struct draft *d, const uint8_t *zone, uint32_t ttl_max)
 		size_t pos = 0, n = 0;
 
 		while ((set = message_next(m, SECTION_AUTHORITY, types[t], &pos)).n > 0) {
+			const uint8_t *signer;
 			int r = ERR_OK;
 
 			if (++n > LIMIT_RRSET_RECORDS)
 				return ERR_LIMIT;
-			if (name_is_under(message_owner(m, &m->rrs[set.rrs[0]]), zone))
+			signer = signer_of(m, set, zone, name);
+			if (signer) {
+				zone = signer;
 				r = pick_rrset(d, set, ttl_max);
+			}
 			if (r < 0)
 				return r;
 		}
@@ -100,9 +128,9 @@ static const uint8_t *wildcard_signer(const struct draft *d, const uint8_t *owne
 
 		if (!d->picks[i].signature || rdata[3] >= name_labels(owner))
 			continue;
-		if (name_wire_len(rdata + 18, rr->rdata_len - 18u) > 0 &&
-		    name_is_under(owner, rdata + 18))
-			return rdata + 18;
+		if (name_wire_len(rdata + RRSIG_FIXED, rr->rdata_len - RRSIG_FIXED) > 0 &&
+		    name_is_under(owner, rdata + RRSIG_FIXED))
+			return rdata + RRSIG_FIXED;
 	}
 	return NULL;
 }
@@ -268,7 +296,7 @@ static int cut_positive(const struct cut *cut, const uint8_t *name, struct entry
 		return ERR_MALFORMED; /* RFC 2181, section 10.1: one CNAME a name */
 	signer = wildcard_signer(&d, name);
 	if (signer) {
-		r = pick_proofs(&d, signer, cut->limits->max_ttl_s);
+		r = pick_proofs(&d, signer, name, cut->limits->max_ttl_s);
 		if (r < 0)
 			return r;
 	}
@@ -289,9 +317,8 @@ static struct message_set find_soa(const struct message *m, const uint8_t *name)
 static int cut_negative(const struct cut *cut, const uint8_t *name, struct message_set soa,
                         struct entry **ret_entry)
 {
-	static const uint8_t root[1] = { 0 };
 	const struct message *m = cut->m;
-	const uint8_t *zone = root; /* without a SOA any zone's proofs may be what is needed */
+	const uint8_t *zone = NULL;
 	struct draft d = { .m = m, .ttl = 0 };
 	uint32_t ttl = 0; /* RFC 2308, section 5: what has no SOA is not kept */
 	int r;
@@ -312,7 +339,7 @@ static int cut_negative(const struct cut *cut, const uint8_t *name, struct messa
 			return r;
 		zone = message_owner(m, rr);
 	}
-	r = pick_proofs(&d, zone, ttl);
+	r = pick_proofs(&d, zone, name, ttl);
 	if (r < 0)
 		return r;
 	*ret_entry = draft_finish(&d, m->rcode == RCODE_NXDOMAIN ? ENTRY_NXDOMAIN : ENTRY_NODATA,

@@ -55,7 +55,11 @@ static void gather(struct val_denial *denial, const struct val_set *set,
 		val_denial_add(denial, set);
 		denial->ttl_s = MIN(denial->ttl_s, verified.ttl_s);
 		denial->life_s = MIN(denial->life_s, verified.life_s);
-	} else if (denial->why == VAL_WHY_NONE) {
+		return;
+	}
+	/* What no signature says to be of this zone is somebody else's. */
+	denial->partial |= why != VAL_WHY_SIGNER && why != VAL_WHY_RRSIG_MISSING;
+	if (denial->why == VAL_WHY_NONE) {
 		denial->why = why;
 		denial->tag = verified.tag;
 	}
@@ -71,6 +75,7 @@ bool val_denial_gather(struct val_denial *denial, const struct val_message *mess
 			continue;
 		if (denial->n_seen == LIMIT_VAL_DENIAL) {
 			val_budget_meet(denial->budget, VAL_LIMIT_DENIAL);
+			denial->partial = true;
 			break;
 		}
 		if (!val_budget_has_turn(denial->budget))

@@ -33,10 +33,12 @@ struct val_denial {
 	struct val_budget *budget;
 	unsigned int n_nsec, n_nsec3;
 	const struct val_set *nsec[LIMIT_VAL_DENIAL], *nsec3[LIMIT_VAL_DENIAL];
-	/* Gathering: the next set of the message, how many were looked at, and what was wrong with
-	 * the first that did not verify. */
+	/* Gathering: the next set of the message, how many were looked at, whether one of them that
+	 * is said to be the zone's is not verified, and what was wrong with the first that is not.
+	 */
 	size_t next;
 	unsigned int n_seen;
+	bool partial;
 	enum val_why why;
 	uint16_t tag;           /* of that one's signature */
 	uint32_t ttl_s, life_s; /* of those that did */

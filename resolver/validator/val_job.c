@@ -396,6 +396,11 @@ static enum val_step check_denial(struct val_job *job, const struct val_now *now
 		why = denial->why;
 	switch (proof) {
 	case VAL_PROOF_DENIED:
+		/* AD speaks of the authority section, too (RFC 4035, section 3.2.3), where all of
+		 * the zone's proofs go out as they came: a forged one beside the good ones is one
+		 * too many. */
+		if (denial->partial)
+			break;
 		job->denial = TAKE(denial);
 		return secure(job);
 	case VAL_PROOF_OPT_OUT:

@@ -237,6 +237,13 @@ static const struct {
 	  "ns.example.org. mail.example.org. 1 2 3 4 60 60; "
 	  "auth sig RRSIG example.org. - 60; auth NSEC a.example.org. z.example.org. A  60; "
 	  "auth sig RRSIG a.example.org. - 60;\n" },
+	{ "proofs that another zone has signed, or nobody, are not this zone's", "x.example.org.",
+	  1, 3, 0, "",
+	  SOA "a.example.org. 300 IN NSEC z.example.org. A\n"
+	      "sub.example.org. 300 IN NSEC z.sub.example.org. A\n" SIG("sub.example.org.", "NSEC",
+	                                                                "3", "sub.example.org."),
+	  "nxdomain x.example.org. 60: auth SOA example.org. "
+	  "ns.example.org. mail.example.org. 1 2 3 4 60 60;\n" },
 	{ "also without a SOA; then nothing of it is kept", "x.example.org.", 1, 3, 0, "",
 	  "a.example.org. 300 IN NSEC z.example.org. A\n" SIG("a.example.org.", "NSEC", "3",
 	                                                      "example.org."),
@@ -395,10 +402,11 @@ static void what_a_message_grows_to_is_bounded(void **state)
 		         "c%d.example.org. 300 IN CNAME c%d.example.org.\n" SIG(
 			     "c%d.example.org.", "CNAME", "2", "example.org."),
 		         i, i + 1, i);
-	for (int i = 0; i < 200; i++)
-		snprintf(authority + strlen(authority), 700,
-		         "n%d.%sexample.org. 300 IN NSEC n%d.%sexample.org. A\n", i, owner, i,
-		         owner);
+	for (int i = 0; i < 100; i++)
+		snprintf(authority + strlen(authority), 1300,
+		         "n%d.%sexample.org. 300 IN NSEC n%d.%sexample.org. A\n" SIG(
+			     "n%d.%sexample.org.", "NSEC", "113", "example.org."),
+		         i, owner, i, owner, i, owner);
 	CLEANUP(free)
 	struct message *m = message_new("c0.example.org.", 1, 0, 0, answer, authority);
 

@@ -176,14 +176,18 @@ static const struct {
 	  "| SOA example.org. ns.example.org. mail.example.org. 1 2 3 4 60 60;" },
 	{ "proofs go to those who set DO", "w.example.org.", 1, 3, "",
 	  "example.org. 60 IN SOA ns.example.org. mail.example.org. 1 2 3 4 60\n"
-	  "a.example.org. 60 IN NSEC z.example.org. A\n",
+	  "a.example.org. 60 IN NSEC z.example.org. A\n"
+	  "a.example.org. 60 IN RRSIG NSEC 13 3 60 20300101000000 20200101000000 1 example.org. "
+	  "AAAA\n",
 	  0, "3 -1 none 0: | SOA example.org. ns.example.org. mail.example.org. 1 2 3 4 60 60;" },
 	{ "and are theirs", "w.example.org.", 1, 3, "",
 	  "example.org. 60 IN SOA ns.example.org. mail.example.org. 1 2 3 4 60\n"
-	  "a.example.org. 60 IN NSEC z.example.org. A\n",
+	  "a.example.org. 60 IN NSEC z.example.org. A\n"
+	  "a.example.org. 60 IN RRSIG NSEC 13 3 60 20300101000000 20200101000000 1 example.org. "
+	  "AAAA\n",
 	  DO,
 	  "3 -1 none 0: | SOA example.org. ns.example.org. mail.example.org. 1 2 3 4 60 60; "
-	  "NSEC a.example.org. z.example.org. A  60;" },
+	  "NSEC a.example.org. z.example.org. A  60; RRSIG a.example.org. 60;" },
 	{ "a failure carries nothing", "w.example.org.", 1, 2, "w.example.org. 300 IN A 9.9.9.9\n",
 	  "", 0, "2 -1 upstream 0: |" },
 	{ "REFUSED is between the upstream and us", "w.example.org.", 1, 5, "", "", 0,
