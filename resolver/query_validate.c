@@ -3,14 +3,16 @@
  * A verdict is kept with the link's entry, so that an answer from the cache is judged once. The
  * questions that the validator has (DS and DNSKEY of the link's name and of names above it) go
  * through cache and upstreams like all others, and leave only while the query itself may (promise
- * P2). What is bogus is asked for again, at another server, then with CD=0, before it is given up;
- * then it is a failure for a while (RFC 9520), and opens nothing.
+ * P2). What is bogus is asked for again, at another server, then with CD=0, before it is given up.
+ * Until then nobody else is told: who asks the same meanwhile goes the same way. Then it is a
+ * failure for a while (RFC 9520), and opens nothing.
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "fitness.h"
+#include "listen.h"
 #include "proofs.h"
 #include "query_guard.h"
 #include "query_wait.h"
@@ -104,14 +106,16 @@ static enum query_step begin(struct query *q, const struct entry *entry)
 		subject.kind = VAL_ALIAS;
 		subject.target = entry_octets(entry) + rrs[entry->n_rrs - 1].rdata;
 	}
-	/* What a DNAME makes of a name may be too long: then the DNAME itself is the answer. */
-	if (entry->kind == ENTRY_YXDOMAIN && entry->n_rrs > 0) {
-		subject.name = entry_octets(entry) + rrs[0].owner;
-		subject.type = TYPE_DNAME;
-	}
 	q->failed = q->failed || entry->dnssec == DNSSEC_BOGUS;
+	if (q->round == FETCH_FIRST)
+		q->whole = val_budget_is_whole(&q->budget);
 	q->records = message_of(entry, q->worker->now_ns);
 	subject.message = q->records;
+	/* What a DNAME makes of a name may be too long: then the DNAME itself is the answer. */
+	if (entry->kind == ENTRY_YXDOMAIN && entry->n_rrs > 0 && q->records) {
+		subject.name = q->records->sets[0].owner;
+		subject.type = TYPE_DNAME;
+	}
 	if (q->records)
 		q->job = val_job_new(config_of(q), &subject, &q->budget);
 	if (q->explain)
@@ -147,10 +151,12 @@ static void on_fetched(struct fetch_waiter *waiter, enum fetch_status status,
 		give(q, n_entries > 0 ? entries[0] : NULL);
 		break;
 	case FETCH_FAILED:
-	case FETCH_LIMIT:
 	case FETCH_OVERSIZE:
 		give(q, NULL);
 		break;
+	case FETCH_LIMIT:
+		resolve_no_room(q);
+		return;
 	case FETCH_DENIED:
 		resolve_denied(q);
 		return;
@@ -178,11 +184,15 @@ static enum query_step ask(struct query *q)
 	q->waiter.may_send = resolve_may_send;
 	q->waiter.done = on_fetched;
 	q->waiter.class = q->asked.j.workload;
-	if (zone == ZONE_NONE || fetch_join_round(worker, need->name, need->type, zone, q->round,
-	                                          q->avoid, q->avoid_port, &q->waiter) < 0) {
+	if (zone == ZONE_NONE) {
 		give(q, NULL);
 		return STEP_NEXT;
 	}
+	/* That we are busy is no failure of the zone's, so it is none that others should know of.
+	 */
+	if (fetch_join_round(worker, need->name, need->type, zone, q->round, q->avoid,
+	                     q->avoid_port, &q->waiter) < 0)
+		return resolve_no_room(q);
 	q->fetching = true;
 	return STEP_WAIT;
 }
@@ -257,25 +267,21 @@ static enum query_step fail_bogus(struct query *q, const uint8_t *name,
 	return query_fail(q, &refusal);
 }
 
-/* What is known of @name's failure: that it failed is certain, its row may be gone. */
-static struct val_failure failure_of(const struct query *q, const uint8_t *name, enum val_why why)
+bool validate_is_retried(const struct query *q)
 {
-	struct val_failure failure = { .why = (uint8_t)why,
-		                       .labels = (uint8_t)name_labels(name),
-		                       .type = q->question.qtype };
-
-	(void)val_failures_get(q->worker->settings->failures, name, q->question.qtype,
-	                       q->worker->now_ns, &failure);
-	return failure;
+	return q->round != FETCH_FIRST && q->n_links == q->n_validated;
 }
 
 enum query_step validate_give_up(struct query *q)
 {
+	struct val_failure failure = q->failure;
 	const uint8_t *name = query_pending(q);
-	struct val_failure failure = failure_of(q, name, (enum val_why)q->why);
 
 	count(q->worker->lane, COUNT_DNSSEC_BOGUS);
-	count_why(q, (enum val_why)q->why);
+	count_why(q, (enum val_why)failure.why);
+	if (!q->explain)
+		val_failures_put(q->worker->settings->failures, name, q->question.qtype,
+		                 q->worker->now_ns, &failure);
 	return fail_bogus(q, name, &failure);
 }
 
@@ -292,34 +298,51 @@ bool validate_has_failed(struct query *q, const uint8_t *name, enum query_step *
 	return true;
 }
 
-/* A link is bogus. Who has set CD wants to see it all the same (RFC 4035, section 3.2.2). */
-static enum query_step settle_bogus(struct query *q)
+static void next_link(struct query *q)
 {
-	const struct entry *entry = q->links[q->n_validated];
-	struct val_failure failure;
-
-	if (!q->question.cd || q->prefetch) {
-		failure = failure_of(q, entry->name, (enum val_why)entry->why);
-		return fail_bogus(q, entry->name, &failure);
-	}
 	q->n_validated++;
 	q->round = FETCH_FIRST;
+}
+
+/* A link is bogus, and its entry says so. Who has set CD wants to see it all the same (RFC 4035,
+ * section 3.2.2). */
+static enum query_step settle_bogus(struct query *q, const struct val_failure *failure)
+{
+	if (!q->question.cd || q->prefetch)
+		return fail_bogus(q, q->links[q->n_validated]->name, failure);
+	next_link(q);
 	return STEP_NEXT;
 }
 
-/* RFC 9520: nobody asks for it again at once, nor is it validated. */
-static void keep_failure(struct query *q, struct entry *entry, struct val_failure *failure)
+/* A link that was found bogus before. That it failed is certain, its row may be gone. */
+static enum query_step settle_known(struct query *q, const struct entry *entry)
+{
+	struct val_failure failure = { .why = entry->why,
+		                       .labels = (uint8_t)name_labels(entry->name),
+		                       .type = entry->type };
+
+	(void)val_failures_get(q->worker->settings->failures, entry->name, entry->type,
+	                       q->worker->now_ns, &failure);
+	return settle_bogus(q, &failure);
+}
+
+/* RFC 9520: nobody asks for it again at once, nor is it validated; for as long as a zone's failure
+ * that it follows from is held already, or, when @known_until_ns is 0, for a time of its own. Who
+ * only explains why something fails does not make it fail for others. */
+static void keep_failure(struct query *q, struct entry *entry, struct val_failure *failure,
+                         uint64_t known_until_ns)
 {
 	struct worker *worker = q->worker;
 
-	/* Who looks why something fails does not make it fail for longer. */
 	if (q->explain)
-		failure->until_ns = worker->now_ns + NS_PER_S;
+		return;
+	if (known_until_ns != 0)
+		val_failures_follow(worker->settings->failures, entry->name, entry->type,
+		                    known_until_ns, failure);
 	else
 		val_failures_put(worker->settings->failures, entry->name, entry->type,
 		                 worker->now_ns, failure);
 	entry_set_validated(entry, DNSSEC_BOGUS, failure->why, failure->until_ns, 0);
-	q->failed = true;
 }
 
 void validate_expire(struct query *q)
@@ -334,54 +357,88 @@ void validate_expire(struct query *q)
 	failure = (struct val_failure){ .why = VAL_WHY_UNREACHABLE,
 		                        .labels = (uint8_t)name_labels(entry->name),
 		                        .type = entry->type };
-	keep_failure(q, entry, &failure);
+	keep_failure(q, entry, q->round == FETCH_FIRST ? &failure : &q->failure, 0);
+}
+
+/* This query will not find anything better: what of it is to be kept, and of what? */
+static void keep_bogus(struct query *q, struct entry *entry, uint64_t known_until_ns)
+{
+	struct worker *worker = q->worker;
+	struct val_failure failure = q->failure;
+
+	if (q->explain)
+		return;
+	if (!q->budget.spent || q->whole) {
+		keep_failure(q, entry, &failure, known_until_ns);
+		return;
+	}
+	/* Links before this one have spent what it would have needed: it is the question that asks
+	 * for too much, not this name. */
+	failure.labels = (uint8_t)name_labels(q->question.name);
+	val_failures_put(worker->settings->failures, q->question.name, q->question.qtype,
+	                 worker->now_ns, &failure);
+	/* For who gets it all the same it is bogus, but for this moment only: whoever else has the
+	 * entry judges it by himself. */
+	if (q->question.cd)
+		entry_set_validated(entry, DNSSEC_BOGUS, failure.why, worker->now_ns, 0);
 }
 
 static enum query_step conclude_bogus(struct query *q, struct entry *entry,
                                       const struct val_result *result)
 {
 	struct worker *worker = q->worker;
-	struct val_table *table = config_of(q)->table;
-	struct val_failure failure = { .why = (uint8_t)result->why,
-		                       .labels = (uint8_t)name_labels(result->name),
-		                       .type = result->type,
-		                       .tag = result->tag };
+	const struct val_now now = now_of(worker);
+	const enum val_why why = result->why;
+	const uint64_t known_until_ns = result->held_ns;
+	enum query_step step;
 
-	if (is_lack(ede_of(result->why))) {
+	q->failed = true;
+	q->failure = (struct val_failure){ .why = (uint8_t)why,
+		                           .labels = (uint8_t)name_labels(result->name),
+		                           .type = result->type,
+		                           .tag = result->tag };
+	if (is_lack(ede_of(why))) {
 		fitness_suspect(worker, entry->zone);
 		fitness_suspect(worker, query_zone(q, result->name, result->type));
 	}
-	keep_failure(q, entry, &failure);
-	if (result->why != VAL_WHY_LIMIT && q->round + 1 < FETCH_ROUNDS) {
+	/* What was known has been asked for again by whoever found out. */
+	if (why != VAL_WHY_LIMIT && known_until_ns == 0 && q->round + 1 < FETCH_ROUNDS) {
 		count(worker->lane, COUNT_DNSSEC_RETRIES);
 		q->round++;
-		q->why = (uint8_t)result->why;
-		val_table_forget(table, result->name);
-		/* Perhaps the zone has another key since it was asked. */
-		if (result->why == VAL_WHY_NO_KEY && result->has_zone)
-			val_table_forget(table, result->zone);
+		val_job_doubt(q->job, &now);
 		validate_forget(q);
-		return resolve_again(q, q->n_validated);
+		step = resolve_again(q, q->n_validated);
+		if (step != STEP_NEXT)
+			return step; /* else this is all that can be had */
+	} else {
+		val_job_hold(q->job);
+		validate_forget(q);
 	}
-	if (result->why == VAL_WHY_LIMIT)
+	if (why == VAL_WHY_LIMIT)
 		count(worker->lane, COUNT_LIMIT_DNSSEC);
 	count(worker->lane, COUNT_DNSSEC_BOGUS);
-	count_why(q, result->why);
-	validate_forget(q);
-	return settle_bogus(q);
+	count_why(q, why);
+	keep_bogus(q, entry, known_until_ns);
+	return settle_bogus(q, &q->failure);
 }
 
-/* What a negative trust anchor excuses is judged again when it has ended (RFC 7646, section 2). */
-static uint64_t nta_until_ns(const struct query *q, const struct entry *entry, uint64_t until_ns)
+/* What a negative trust anchor excuses is judged again when it has ended, should it be served stale
+ * by then, too (RFC 7646, section 2). */
+static uint64_t nta_until_ns(const struct query *q, const struct entry *entry)
 {
 	const struct worker *worker = q->worker;
 	struct val_now now = now_of(worker);
-	const struct val_anchor *nta =
-	    val_anchors_above(worker->settings->validation.anchors, entry->name, now.wall_s);
+	const uint8_t *name = entry->name;
+	const struct val_anchor *nta;
 
-	if (!nta || !nta->negative || nta->until_s == 0)
-		return until_ns;
-	return MIN(until_ns, worker->now_ns + nta->until_s * NS_PER_S - worker->wall_ns);
+	if (entry->type == TYPE_DS && name[0] != 0) /* the parent's */
+		name += 1 + name[0];
+	nta = val_anchors_above(worker->settings->validation.anchors, name, now.wall_s);
+	if (!nta || !nta->negative) /* it has ended this moment */
+		return worker->now_ns;
+	if (nta->until_s == 0)
+		return UINT64_MAX;
+	return worker->now_ns + nta->until_s * NS_PER_S - worker->wall_ns;
 }
 
 static void conclude(struct query *q, struct entry *entry, enum dnssec_state state,
@@ -394,16 +451,17 @@ static void conclude(struct query *q, struct entry *entry, enum dnssec_state sta
 		until_ns = MIN(until_ns, now_ns + result->ttl_s * NS_PER_S);
 		signed_until_ns = now_ns + result->life_s * NS_PER_S;
 	}
-	if (result->why == VAL_WHY_NTA)
-		until_ns = nta_until_ns(q, entry, until_ns);
+	if (result->why == VAL_WHY_NTA) {
+		signed_until_ns = nta_until_ns(q, entry);
+		until_ns = MIN(until_ns, signed_until_ns);
+	}
 	entry_set_validated(entry, state, result->why, until_ns, signed_until_ns);
 	if (q->failed)
 		val_failures_forget(q->worker->settings->failures, entry->name, entry->type);
 	q->failed = false;
 	count(q->worker->lane, counter);
 	count_why(q, result->why);
-	q->n_validated++;
-	q->round = FETCH_FIRST;
+	next_link(q);
 	validate_forget(q);
 }
 
@@ -465,20 +523,30 @@ static enum query_step conclude_job(struct query *q, struct entry *entry)
 
 /* Others first: a signature costs as much as ten ordinary answers. */
 
-static void on_turn(uv_timer_t *timer)
+bool validate_turn(struct worker *worker)
 {
-	struct queries *queries = timer->data;
 	struct query *next;
+	bool any = false;
 
-	worker_touch_clock(queries->worker);
-	for (struct query *q = queries->first; q; q = next) {
+	for (struct query *q = worker->queries->first; q; q = next) {
 		next = q->next;
 		if (!q->gave_way)
 			continue;
+		any = true;
 		q->gave_way = false;
 		val_budget_turn(&q->budget);
 		query_run(q); /* may end q alone; others only change their state */
+		listeners_look(worker);
 	}
+	return any;
+}
+
+static void on_turn(uv_timer_t *timer)
+{
+	struct queries *queries = timer->data;
+
+	worker_touch_clock(queries->worker);
+	validate_turn(queries->worker);
 }
 
 static enum query_step give_way(struct query *q)
@@ -523,20 +591,19 @@ static bool is_judged(const struct query *q, const struct entry *entry)
 
 /* Has another answer to the same question failed, not long ago? What came since is not looked at.
  */
-static bool has_failed(struct query *q, struct entry *entry)
+static bool has_failed(struct query *q, struct entry *entry, struct val_failure *ret_failure)
 {
-	struct val_failure failure;
-
 	if (q->job || q->explain || q->round != FETCH_FIRST ||
 	    !val_failures_get(q->worker->settings->failures, entry->name, entry->type,
-	                      q->worker->now_ns, &failure))
+	                      q->worker->now_ns, ret_failure))
 		return false;
-	entry_set_validated(entry, DNSSEC_BOGUS, failure.why, failure.until_ns, 0);
+	entry_set_validated(entry, DNSSEC_BOGUS, ret_failure->why, ret_failure->until_ns, 0);
 	return true;
 }
 
 enum query_step validate_step(struct query *q)
 {
+	struct val_failure failure;
 	enum query_step step;
 
 	if (!q->worker->settings->validation.anchors)
@@ -549,16 +616,17 @@ enum query_step validate_step(struct query *q)
 			                    UINT64_MAX);
 			if (q->explain)
 				explain_ours(q->explain, entry);
-			q->n_validated++;
+			next_link(q);
 			continue;
 		}
-		if (!q->job && (!q->explain || q->round == FETCH_ROUNDS) && is_judged(q, entry)) {
+		if (!q->job && !q->explain && is_judged(q, entry)) {
+			step = STEP_NEXT;
 			if (entry->dnssec == DNSSEC_BOGUS)
-				step = settle_bogus(q);
+				step = settle_known(q, entry);
 			else
-				step = STEP_NEXT, q->n_validated++;
-		} else if (has_failed(q, entry)) {
-			step = settle_bogus(q);
+				next_link(q);
+		} else if (has_failed(q, entry, &failure)) {
+			step = settle_bogus(q, &failure);
 		} else {
 			step = judge(q, entry);
 		}

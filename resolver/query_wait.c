@@ -488,6 +488,10 @@ static void expire(struct query *q)
 		refusal.ede = EDE_NO_REACHABLE_AUTHORITY;
 		break;
 	case QUERY_RESOLVING:
+		if (validate_is_retried(q)) {
+			validate_give_up(q);
+			return;
+		}
 		refusal.reason = REASON_UPSTREAM;
 		refusal.ede = EDE_NO_REACHABLE_AUTHORITY;
 		break;

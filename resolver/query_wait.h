@@ -24,6 +24,7 @@
 #include "query_respond.h"
 #include "tally.h"
 #include "val_budget.h"
+#include "val_failure.h"
 
 enum query_limit {
 	QUERY_TICK_MS = 20,          /* how exactly deadlines are kept */
@@ -89,8 +90,9 @@ struct query {
 	struct entry *stale; /* what the cache had of the link that is being asked for */
 	/* VALIDATING: how many links are judged, the job for the next, and in which round it is. */
 	uint8_t n_validated, round;
-	uint8_t why;             /* enum val_why, of the round before */
-	bool failed;             /* its answer has been bogus before */
+	struct val_failure failure; /* of the round before */
+	bool failed;                /* its answer has been bogus before */
+	bool whole;                 /* nothing was spent before the link at hand */
 	uint8_t avoid[ADDR_LEN]; /* who gave the link of that round: in this one nothing is asked */
 	uint16_t avoid_port;     /* there while there is another */
 	struct val_job *job;
@@ -151,15 +153,19 @@ const uint8_t *query_pending(const struct query *q);
 /* resolve.c: gather the links of the answer. */
 enum query_step resolve_step(struct query *q);
 void resolve_stop(struct query *q); /* leave the fetch */
-/* Ask for the link @i again, in a later round: its data was bogus. What follows from it goes. */
+/* Ask for the link @i again, in a later round: its data was bogus. What follows from it goes.
+ * STEP_NEXT: it cannot be asked for, and all is as it was. */
 enum query_step resolve_again(struct query *q, unsigned int i);
 bool resolve_may_send(struct fetch_waiter *waiter); /* for what else a query has asked */
 void resolve_denied(struct query *q);               /* it may not; ends the query, or nearly */
+enum query_step resolve_no_room(struct query *q);   /* nor does anything else for now: its end */
 void resolve_due(struct query *q); /* waited long enough while stale data is at hand */
 
 /* query_validate.c: is each link secure? */
 enum query_step validate_step(struct query *q);
 void validate_stop(struct query *q); /* leave the fetch */
+/* Is the link that is asked for one whose last answer was bogus? */
+bool validate_is_retried(const struct query *q);
 /* The link could not be had again: what the round before found stands. */
 enum query_step validate_give_up(struct query *q);
 void validate_forget(struct query *q); /* the job that is under way */
@@ -167,6 +173,8 @@ void validate_forget(struct query *q); /* the job that is under way */
  */
 bool validate_has_failed(struct query *q, const uint8_t *name, enum query_step *ret_step);
 void validate_expire(struct query *q); /* it took too long: that is a failure, too */
+/* Those that have given way to others go on, for one turn of the loop. False: there were none. */
+bool validate_turn(struct worker *worker);
 
 /* query_pin.c: open, then answer. */
 enum query_step pin_step(struct query *q);

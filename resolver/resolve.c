@@ -56,7 +56,7 @@ static enum query_step fail_upstream_as(struct query *q, const struct refusal *r
 	struct worker *worker = q->worker;
 	struct entry *failure;
 
-	if (q->round != FETCH_FIRST)
+	if (validate_is_retried(q))
 		return validate_give_up(q);
 	failure = entry_failure(query_pending(q), q->question.qtype, RCODE_SERVFAIL, worker->now_ns,
 	                        QUERY_FAILURE_S);
@@ -83,13 +83,19 @@ static enum query_step fail_oversize(struct query *q)
 	return fail_upstream_as(q, &refusal);
 }
 
+static const struct refusal no_room = { RCODE_SERVFAIL, EDE_OTHER, REASON_LIMIT,
+	                                "limit: too many questions wait for upstreams" };
+
+enum query_step resolve_no_room(struct query *q)
+{
+	count(q->worker->lane, COUNT_LIMIT_IN_FLIGHT);
+	return query_fail(q, &no_room);
+}
+
 static enum query_step fail_fetches(struct query *q)
 {
-	const struct refusal refusal = { RCODE_SERVFAIL, EDE_OTHER, REASON_LIMIT,
-		                         "limit: too many questions wait for upstreams" };
-
 	count(q->worker->lane, COUNT_LIMIT_IN_FLIGHT);
-	return fall_back(q, &refusal);
+	return fall_back(q, &no_room);
 }
 
 static bool is_answer_to(const struct entry *entry, const uint8_t *name, uint16_t type)
@@ -243,39 +249,31 @@ static enum query_step fetch_link(struct query *q, const uint8_t *name, uint16_t
 enum query_step resolve_again(struct query *q, unsigned int i)
 {
 	struct entry *bogus = q->links[i];
-	struct worker *worker = q->worker;
 	uint16_t zone = query_zone(q, bogus->name, bogus->type);
-	enum query_step step = STEP_WAIT;
 	unsigned int n = q->n_links;
 
 	if (q->n_fetches == LIMIT_SUBQUERIES)
 		return fail_limit(q, COUNT_LIMIT_SUBQUERIES,
 		                  "limit subqueries: too many links had to be asked for again");
-	q->n_fetches++;
-	query_enter(q, QUERY_RESOLVING);
-	q->n_links = (uint8_t)i;
-	for (; q->n_given > 0; q->n_given--)
-		entry_unref(q->given[q->n_given - 1]);
 	memcpy(q->avoid, bogus->upstream, sizeof(q->avoid));
 	q->avoid_port = bogus->upstream_port;
-	q->asked.fetched = true;
 	q->waiter.may_send = resolve_may_send;
 	q->waiter.done = on_fetched;
 	q->waiter.class = q->asked.j.workload;
-	if (fetch_join_round(worker, bogus->name, bogus->type, zone, q->round, q->avoid,
-	                     q->avoid_port, &q->waiter) < 0)
-		step = STEP_NEXT; /* the old answer has to do, and it is bogus */
-	else
-		q->fetching = true;
-	if (step == STEP_NEXT) {
+	q->n_links = (uint8_t)i; /* by which it is judged whether it may be sent */
+	if (fetch_join_round(q->worker, bogus->name, bogus->type, zone, q->round, q->avoid,
+	                     q->avoid_port, &q->waiter) < 0) {
 		q->n_links = (uint8_t)n;
-		q->round = FETCH_ROUNDS;
-		query_enter(q, QUERY_VALIDATING);
-		return step;
+		return STEP_NEXT;
 	}
+	query_enter(q, QUERY_RESOLVING);
+	q->fetching = q->asked.fetched = true;
+	q->n_fetches++;
+	for (; q->n_given > 0; q->n_given--)
+		entry_unref(q->given[q->n_given - 1]);
 	for (; n > i; n--)
 		entry_unref(q->links[n - 1]);
-	return step;
+	return STEP_WAIT;
 }
 
 /* What other answers have proven (RFC 8198). Not for who sets CD: he wants to see for himself; not

@@ -16,6 +16,12 @@ void val_budget_init(struct val_budget *budget)
 	val_budget_turn(budget);
 }
 
+bool val_budget_is_whole(const struct val_budget *budget)
+{
+	return budget->checks == LIMIT_VAL_CHECKS && budget->failures == LIMIT_VAL_FAILURES &&
+	       budget->hashes == LIMIT_VAL_HASHES && budget->questions == LIMIT_VAL_QUESTIONS;
+}
+
 void val_budget_message(struct val_budget *budget)
 {
 	budget->failures_message = LIMIT_VAL_FAILURES_MESSAGE;

@@ -55,6 +55,8 @@ struct val_budget {
 };
 
 void val_budget_init(struct val_budget *budget);
+/* Has the query spent nothing yet? */
+bool val_budget_is_whole(const struct val_budget *budget);
 /* Another message is checked. */
 void val_budget_message(struct val_budget *budget);
 /* Another proof is made. */

@@ -50,6 +50,7 @@ void val_chain_fini(struct val_chain *chain)
 {
 	set_zone(&chain->zone, NULL);
 	set_zone(&chain->parent, NULL);
+	set_zone(&chain->failed, NULL);
 	forget_ds(chain);
 	forget_message(chain);
 }
@@ -107,23 +108,30 @@ static void put(struct val_chain *chain, enum val_trust_kind kind, enum val_why 
 	val_table_put(chain->config->table, trust);
 }
 
-/* RFC 9520: a failure is kept a while, the longer the more often it comes back. */
-static void put_bogus(struct val_chain *chain, enum val_why why, uint16_t tag,
-                      const struct val_now *now)
+/* RFC 9520: a failure is kept a while, the longer the more often it comes back; but not before the
+ * job's owner has given up. A query that has nothing left to spend, whoever spent it, has found
+ * out nothing of this zone: descend() tells it so. */
+static void fail(struct val_chain *chain, enum val_why why, uint16_t tag, const struct val_now *now)
 {
-	struct val_table *table = chain->config->table;
-	uint8_t streak = val_table_streak(table, chain->need.name, now->mono_ns);
-	CLEANUP(val_trust_unref)
-	struct val_trust *trust =
-	    make_trust(chain, VAL_TRUST_BOGUS, why, NULL, val_failure_hold_s(streak), now);
+	uint8_t streak = val_table_streak(chain->config->table, chain->need.name, now->mono_ns);
+	struct val_trust *trust;
 
+	if (chain->budget->spent)
+		return;
+	trust = make_trust(chain, VAL_TRUST_BOGUS, why, NULL, val_failure_hold_s(streak), now);
 	if (!trust)
 		return;
 	trust->tag = tag;
 	trust->streak = streak;
 	trust->held_ns = trust->expires_ns;
 	trace_trust(chain, trust);
-	val_table_put(table, trust);
+	set_zone(&chain->failed, trust);
+}
+
+void val_chain_hold(struct val_chain *chain)
+{
+	if (chain->failed)
+		val_table_put(chain->config->table, chain->failed);
 }
 
 /* Each record of @rdata as an event of its own. */
@@ -212,12 +220,14 @@ static void take_keys(struct val_chain *chain, const struct val_now *now)
 			    MIN(ttl_s, verified.ttl_s), now);
 			return;
 		}
-		why = VAL_WHY_LIMIT;
+		chain->budget->spent = true;
+		return;
 	}
-	put_bogus(chain, why, verified.tag, now);
+	fail(chain, why, verified.tag, now);
 }
 
-static enum val_why keep_ds(struct val_chain *chain, const struct val_set *set, uint32_t ttl_s)
+/* Until the zone's keys are there. */
+static void keep_ds(struct val_chain *chain, const struct val_set *set, uint32_t ttl_s)
 {
 	size_t octets = 0;
 	uint8_t *p;
@@ -225,8 +235,10 @@ static enum val_why keep_ds(struct val_chain *chain, const struct val_set *set, 
 	for (unsigned int i = 0; i < set->n_rrs; i++)
 		octets += set->rrs[i].len;
 	p = malloc(octets + 1);
-	if (!p)
-		return VAL_WHY_LIMIT;
+	if (!p) {
+		chain->budget->spent = true;
+		return;
+	}
 	chain->ds_octets = p;
 	chain->ds_ttl_s = ttl_s;
 	if (set->n_rrs > LIMIT_VAL_DS)
@@ -244,7 +256,6 @@ static enum val_why keep_ds(struct val_chain *chain, const struct val_set *set, 
 			p += set->rrs[i].len;
 		}
 	}
-	return VAL_WHY_NONE;
 }
 
 /* No DS: which of the proofs is it? */
@@ -288,10 +299,11 @@ static bool take_denial(struct val_chain *chain, const struct val_now *now)
 			why = VAL_WHY_DS_UNPROVEN;
 		break;
 	}
-	if (kind == VAL_TRUST_BOGUS)
-		put_bogus(chain, why, denial->tag, now);
-	else
-		put(chain, kind, why, NULL, 0, denial->ttl_s, now);
+	if (kind == VAL_TRUST_BOGUS) {
+		fail(chain, why, denial->tag, now);
+		return true;
+	}
+	put(chain, kind, why, NULL, 0, denial->ttl_s, now);
 	return true;
 }
 
@@ -316,22 +328,24 @@ static bool take_wildcard(struct val_chain *chain, const struct val_now *now)
 	case VAL_PROOF_LIMIT:
 		why = VAL_WHY_LIMIT;
 		break;
-	case VAL_PROOF_NONE:
 	case VAL_PROOF_EXCESSIVE:
+		why = VAL_WHY_ITERATIONS;
+		break;
+	case VAL_PROOF_NONE:
 		break;
 	}
-	put_bogus(chain, why, denial->tag, now);
+	fail(chain, why, denial->tag, now);
 	return true;
 }
 
-static void begin_denial(struct val_chain *chain, const struct val_now *now)
+static void begin_denial(struct val_chain *chain)
 {
 	chain->denial = malloc(sizeof(*chain->denial));
 	if (chain->denial)
 		val_denial_init(chain->denial, chain->parent->name, chain->config->rules,
 		                chain->budget);
 	else
-		put_bogus(chain, VAL_WHY_LIMIT, 0, now);
+		chain->budget->spent = true;
 }
 
 /* An alias that the zone has signed stands where no delegation can be: a CNAME at the name (RFC
@@ -347,7 +361,7 @@ static void take_alias(struct val_chain *chain, const struct val_set *set,
 	if (why == VAL_WHY_NONE && verified.wildcard && set->type == VAL_TYPE_DNAME)
 		why = VAL_WHY_LABELS;
 	if (why != VAL_WHY_NONE) {
-		put_bogus(chain, why, verified.tag, now);
+		fail(chain, why, verified.tag, now);
 		return;
 	}
 	if (!verified.wildcard) {
@@ -356,21 +370,44 @@ static void take_alias(struct val_chain *chain, const struct val_set *set,
 	}
 	chain->alias = set;
 	chain->alias_labels = verified.labels;
-	begin_denial(chain, now);
+	begin_denial(chain);
 	if (chain->denial)
 		chain->denial->ttl_s = verified.ttl_s;
 }
 
-static void take_ds(struct val_chain *chain, const struct val_now *now)
+static enum val_why check_ds(struct val_chain *chain, const struct val_set *set,
+                             const struct val_now *now, struct val_verified *ret_verified)
 {
 	const struct val_trust *parent = chain->parent;
+	enum val_why why = val_verify_set(set, parent->name, parent->keys, chain->config->rules,
+	                                  now->wall_s, chain->budget, ret_verified);
+
+	/* No delegation comes from a wildcard. */
+	return why == VAL_WHY_NONE && ret_verified->wildcard ? VAL_WHY_LABELS : why;
+}
+
+/* A DS RRset that the zone has signed. */
+static void believe_ds(struct val_chain *chain, const struct val_set *set, uint32_t ttl_s,
+                       const struct val_now *now)
+{
+	enum val_why why = val_ds_usable(set->rrs, set->n_rrs, chain->config->rules);
+
+	trace_records(chain, VAL_EVENT_DS, VAL_TYPE_DS, set->rrs, set->n_rrs, set->ttl);
+	if (why != VAL_WHY_NONE) /* RFC 4035, section 5.2 */
+		put(chain, VAL_TRUST_INSECURE, why, NULL, 0, ttl_s, now);
+	else
+		keep_ds(chain, set, ttl_s);
+}
+
+static void take_ds(struct val_chain *chain, const struct val_now *now)
+{
 	const struct val_message *message = chain->message;
 	const struct val_set *set;
 	struct val_verified verified;
 	enum val_why why;
 
 	if (!message) {
-		put_bogus(chain, VAL_WHY_UNREACHABLE, 0, now);
+		fail(chain, VAL_WHY_UNREACHABLE, 0, now);
 		return;
 	}
 	set = val_message_find(message, VAL_ANSWER, chain->need.name, VAL_TYPE_DS);
@@ -379,24 +416,14 @@ static void take_ds(struct val_chain *chain, const struct val_now *now)
 		if (set)
 			take_alias(chain, set, now);
 		else
-			begin_denial(chain, now);
+			begin_denial(chain);
 		return;
 	}
-	why = val_verify_set(set, parent->name, parent->keys, chain->config->rules, now->wall_s,
-	                     chain->budget, &verified);
-	if (why == VAL_WHY_NONE && verified.wildcard) /* no delegation comes from a wildcard */
-		why = VAL_WHY_LABELS;
-	if (why == VAL_WHY_NONE) {
-		trace_records(chain, VAL_EVENT_DS, VAL_TYPE_DS, set->rrs, set->n_rrs, set->ttl);
-		why = val_ds_usable(set->rrs, set->n_rrs, chain->config->rules);
-		if (why != VAL_WHY_NONE) { /* RFC 4035, section 5.2 */
-			put(chain, VAL_TRUST_INSECURE, why, NULL, 0, verified.ttl_s, now);
-			return;
-		}
-		why = keep_ds(chain, set, verified.ttl_s);
-	}
-	if (why != VAL_WHY_NONE)
-		put_bogus(chain, why, verified.tag, now);
+	why = check_ds(chain, set, now, &verified);
+	if (why == VAL_WHY_NONE)
+		believe_ds(chain, set, verified.ttl_s, now);
+	else
+		fail(chain, why, verified.tag, now);
 }
 
 /* Go on with what came. Returns false when the turn is over. */
@@ -443,6 +470,10 @@ static enum val_chain_step descend(struct val_chain *chain, const struct val_now
 		return VAL_CHAIN_NEGATIVE;
 	if (!name_is_under(chain->target, anchor->name))
 		return VAL_CHAIN_NONE; /* above the anchor nothing can be said */
+	if (chain->failed) {
+		set_zone(&chain->zone, val_trust_ref(chain->failed));
+		return VAL_CHAIN_FOUND;
+	}
 	if (chain->n_ds > 0)
 		return ask(chain, chain->need.name, VAL_TYPE_DNSKEY);
 

@@ -11,6 +11,9 @@ struct val_chain {
 	const struct val_anchor *anchor;
 	struct val_trust *zone;   /* the result: SECURE, INSECURE or BOGUS; a reference */
 	struct val_trust *parent; /* the zone that was asked for a DS; a reference */
+	/* A failure of this job's own, which nobody else knows of: a reference, see val_job_hold().
+	 */
+	struct val_trust *failed;
 	struct val_need need;
 	/* What came for it: taken up in turns. NULL with given: it cannot be had. */
 	bool given;
@@ -43,4 +46,6 @@ void val_chain_fini(struct val_chain *chain);
 void val_chain_begin(struct val_chain *chain, const uint8_t *target, const uint8_t *from,
                      const struct val_now *now);
 enum val_chain_step val_chain_run(struct val_chain *chain, const struct val_now *now);
+/* Others may know of the failure, if there was one. */
+void val_chain_hold(struct val_chain *chain);
 void val_chain_give(struct val_chain *chain, struct val_message *message); /* consumed */

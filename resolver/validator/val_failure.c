@@ -113,6 +113,18 @@ void val_failures_put(struct val_failures *failures, const uint8_t *name, uint16
 	unlock_row(failures, hash);
 }
 
+void val_failures_follow(struct val_failures *failures, const uint8_t *name, uint16_t type,
+                         uint64_t until_ns, struct val_failure *failure)
+{
+	uint64_t hash = hash_of(failures, name, type);
+	struct row *row = lock_row(failures, hash);
+
+	failure->streak = row->hash == hash ? row->failure.streak : 0;
+	failure->until_ns = until_ns;
+	*row = (struct row){ hash, *failure };
+	unlock_row(failures, hash);
+}
+
 void val_failures_forget(struct val_failures *failures, const uint8_t *name, uint16_t type)
 {
 	uint64_t hash = hash_of(failures, name, type);

@@ -42,6 +42,9 @@ bool val_failures_get(struct val_failures *failures, const uint8_t *name, uint16
 /* It has failed now: @failure without its time and streak, which come back in it. */
 void val_failures_put(struct val_failures *failures, const uint8_t *name, uint16_t type,
                       uint64_t now_ns, struct val_failure *failure);
+/* It fails as long as something else does that is held until @until_ns: no failure of its own. */
+void val_failures_follow(struct val_failures *failures, const uint8_t *name, uint16_t type,
+                         uint64_t until_ns, struct val_failure *failure);
 /* It is good again. */
 void val_failures_forget(struct val_failures *failures, const uint8_t *name, uint16_t type);
 void val_failures_clear(struct val_failures *failures);

@@ -104,6 +104,31 @@ const struct val_denial *val_job_denial(const struct val_job *job)
 	return is_negative && job->result.state == VAL_SECURE ? job->denial : NULL;
 }
 
+void val_job_hold(struct val_job *job)
+{
+	val_chain_hold(&job->chain);
+}
+
+static void forget_no_cut(struct val_table *table, const uint8_t *name, const struct val_now *now)
+{
+	CLEANUP(val_trust_unref)
+	struct val_trust *known = val_table_get(table, name, now->mono_ns);
+
+	if (known && (known->kind == VAL_TRUST_NO_CUT || known->kind == VAL_TRUST_NOT_THERE))
+		val_table_forget(table, name);
+}
+
+void val_job_doubt(struct val_job *job, const struct val_now *now)
+{
+	const struct val_result *result = &job->result;
+
+	if (result->why == VAL_WHY_NO_KEY && result->has_zone)
+		val_table_forget(job->config.table, result->zone);
+	forget_no_cut(job->config.table, result->name, now);
+	for (unsigned int i = 0; i < job->n_signers; i++)
+		forget_no_cut(job->config.table, job->signers[i], now);
+}
+
 static enum val_step end(struct val_job *job, enum val_state state, enum val_why why)
 {
 	job->result.state = state;
@@ -232,6 +257,7 @@ static enum val_step bogus_zone(struct val_job *job, const struct val_trust *zon
 	job->result.type = zone->type;
 	job->result.tag = zone->tag;
 	job->result.has_zone = false;
+	job->result.held_ns = job->chain.failed ? 0 : zone->held_ns;
 	return end(job, VAL_BOGUS, (enum val_why)zone->why);
 }
 
@@ -282,8 +308,10 @@ static enum val_step secure(struct val_job *job)
 static enum val_step begin_denial(struct val_job *job)
 {
 	job->denial = malloc(sizeof(*job->denial));
-	if (!job->denial)
+	if (!job->denial) {
+		job->budget->spent = true;
 		return end(job, VAL_BOGUS, VAL_WHY_LIMIT);
+	}
 	val_denial_init(job->denial, job->chain.zone->name, job->config.rules, job->budget);
 	job->phase = PHASE_DENIAL;
 	return VAL_TURN;

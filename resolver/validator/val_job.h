@@ -63,6 +63,8 @@ struct val_result {
 	uint8_t algorithm;
 	uint8_t zone[255]; /* that signed the subject (secure), or whose keys were tried (bogus) */
 	bool has_zone;
+	uint64_t held_ns; /* of VAL_BOGUS: a failure that was known before, and until when it is
+	                     held; 0: this job has found out */
 };
 
 enum val_step { VAL_DONE, VAL_NEED, VAL_TURN };
@@ -86,6 +88,12 @@ const struct val_need *val_job_need(const struct val_job *job);
  * until the job needs something else, or is done. */
 void val_job_give(struct val_job *job, struct val_message *message);
 const struct val_result *val_job_result(const struct val_job *job);
+/* Of a bogus result: what failed on the way is held from now on (RFC 9520), so that others do not
+ * find out again. For who gives up; until then nobody knows of it. */
+void val_job_hold(struct val_job *job);
+/* Of a bogus result: before the answer is asked for anew, forget what may have changed since it was
+ * found out: a zone's keys, and that no zone begins where the signatures say that one does. */
+void val_job_doubt(struct val_job *job, const struct val_now *now);
 /* Of a negative answer found secure: what proves it, borrowed from the job and its message; else
  * NULL. */
 const struct val_denial *val_job_denial(const struct val_job *job);

@@ -158,6 +158,8 @@ static enum val_why attempt_canon(struct attempt *at)
 
 	if (r == ERR_LIMIT)
 		val_budget_meet(at->budget, VAL_LIMIT_RECORDS);
+	if (r == ERR_NOMEM) /* no fault of the RRset's */
+		at->budget->spent = true;
 	if (r < 0)
 		return r == ERR_MALFORMED ? VAL_WHY_MALFORMED : VAL_WHY_LIMIT;
 	return VAL_WHY_NONE;

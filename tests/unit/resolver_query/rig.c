@@ -20,6 +20,7 @@
 #include "pinhole_client.h"
 #include "policy/compile.h"
 #include "query.h"
+#include "query_wait.h"
 #include "sallyport/clock.h"
 #include "sallyport/err.h"
 #include "sallyport/name.h"
@@ -76,6 +77,7 @@ struct rig_fetch {
 	struct rig_fetch *next;
 	uint8_t name[NAME_MAX_WIRE];
 	uint16_t type, zone;
+	uint8_t round;
 	struct fetch_waiter *waiter;
 };
 
@@ -160,13 +162,17 @@ void fetches_free(struct fetches *fetches)
 	(void)fetches;
 }
 
-int fetch_join(struct worker *worker, const uint8_t *name, uint16_t type, uint16_t zone,
-               struct fetch_waiter *waiter)
+int fetch_join_round(struct worker *worker, const uint8_t *name, uint16_t type, uint16_t zone,
+                     enum fetch_round round, const uint8_t avoid[static ADDR_LEN],
+                     uint16_t avoid_port, struct fetch_waiter *waiter)
 {
 	struct rig_fetch *f = calloc(1, sizeof(*f)), **at = &the_rig->fetches;
 
 	(void)worker;
+	(void)avoid;
+	(void)avoid_port;
 	assert_non_null(f);
+	f->round = (uint8_t)round;
 	memcpy(f->name, name, (size_t)name_wire_len(name, NAME_MAX_WIRE));
 	f->type = type;
 	f->zone = zone;
@@ -178,14 +184,12 @@ int fetch_join(struct worker *worker, const uint8_t *name, uint16_t type, uint16
 	return ERR_OK;
 }
 
-int fetch_join_round(struct worker *worker, const uint8_t *name, uint16_t type, uint16_t zone,
-                     enum fetch_round round, const uint8_t avoid[static ADDR_LEN],
-                     uint16_t avoid_port, struct fetch_waiter *waiter)
+int fetch_join(struct worker *worker, const uint8_t *name, uint16_t type, uint16_t zone,
+               struct fetch_waiter *waiter)
 {
-	(void)round;
-	(void)avoid;
-	(void)avoid_port;
-	return fetch_join(worker, name, type, zone, waiter);
+	static const uint8_t nobody[ADDR_LEN];
+
+	return fetch_join_round(worker, name, type, zone, FETCH_FIRST, nobody, 0, waiter);
 }
 
 void fetch_cancel(struct fetch_waiter *waiter)
@@ -214,11 +218,11 @@ static bool accept_name(void *ctx, const uint8_t *name)
 	return zones_find(a->zones, name) == a->zone;
 }
 
-static void answer_fetch(struct rig *rig, const struct rig_fetch *f)
+static void answer_fetch(struct rig *rig, const struct rig_fetch *f, enum rig_says says,
+                         const struct rig_script *s)
 {
 	struct worker *worker = &rig->worker;
 	struct accepting accepting = { worker->settings->zones, f->zone };
-	struct rig_script *s = script_of(rig, f->name, f->type);
 	struct entry *entries[LIMIT_CHAIN];
 	char name[NAME_TEXT_LEN], type[NAME_TYPE_TEXT_LEN];
 	int n;
@@ -232,6 +236,10 @@ static void answer_fetch(struct rig *rig, const struct rig_fetch *f)
 	append(rig->sent, sizeof(rig->sent), "%s %s\n", name, type);
 	if (rig->on_sent)
 		rig->on_sent(rig, name, type);
+	if (says == RIG_SAYS_NO_ROOM) {
+		f->waiter->done(f->waiter, FETCH_LIMIT, NULL, 0);
+		return;
+	}
 	if (!s || s->silent) {
 		f->waiter->done(f->waiter, FETCH_FAILED, NULL, 0);
 		return;
@@ -252,14 +260,26 @@ static void answer_fetch(struct rig *rig, const struct rig_fetch *f)
 
 static bool turn_upstream(struct rig *rig)
 {
-	struct rig_fetch *f = rig->fetches;
+	for (struct rig_fetch **at = &rig->fetches; *at; at = &(*at)->next) {
+		struct rig_fetch *f = *at;
+		const struct rig_question question = { f->name, f->type, f->round };
+		uint8_t msg[LIMIT_MSG_BYTES];
+		struct rig_script own = { .msg = msg };
+		enum rig_says says = RIG_SAYS_SCRIPT;
 
-	if (!f || rig->upstream == RIG_UPSTREAM_HOLDS)
-		return false;
-	rig->fetches = f->next;
-	answer_fetch(rig, f);
-	free(f);
-	return true;
+		if (rig->upstream == RIG_UPSTREAM_HOLDS)
+			return false;
+		if (rig->on_question)
+			says = rig->on_question(rig, &question, msg, &own.len);
+		if (says == RIG_SAYS_LATER)
+			continue;
+		*at = f->next;
+		answer_fetch(rig, f, says,
+		             says == RIG_SAYS_THIS ? &own : script_of(rig, f->name, f->type));
+		free(f);
+		return true;
+	}
+	return false;
 }
 
 /* Clients: in place of client.c. */
@@ -431,8 +451,9 @@ void rig_turn(struct rig *rig)
 	for (unsigned int i = 0; i < 100000; i++) {
 		bool upstream = turn_upstream(rig);
 		bool firewall = turn_firewall(rig);
+		bool validation = validate_turn(&rig->worker);
 
-		if (!upstream && !firewall)
+		if (!upstream && !firewall && !validation)
 			break;
 	}
 	ring_publish(&rig->worker.ring);

@@ -35,6 +35,19 @@ enum rig_firewall_mode { /* what fwsync does with a batch */
 	                 RIG_FIREWALL_OLD_EPOCH /* answers OPEN, but of the epoch before */
 };
 
+/* What a test says itself to a question that leaves, instead of the scripts of rig_upstream(). */
+struct rig_question {
+	const uint8_t *name; /* wire, lower case */
+	uint16_t type;
+	unsigned int round; /* enum fetch_round */
+};
+enum rig_says {
+	RIG_SAYS_SCRIPT = 0,
+	RIG_SAYS_THIS,    /* the message that it has written */
+	RIG_SAYS_LATER,   /* nothing yet: it is asked again in the next turn */
+	RIG_SAYS_NO_ROOM, /* FETCH_LIMIT */
+};
+
 struct client;
 struct rig {
 	struct worker worker;
@@ -55,6 +68,8 @@ struct rig {
 	char opened[RIG_TEXT];        /* requests that fwsync read: see rig.c */
 	struct rig_batch *unanswered; /* batches read in silence, oldest first */
 
+	enum rig_says (*on_question)(struct rig *rig, const struct rig_question *question,
+	                             uint8_t *msg, size_t *ret_len); /* or NULL; LIMIT_MSG_BYTES */
 	/* Told as it happens; any may be NULL. */
 	void (*on_sent)(struct rig *rig, const char *name, const char *type);
 	void (*on_opened)(struct rig *rig, const struct pinhole_view *view); /* before the word */

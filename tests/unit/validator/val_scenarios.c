@@ -19,6 +19,7 @@
  *         same                              what is asked from here is one query's: one budget
  *         is STATE [WHY] [FIELD=VALUE...]   play it: questions= checks= hashes= turns= ttl=
  *                                           zone= tag= at=NAME/TYPE met=LIMIT (val_budget.h)
+ *                                           known=0|1 (was the failure known before?)
  *         times N STATE ...                 the same N times
  *         without STATE [WHY]               what comes when the faults are left out
  *
@@ -53,7 +54,7 @@ enum {
 	 * and what the last RRset or name begun in it still takes. */
 	CHECKS_MAX = VAL_TURN_CHECKS - 1 + LIMIT_VAL_CHECKS_SET,
 	HASHES_MAX = VAL_TURN_HASHES - 1 + 151 * 5 + 8,
-	CASES_MIN = 410,
+	CASES_MIN = 415,
 };
 
 struct line {
@@ -427,10 +428,10 @@ static void describe(const struct val_result *result, char *out, size_t size)
 	name_to_text(result->name, name);
 	name_type_text(result->type, type);
 	name_to_text(result->zone, zone);
-	snprintf(out, size, "%s%s%s ttl=%u at=%s/%s zone=%s tag=%u", val_state_str(result->state),
-	         result->state == VAL_SECURE ? "" : " ",
+	snprintf(out, size, "%s%s%s ttl=%u at=%s/%s zone=%s tag=%u known=%d",
+	         val_state_str(result->state), result->state == VAL_SECURE ? "" : " ",
 	         result->state == VAL_SECURE ? "" : names[result->why], result->ttl_s, name, type,
-	         zone, result->tag);
+	         zone, result->tag, result->held_ns != 0);
 }
 
 /* " met=NAME" for each limit. */
@@ -496,6 +497,8 @@ static void play(struct player *player, const struct line *line, const char *wan
 
 	assert_non_null(job);
 	run_job(player, line, job);
+	if (val_job_result(job)->state == VAL_BOGUS)
+		val_job_hold(job);
 	describe(val_job_result(job), got, sizeof(got));
 	snprintf(spent, sizeof(spent), " questions=%u checks=%u hashes=%u turns=%u",
 	         player->n_questions, checks - player->budget.checks,

@@ -128,12 +128,32 @@ static void a_failure_is_held_longer_each_time(void **state)
 	assert_false(val_failures_get(failures, name, 1, now, &got));
 }
 
+/* What only follows from another failure ends with that, and is no failure more of its own. */
+static void a_failure_that_follows_from_another_ends_with_it(void **state)
+{
+	static const uint8_t key[16] = { 3 }, name[] = "\7example";
+	CLEANUP(val_failures_free) struct val_failures *failures = val_failures_new(key);
+	struct val_failure failure = { .why = VAL_WHY_NO_SEP, .type = 48, .tag = 7 }, got;
+
+	(void)state;
+	assert_non_null(failures);
+	for (uint64_t end = 100; end < 10000; end += 100) {
+		val_failures_follow(failures, name, 1, end, &failure);
+		assert_true(val_failures_get(failures, name, 1, end - 1, &got));
+		assert_int_equal(got.why, VAL_WHY_NO_SEP);
+		assert_int_equal(got.tag, 7);
+		assert_int_equal(got.streak, 0);
+		assert_false(val_failures_get(failures, name, 1, end, &got));
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_table_keeps_the_newest_row_until_its_time),
 		cmocka_unit_test(the_table_is_bounded_and_forgets_the_oldest),
 		cmocka_unit_test(a_failure_is_held_longer_each_time),
+		cmocka_unit_test(a_failure_that_follows_from_another_ends_with_it),
 	};
 
 	return cmocka_run_group_tests(tests, open_world, close_world);

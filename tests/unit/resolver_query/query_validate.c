@@ -1,0 +1,476 @@
+/* tests/unit/resolver_query/query_validate.c - validation in the pipeline: what is asked again, who
+ * waits meanwhile, and what others get to know of a failure.
+ *
+ * Zones are those of the validator's tests (zone.h); each question that leaves goes through a lie
+ * that the test may tell about it.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "keys.h"
+#include "rig.h"
+#include "sallyport/clock.h"
+#include "sallyport/name.h"
+#include "val_wire.h"
+#include "wire.h"
+#include "zone.h"
+
+enum lie {
+	TRUTH = 0,
+	SPOILT,   /* each signature is wrong */
+	UNSIGNED, /* there is none */
+	COSTLY,   /* true, with sixteen more NSEC records to verify */
+	LATER,    /* no answer yet */
+	NO_ROOM,  /* nobody can be asked now */
+	LOST,     /* no answer */
+};
+
+struct play {
+	struct rig *rig;
+	struct resolver_conf conf;
+	struct world world;
+	struct zone *zone;
+	/* The lie about (@name, @type) in the rounds before @good_in. */
+	struct {
+		const char *name;
+		uint16_t type;
+		enum lie lie;
+		unsigned int good_in;
+	} lies[8];
+	unsigned int n_costly; /* of the names of the zone of costs: each is used once */
+};
+
+static const char policy[] = "version: 1\n"
+			     "profiles:\n"
+			     "  web:\n"
+			     "    allow: [{zone: example, ports: [tcp/443]}]\n"
+			     "workloads:\n"
+			     "  app01: {source: 10.1.0.2, profile: web}\n"
+			     "  app02: {source: 10.1.0.3, profile: web}\n";
+
+static void wire_of(const char *text, uint8_t wire[static NAME_MAX_WIRE])
+{
+	assert_true(name_from_text(text, wire) > 0);
+}
+
+static void write_message(const struct answer *answer, const uint8_t *name, uint16_t type,
+                          uint8_t *msg, size_t *ret_len)
+{
+	size_t at = WIRE_HEADER, len = val_name_size(name);
+	unsigned int n[3] = { 0 };
+
+	memset(msg, 0, WIRE_HEADER);
+	memcpy(msg + at, name, len);
+	at += len;
+	wire_put16(msg + at, type);
+	wire_put16(msg + at + 2, CLASS_IN);
+	at += 4;
+	for (uint8_t section = VAL_ANSWER; section <= VAL_AUTHORITY; section++) {
+		for (unsigned int i = 0; i < answer->n; i++) {
+			const struct val_row *row = &answer->rows[i];
+
+			if (row->section != section)
+				continue;
+			n[section]++;
+			len = val_name_size(row->owner);
+			memcpy(msg + at, row->owner, len);
+			at += len;
+			wire_put16(msg + at, row->type);
+			wire_put16(msg + at + 2, CLASS_IN);
+			val_put32(msg + at + 4, row->ttl);
+			wire_put16(msg + at + 8, row->rdata_len);
+			memcpy(msg + at + 10, row->rdata, row->rdata_len);
+			at += 10u + row->rdata_len;
+		}
+	}
+	msg[2] = WIRE_QR | WIRE_RD;
+	msg[3] = (uint8_t)answer->rcode;
+	wire_put16(msg + 4, 1);
+	wire_put16(msg + 6, (uint16_t)n[VAL_ANSWER]);
+	wire_put16(msg + 8, (uint16_t)n[VAL_AUTHORITY]);
+	*ret_len = at;
+}
+
+static void make_costly(struct play *p, struct answer *answer)
+{
+	for (unsigned int i = 0; i < LIMIT_VAL_DENIAL; i++) {
+		struct answer *other = world_alloc(&p->world, sizeof(*other));
+		uint8_t name[NAME_MAX_WIRE];
+		char text[32];
+
+		snprintf(text, sizeof(text), "n%03u.example.", p->n_costly++);
+		wire_of(text, name);
+		memset(other, 0, sizeof(*other));
+		world_answer(&p->world, name, TYPE_AAAA, other);
+		for (unsigned int k = 0; k < other->n; k++) {
+			const struct val_row *row = &other->rows[k];
+			uint16_t type = row->type == TYPE_RRSIG ? val_u16(row->rdata) : row->type;
+
+			if (type == TYPE_NSEC)
+				answer->rows[answer->n++] = *row;
+		}
+	}
+}
+
+static void spoil(struct play *p, struct answer *answer, enum lie lie)
+{
+	unsigned int kept = 0;
+
+	if (lie == COSTLY)
+		make_costly(p, answer);
+	for (unsigned int i = 0; i < answer->n; i++) {
+		struct val_row *row = &answer->rows[i];
+
+		if (row->type == TYPE_RRSIG && lie == UNSIGNED)
+			continue;
+		if (row->type == TYPE_RRSIG && lie == SPOILT) {
+			uint8_t *rdata = world_alloc(&p->world, row->rdata_len);
+
+			memcpy(rdata, row->rdata, row->rdata_len);
+			rdata[row->rdata_len - 1] ^= 1;
+			row->rdata = rdata;
+		}
+		answer->rows[kept++] = *row;
+	}
+	answer->n = kept;
+}
+
+static enum lie lie_about(const struct play *p, const struct rig_question *question)
+{
+	uint8_t name[NAME_MAX_WIRE];
+
+	for (size_t i = 0; i < ARRAY_LEN(p->lies) && p->lies[i].name; i++) {
+		wire_of(p->lies[i].name, name);
+		if (name_equal(name, question->name) && p->lies[i].type == question->type &&
+		    question->round < p->lies[i].good_in)
+			return p->lies[i].lie;
+	}
+	return TRUTH;
+}
+
+static enum rig_says on_question(struct rig *rig, const struct rig_question *question, uint8_t *msg,
+                                 size_t *ret_len)
+{
+	struct play *p = rig->ctx;
+	struct answer *answer = world_alloc(&p->world, sizeof(*answer));
+	enum lie lie = lie_about(p, question);
+
+	switch (lie) {
+	case LATER:
+		return RIG_SAYS_LATER;
+	case NO_ROOM:
+		return RIG_SAYS_NO_ROOM;
+	case LOST:
+		return RIG_SAYS_SCRIPT; /* and there is none */
+	case TRUTH:
+	case SPOILT:
+	case UNSIGNED:
+	case COSTLY:
+		break;
+	}
+	memset(answer, 0, sizeof(*answer));
+	world_answer(&p->world, question->name, question->type, answer);
+	assert_false(answer->missing);
+	spoil(p, answer, lie);
+	write_message(answer, question->name, question->type, msg, ret_len);
+	return RIG_SAYS_THIS;
+}
+
+static void add_line(struct play *p, const char *line)
+{
+	uint8_t name[NAME_MAX_WIRE];
+	char first[256];
+	const char *wrong;
+
+	if (strncmp(line, "zone ", 5) == 0) {
+		wrong = world_zone(&p->world, line + 5);
+		assert_int_equal(sscanf(line + 5, "%255s", first), 1);
+		wire_of(first, name);
+		p->zone = world_find(&p->world, name);
+	} else {
+		wrong = world_record(&p->world, p->zone, line);
+	}
+	if (wrong)
+		fail_msg("%s: %s", line, wrong);
+}
+
+static struct play *begin_with(const char *const *lines, void (*change)(struct resolver_conf *conf))
+{
+	static const uint8_t root[] = { 0 };
+	struct play *p = calloc(1, sizeof(*p));
+	struct conf_anchor *anchor;
+
+	assert_non_null(p);
+	world_init(&p->world);
+	for (; *lines; lines++)
+		add_line(p, *lines);
+	world_finish(&p->world);
+	rig_conf(&p->conf);
+	p->conf.dnssec = DNSSEC_MODE_VALIDATE;
+	p->conf.n_anchors = 1;
+	anchor = &p->conf.anchors[0];
+	anchor->type = TYPE_DS;
+	anchor->len =
+	    (uint16_t)key_ds(&world_find(&p->world, root)->keys[0].key, root, 2, anchor->rdata);
+	if (change)
+		change(&p->conf);
+	p->rig = rig_new(&p->conf);
+	p->rig->ctx = p;
+	p->rig->on_question = on_question;
+	rig_policy(p->rig, policy);
+	return p;
+}
+
+static struct play *begin(const char *const *lines)
+{
+	return begin_with(lines, NULL);
+}
+
+static void finish(struct play *p)
+{
+	rig_free(p->rig);
+	world_fini(&p->world);
+	free(p);
+}
+
+static struct rig_answer *ask(struct play *p, const char *client, const char *name, bool cd)
+{
+	return rig_ask(p->rig,
+	               &(struct rig_ask){ .client = client, .name = name, .type = "A", .cd = cd });
+}
+
+static void expect(const struct rig_answer *answer, const char *want)
+{
+	char text[RIG_TEXT];
+
+	assert_int_equal(answer->times, 1);
+	rig_answer_text(answer, text, sizeof(text));
+	if (!strstr(text, want))
+		fail_msg("wanted %s, got %s", want, text);
+}
+
+static const char *const plain[] = { "zone . 13c",
+	                             "zone example. 13c",
+	                             "www A 8.8.100.1",
+	                             "ftp A 8.8.100.2",
+	                             "zone sub.example. 13c",
+	                             "www A 8.8.100.3",
+	                             "ftp A 8.8.100.4",
+	                             NULL };
+
+static void who_asks_while_a_bogus_answer_is_asked_for_again_waits_too(void **state)
+{
+	struct play *p = begin(plain);
+	struct rig_answer *first, *second, *third;
+
+	(void)state;
+	p->lies[0].name = "www.example.";
+	p->lies[0].type = TYPE_A;
+	p->lies[0].lie = SPOILT;
+	p->lies[0].good_in = 1;
+	p->lies[1].name = "www.example.";
+	p->lies[1].type = TYPE_A;
+	p->lies[1].lie = LATER;
+	p->lies[1].good_in = 3;
+	first = ask(p, "10.1.0.2", "www.example", false);
+	rig_turn(p->rig);
+	assert_int_equal(first->times, 0);
+	second = ask(p, "10.1.0.3", "www.example", false);
+	third = ask(p, "10.1.0.3", "www.example", true);
+	rig_turn(p->rig);
+	assert_int_equal(second->times, 0);
+	assert_int_equal(third->times, 0);
+	assert_string_equal(p->rig->opened, "");
+	p->lies[1].lie = TRUTH;
+	rig_turn(p->rig);
+	expect(first, "8.8.100.1");
+	expect(second, "8.8.100.1");
+	expect(third, "8.8.100.1");
+	finish(p);
+}
+
+static void what_stays_bogus_is_bogus_to_all_who_waited_and_to_who_comes_after(void **state)
+{
+	struct play *p = begin(plain);
+	struct rig_answer *first, *second, *after, *unchecked;
+
+	(void)state;
+	p->lies[0].name = "www.example.";
+	p->lies[0].type = TYPE_A;
+	p->lies[0].lie = SPOILT;
+	p->lies[0].good_in = 1;
+	p->lies[1].name = "www.example.";
+	p->lies[1].type = TYPE_A;
+	p->lies[1].lie = LATER;
+	p->lies[1].good_in = 3;
+	first = ask(p, "10.1.0.2", "www.example", false);
+	rig_turn(p->rig);
+	second = ask(p, "10.1.0.3", "www.example", false);
+	rig_turn(p->rig);
+	p->lies[1].lie = SPOILT;
+	rig_turn(p->rig);
+	expect(first, "SERVFAIL ede=6");
+	expect(second, "SERVFAIL ede=6");
+	p->rig->sent[0] = '\0';
+	after = ask(p, "10.1.0.2", "www.example", false);
+	rig_turn(p->rig);
+	expect(after, "SERVFAIL ede=6");
+	unchecked = ask(p, "10.1.0.2", "www.example", true);
+	rig_turn(p->rig);
+	expect(unchecked, "8.8.100.1");
+	assert_string_equal(p->rig->sent, "");
+	assert_string_equal(p->rig->opened, "");
+	finish(p);
+}
+
+/* The zone's keys cannot be had: that is found out once, by whoever asks first. */
+static void a_zone_that_has_failed_is_not_asked_for_every_name_in_it(void **state)
+{
+	struct play *p = begin(plain);
+	struct rig_answer *answer;
+
+	(void)state;
+	p->lies[0].name = "sub.example.";
+	p->lies[0].type = TYPE_DNSKEY;
+	p->lies[0].lie = SPOILT;
+	p->lies[0].good_in = 3;
+	answer = ask(p, "10.1.0.2", "www.sub.example", false);
+	rig_turn(p->rig);
+	expect(answer, "SERVFAIL ede=6 \"sub.example. DNSKEY, key tag ");
+	p->rig->sent[0] = '\0';
+	answer = ask(p, "10.1.0.3", "ftp.sub.example", false);
+	rig_turn(p->rig);
+	expect(answer, "SERVFAIL ede=6 \"sub.example. DNSKEY, key tag ");
+	assert_string_equal(p->rig->sent, "ftp.sub.example. A\n");
+	/* Nor is it a failure of that name's own: it ends with the zone's. */
+	p->lies[0].lie = TRUTH;
+	rig_advance_ms(p->rig, 5000);
+	answer = ask(p, "10.1.0.3", "ftp.sub.example", false);
+	rig_turn(p->rig);
+	expect(answer, "8.8.100.4");
+	finish(p);
+}
+
+static void that_we_are_busy_is_no_failure_of_a_zone(void **state)
+{
+	struct play *p = begin(plain);
+	struct rig_answer *answer;
+
+	(void)state;
+	p->lies[0].name = "example.";
+	p->lies[0].type = TYPE_DS;
+	p->lies[0].lie = NO_ROOM;
+	p->lies[0].good_in = 3;
+	answer = ask(p, "10.1.0.2", "www.example", false);
+	rig_turn(p->rig);
+	expect(answer, "SERVFAIL ede=0 \"limit: too many questions wait for upstreams");
+	p->lies[0].lie = TRUTH;
+	answer = ask(p, "10.1.0.3", "www.example", false);
+	rig_turn(p->rig);
+	expect(answer, "8.8.100.1");
+	finish(p);
+}
+
+/* The owner of a chain's first zones makes them as costly as he can, and leads to somebody else's
+ * name: that is as good as before to who asks for it. */
+static void a_name_is_not_blamed_for_what_the_links_before_it_have_spent(void **state)
+{
+	enum { LINKS = 6, NAMES = LINKS * LIMIT_VAL_DENIAL };
+	static char texts[NAMES + LINKS][64];
+	const char *lines[NAMES + LINKS + 5], **line = lines;
+	struct rig_answer *answer;
+	struct play *p;
+
+	(void)state;
+	*line++ = "zone . 13c";
+	*line++ = "zone example. 13c";
+	for (unsigned int i = 0; i < NAMES; i++) {
+		snprintf(texts[i], sizeof(texts[i]), "n%03u A 8.8.100.9", i);
+		*line++ = texts[i];
+	}
+	for (unsigned int i = 0; i < LINKS; i++) {
+		char *text = texts[NAMES + i];
+
+		if (i + 1 < LINKS)
+			snprintf(text, sizeof(texts[0]), "*.w%u CNAME x.w%u", i, i + 1);
+		else
+			snprintf(text, sizeof(texts[0]), "*.w%u CNAME www.sub", i);
+		*line++ = text;
+	}
+	*line++ = "zone sub.example. 13c";
+	*line++ = "www A 8.8.100.3";
+	*line = NULL;
+	p = begin(lines);
+	for (unsigned int i = 0; i < LINKS; i++) {
+		static char names[LINKS][24];
+
+		snprintf(names[i], sizeof(names[i]), "x.w%u.example.", i);
+		p->lies[i].name = names[i];
+		p->lies[i].type = TYPE_A;
+		p->lies[i].lie = COSTLY;
+		p->lies[i].good_in = 3;
+	}
+	answer = ask(p, "10.1.0.2", "x.w0.example", false);
+	rig_turn(p->rig);
+	expect(answer, "SERVFAIL ede=6");
+	assert_int_equal(rig_count(p->rig, COUNT_LIMIT_VAL_CHECKS), 1);
+	assert_string_equal(p->rig->opened, "");
+	answer = ask(p, "10.1.0.3", "www.sub.example", false);
+	rig_turn(p->rig);
+	expect(answer, "8.8.100.3");
+	finish(p);
+}
+
+static void excuses_example(struct resolver_conf *conf)
+{
+	conf->n_ntas = 1;
+	wire_of("example.", conf->ntas[0].name);
+	conf->ntas[0].until_s = ZONE_BASE_S + 300;
+}
+
+/* RFC 7646, section 2: it excuses until its end, and not what is served stale after that. */
+static void what_a_negative_anchor_excused_is_not_served_stale_after_its_end(void **state)
+{
+	static const char *const lines[] = { "zone . 13c", "zone example. 13c ttl=60",
+		                             "www A 8.8.100.1", NULL };
+	struct play *p = begin_with(lines, excuses_example);
+	struct rig_answer *answer;
+
+	(void)state;
+	p->lies[0].name = "www.example.";
+	p->lies[0].type = TYPE_A;
+	p->lies[0].lie = UNSIGNED;
+	p->lies[0].good_in = 3;
+	answer = ask(p, "10.1.0.2", "www.example", false);
+	rig_turn(p->rig);
+	expect(answer, "8.8.100.1");
+	p->lies[0].lie = LOST;
+	rig_advance_ms(p->rig, 100000);
+	answer = ask(p, "10.1.0.2", "www.example", false);
+	rig_turn(p->rig);
+	expect(answer, "NOERROR ede=3");
+	rig_advance_ms(p->rig, 250000);
+	answer = ask(p, "10.1.0.2", "www.example", false);
+	rig_turn(p->rig);
+	expect(answer, "SERVFAIL");
+	finish(p);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(who_asks_while_a_bogus_answer_is_asked_for_again_waits_too),
+		cmocka_unit_test(
+		    what_stays_bogus_is_bogus_to_all_who_waited_and_to_who_comes_after),
+		cmocka_unit_test(a_zone_that_has_failed_is_not_asked_for_every_name_in_it),
+		cmocka_unit_test(that_we_are_busy_is_no_failure_of_a_zone),
+		cmocka_unit_test(a_name_is_not_blamed_for_what_the_links_before_it_have_spent),
+		cmocka_unit_test(what_a_negative_anchor_excused_is_not_served_stale_after_its_end),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
