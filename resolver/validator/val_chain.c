@@ -4,6 +4,13 @@
  * proves that there is one (then its DNSKEY RRset must be signed by a key that the DS names), that
  * there is a delegation without one (from there on all is insecure), or that there is no delegation
  * (the zone goes on). No referral and no NS record is believed on the way.
+ *
+ * A signature names its zone. That is only a hint, but one that saves a question for each name on
+ * the way that is none: the DS of the signer itself is asked for at once. It counts when the zone
+ * that is believed has signed it, for then it is that zone which delegates there, and nothing can
+ * be between; whoever could pass off an old DS for it could pass off old proofs for the names on
+ * the way as well. Whatever else comes says nothing, and the way goes label by label. So nothing is
+ * proven insecure, or not to be there, by a leap.
  */
 #include "val_chain.h"
 
@@ -55,10 +62,13 @@ void val_chain_fini(struct val_chain *chain)
 	forget_message(chain);
 }
 
-void val_chain_begin(struct val_chain *chain, const uint8_t *target, const uint8_t *from,
-                     const struct val_now *now)
+void val_chain_begin(struct val_chain *chain, const uint8_t *target, enum val_chain_target kind,
+                     const uint8_t *from, const struct val_now *now)
 {
 	val_chain_fini(chain);
+	chain->is_signer = kind == VAL_CHAIN_SIGNER;
+	chain->leaping = false;
+	chain->leapt = 0; /* the root's own: what it delegates has one label, nearly always */
 	memcpy(chain->target, target, val_name_size(target));
 	chain->anchor = val_anchors_above(chain->config->anchors, from, now->wall_s);
 }
@@ -399,6 +409,19 @@ static void believe_ds(struct val_chain *chain, const struct val_set *set, uint3
 		keep_ds(chain, set, ttl_s);
 }
 
+static void take_leap(struct val_chain *chain, const struct val_now *now)
+{
+	const struct val_message *message = chain->message;
+	const struct val_set *set =
+	    message ? val_message_find(message, VAL_ANSWER, chain->need.name, VAL_TYPE_DS) : NULL;
+	struct val_verified verified;
+
+	chain->leaping = false;
+	if (set && val_ds_usable(set->rrs, set->n_rrs, chain->config->rules) == VAL_WHY_NONE &&
+	    check_ds(chain, set, now, &verified) == VAL_WHY_NONE)
+		believe_ds(chain, set, verified.ttl_s, now);
+}
+
 static void take_ds(struct val_chain *chain, const struct val_now *now)
 {
 	const struct val_message *message = chain->message;
@@ -435,6 +458,8 @@ static bool take(struct val_chain *chain, const struct val_now *now)
 		val_budget_message(chain->budget);
 		if (chain->need.type == VAL_TYPE_DNSKEY)
 			take_keys(chain, now);
+		else if (chain->leaping)
+			take_leap(chain, now);
 		else
 			take_ds(chain, now);
 	}
@@ -462,7 +487,7 @@ void val_chain_give(struct val_chain *chain, struct val_message *message)
 static enum val_chain_step descend(struct val_chain *chain, const struct val_now *now)
 {
 	const struct val_anchor *anchor = chain->anchor;
-	unsigned int n = name_labels(chain->target), next = n + 1;
+	unsigned int n = name_labels(chain->target), next = n + 1, deepest = 0;
 
 	if (!anchor)
 		return VAL_CHAIN_NONE;
@@ -492,6 +517,7 @@ static enum val_chain_step descend(struct val_chain *chain, const struct val_now
 		}
 		if (!known) {
 			next = labels;
+			deepest = MAX(deepest, labels);
 			continue;
 		}
 		if (known->kind != VAL_TRUST_SECURE || next > n) {
@@ -499,6 +525,11 @@ static enum val_chain_step descend(struct val_chain *chain, const struct val_now
 			return VAL_CHAIN_FOUND;
 		}
 		set_zone(&chain->parent, known);
+		if (chain->is_signer && deepest == n && next < n && labels > chain->leapt) {
+			chain->leaping = true;
+			chain->leapt = labels;
+			next = n;
+		}
 		return ask(chain, val_parent(chain->target, n - next), VAL_TYPE_DS);
 	}
 	return ask(chain, anchor->name, VAL_TYPE_DNSKEY);

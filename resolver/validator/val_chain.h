@@ -8,6 +8,11 @@ struct val_chain {
 	const struct val_config *config;
 	struct val_budget *budget; /* of the job */
 	uint8_t target[255];       /* the zone of this name is looked for */
+	bool is_signer;            /* and said to begin there */
+	/* Its own DS is asked for before those of the names on the way: now; the labels of the zone
+	 * from which that was tried last. */
+	bool leaping;
+	unsigned int leapt;
 	const struct val_anchor *anchor;
 	struct val_trust *zone;   /* the result: SECURE, INSECURE or BOGUS; a reference */
 	struct val_trust *parent; /* the zone that was asked for a DS; a reference */
@@ -42,9 +47,11 @@ enum val_chain_step {
 void val_chain_init(struct val_chain *chain, const struct val_config *config,
                     struct val_budget *budget);
 void val_chain_fini(struct val_chain *chain);
-/* Look for the zone of @target; @from: the anchor to begin at is the deepest above this name. */
-void val_chain_begin(struct val_chain *chain, const uint8_t *target, const uint8_t *from,
-                     const struct val_now *now);
+enum val_chain_target { VAL_CHAIN_NAME, VAL_CHAIN_SIGNER };
+/* Look for the zone of @target, some name, or one that a signature says is a zone's; @from: the
+ * anchor to begin at is the deepest above this name. */
+void val_chain_begin(struct val_chain *chain, const uint8_t *target, enum val_chain_target kind,
+                     const uint8_t *from, const struct val_now *now);
 enum val_chain_step val_chain_run(struct val_chain *chain, const struct val_now *now);
 /* Others may know of the failure, if there was one. */
 void val_chain_hold(struct val_chain *chain);

@@ -240,7 +240,9 @@ static enum val_step begin_chain(struct val_job *job, enum phase phase, const ui
                                  const struct val_now *now)
 {
 	job->phase = phase;
-	val_chain_begin(&job->chain, target, zone_side(&job->subject), now);
+	val_chain_begin(&job->chain, target,
+	                phase == PHASE_SIGNER ? VAL_CHAIN_SIGNER : VAL_CHAIN_NAME,
+	                zone_side(&job->subject), now);
 	return VAL_TURN;
 }
 
