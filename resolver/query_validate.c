@@ -80,12 +80,56 @@ static enum val_kind kind_of(const struct entry *entry)
 	return VAL_DATA;
 }
 
-/* What is known of zones is the workers' common knowledge; an explanation begins with nothing. */
-static const struct val_config *config_of(struct query *q)
+/* What proves that a name or type is not there may prove the same of others: @denial, out of
+ * @entry, with the zone's SOA. */
+static void learn(const struct query *q, const struct entry *entry, const struct val_denial *denial,
+                  const struct val_set *soa, uint32_t ttl_s)
+{
+	struct worker *worker = q->worker;
+	uint64_t until_ns = MIN(entry->expires_ns, worker->now_ns + ttl_s * NS_PER_S);
+
+	if (worker->settings->proofs)
+		proofs_learn(worker->settings->proofs, entry, denial, soa, until_ns, worker->now_ns,
+		             worker->lane);
+}
+
+/* On the way: a DS that is not there. */
+static void on_denied(void *ctx, const struct val_denial *denial, const struct val_set *soa,
+                      uint32_t ttl_s)
+{
+	const struct query *q = ctx;
+
+	learn(q, q->need_entry, denial, soa, ttl_s);
+}
+
+/* The answer itself. */
+static void learn_answer(const struct query *q, const struct entry *entry,
+                         const struct val_result *result)
+{
+	const struct val_denial *denial = val_job_denial(q->job);
+	const struct val_set *soa;
+
+	if (!denial)
+		return;
+	soa = val_message_find(q->records, VAL_AUTHORITY, denial->zone, TYPE_SOA);
+	if (soa)
+		learn(q, entry, denial, soa, result->ttl_s);
+}
+
+/* What is known of zones is the workers' common knowledge; an explanation begins with nothing, and
+ * nothing is learnt from it. */
+static struct val_config config_of(struct query *q)
 {
 	struct settings *settings = q->worker->settings;
+	struct val_config config = settings->validation;
 
-	return q->explain ? explain_config(q->explain, settings) : &settings->validation;
+	if (q->explain)
+		return *explain_config(q->explain, settings);
+	if (settings->proofs) {
+		config.denied = on_denied;
+		config.ctx = q;
+	}
+	return config;
 }
 
 static struct val_now now_of(const struct worker *worker)
@@ -95,6 +139,7 @@ static struct val_now now_of(const struct worker *worker)
 
 static enum query_step begin(struct query *q, const struct entry *entry)
 {
+	const struct val_config config = config_of(q);
 	struct val_subject subject = { .name = entry->name,
 		                       .type = entry->type,
 		                       .kind = kind_of(entry),
@@ -117,7 +162,7 @@ static enum query_step begin(struct query *q, const struct entry *entry)
 		subject.type = TYPE_DNAME;
 	}
 	if (q->records)
-		q->job = val_job_new(config_of(q), &subject, &q->budget);
+		q->job = val_job_new(&config, &subject, &q->budget);
 	if (q->explain)
 		explain_link(q->explain, entry, q->round + 1u);
 	if (q->job)
@@ -480,23 +525,6 @@ static void count_spent(struct query *q)
 	q->budget.met = 0;
 }
 
-/* What proves that this name or type is not there may prove the same of others. */
-static void learn(const struct query *q, const struct entry *entry, const struct val_result *result)
-{
-	struct worker *worker = q->worker;
-	const struct val_denial *denial = val_job_denial(q->job);
-	const struct val_set *soa;
-	uint64_t until_ns = MIN(entry->expires_ns, worker->now_ns + result->ttl_s * NS_PER_S);
-
-	if (!worker->settings->proofs || !denial ||
-	    (entry->kind != ENTRY_NODATA && entry->kind != ENTRY_NXDOMAIN))
-		return;
-	soa = val_message_find(q->records, VAL_AUTHORITY, denial->zone, TYPE_SOA);
-	if (soa)
-		proofs_learn(worker->settings->proofs, entry, denial, soa, until_ns, worker->now_ns,
-		             worker->lane);
-}
-
 static enum query_step conclude_job(struct query *q, struct entry *entry)
 {
 	const struct val_result *result = val_job_result(q->job);
@@ -514,7 +542,7 @@ static enum query_step conclude_job(struct query *q, struct entry *entry)
 		conclude(q, entry, DNSSEC_INSECURE, COUNT_DNSSEC_INSECURE, result);
 		break;
 	case VAL_SECURE:
-		learn(q, entry, result);
+		learn_answer(q, entry, result);
 		conclude(q, entry, DNSSEC_SECURE, COUNT_DNSSEC_SECURE, result);
 		break;
 	}

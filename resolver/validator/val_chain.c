@@ -268,6 +268,25 @@ static void keep_ds(struct val_chain *chain, const struct val_set *set, uint32_t
 	}
 }
 
+/* What has been verified may serve other questions (RFC 8198), if the zone's SOA tells for how
+ * long. That costs a signature more, so only as long as there are plenty. */
+static void tell_denied(const struct val_chain *chain, const struct val_now *now)
+{
+	const struct val_config *config = chain->config;
+	const struct val_trust *parent = chain->parent;
+	const struct val_set *soa;
+	struct val_verified verified;
+
+	if (!config->denied || val_denial_opts_out(chain->denial) ||
+	    chain->budget->checks < LIMIT_VAL_CHECKS / 2)
+		return;
+	soa = val_message_find(chain->message, VAL_AUTHORITY, parent->name, VAL_TYPE_SOA);
+	if (soa && val_verify_set(soa, parent->name, parent->keys, config->rules, now->wall_s,
+	                          chain->budget, &verified) == VAL_WHY_NONE)
+		config->denied(config->ctx, chain->denial, soa,
+		               MIN(chain->denial->ttl_s, verified.ttl_s));
+}
+
 /* No DS: which of the proofs is it? */
 static bool take_denial(struct val_chain *chain, const struct val_now *now)
 {
@@ -313,6 +332,8 @@ static bool take_denial(struct val_chain *chain, const struct val_now *now)
 		fail(chain, why, denial->tag, now);
 		return true;
 	}
+	if (why == VAL_WHY_NONE || why == VAL_WHY_NO_DS)
+		tell_denied(chain, now);
 	put(chain, kind, why, NULL, 0, denial->ttl_s, now);
 	return true;
 }

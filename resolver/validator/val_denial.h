@@ -65,6 +65,9 @@ bool val_denial_gather(struct val_denial *denial, const struct val_message *mess
  * others, is passed over. */
 void val_denial_add(struct val_denial *denial, const struct val_set *set);
 
+/* Has each of its records the opt-out flag? */
+bool val_denial_opts_out(const struct val_denial *denial);
+
 /* The owner (lower case) of the NSEC3 that would stand at @name, by the parameters of @denial: for
  * who looks for records that may prove something. @name: the proof's own, one above it, or a
  * wildcard below such a one. False: not within the budget. */

@@ -39,11 +39,17 @@ struct val_subject {
 	const struct val_message *message; /* borrowed while the job lives */
 };
 
+struct val_denial;
 struct val_config { /* borrowed while the job lives */
 	const struct val_rules *rules;
 	struct val_anchors *anchors;
 	struct val_table *table;
 	const struct val_trace *trace; /* who is told of each step, or NULL (val_trace.h) */
+	/* Who learns from each proof on the way that a DS is not there, or NULL: its records and
+	 * the zone's SOA, verified, borrowed for the call, which may be kept for @ttl_s. */
+	void (*denied)(void *ctx, const struct val_denial *denial, const struct val_set *soa,
+	               uint32_t ttl_s);
+	void *ctx;
 };
 
 struct val_now {

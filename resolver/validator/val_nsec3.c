@@ -181,6 +181,15 @@ bool val_denial_owner(struct val_denial *denial, const uint8_t *name, uint8_t re
 	return true;
 }
 
+bool val_denial_opts_out(const struct val_denial *denial)
+{
+	for (unsigned int i = 0; i < denial->n_nsec3; i++) {
+		if (!(denial->nsec3[i]->rrs[0].data[1] & FLAG_OPT_OUT))
+			return false;
+	}
+	return denial->n_nsec == 0;
+}
+
 static bool find_match_hash(const struct val_denial *denial, const uint8_t *name,
                             const uint8_t *hash, struct nsec3 *ret_nsec3)
 {

@@ -460,6 +460,39 @@ static void what_a_negative_anchor_excused_is_not_served_stale_after_its_end(voi
 	finish(p);
 }
 
+static void learns(struct resolver_conf *conf)
+{
+	conf->dnssec_aggressive = 1;
+}
+
+/* RFC 8198: what proves that a delegation has no DS has a gap behind it, too. */
+static void a_denied_ds_is_learnt_from(void **state)
+{
+	static const char *const lines[] = { "zone . 13c", "zone example. 13c",
+		                             "zone plain.example. unsigned", "www A 8.8.100.1",
+		                             NULL };
+	struct play *p = begin_with(lines, learns);
+	struct rig_answer *answer;
+
+	(void)state;
+	answer = ask(p, "10.1.0.2", "www.plain.example", false);
+	rig_turn(p->rig);
+	expect(answer, "8.8.100.1");
+	/* The gap behind plain.example., and the one before it, where a wildcard would be. */
+	answer = ask(p, "10.1.0.3", "a.example", false);
+	rig_turn(p->rig);
+	expect(answer, "NXDOMAIN");
+	p->rig->sent[0] = '\0';
+	answer = ask(p, "10.1.0.2", "zz.example", false);
+	rig_turn(p->rig);
+	expect(answer, "NXDOMAIN ede=29");
+	answer = ask(p, "10.1.0.2", "plain.example", false);
+	rig_turn(p->rig);
+	expect(answer, "NOERROR");
+	assert_string_equal(p->rig->sent, "plain.example. A\n");
+	finish(p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -468,6 +501,7 @@ int main(void)
 		    what_stays_bogus_is_bogus_to_all_who_waited_and_to_who_comes_after),
 		cmocka_unit_test(a_zone_that_has_failed_is_not_asked_for_every_name_in_it),
 		cmocka_unit_test(that_we_are_busy_is_no_failure_of_a_zone),
+		cmocka_unit_test(a_denied_ds_is_learnt_from),
 		cmocka_unit_test(a_name_is_not_blamed_for_what_the_links_before_it_have_spent),
 		cmocka_unit_test(what_a_negative_anchor_excused_is_not_served_stale_after_its_end),
 	};
