@@ -449,7 +449,7 @@ static void flush(struct role_state *role, const struct role_msg *msg)
 		val_failures_clear(role->settings->failures);
 	}
 	/* Proofs of names around it would deny it again. */
-	if (role->settings->proofs)
+	if (role->settings && role->settings->proofs)
 		proofs_clear(role->settings->proofs);
 	tell_keeper(ROLE_MSG_FLUSHED, cache_flush(role->cache, name, below));
 }

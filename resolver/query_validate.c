@@ -317,19 +317,6 @@ bool validate_is_retried(const struct query *q)
 	return q->round != FETCH_FIRST && q->n_links == q->n_validated;
 }
 
-enum query_step validate_give_up(struct query *q)
-{
-	struct val_failure failure = q->failure;
-	const uint8_t *name = query_pending(q);
-
-	count(q->worker->lane, COUNT_DNSSEC_BOGUS);
-	count_why(q, (enum val_why)failure.why);
-	if (!q->explain)
-		val_failures_put(q->worker->settings->failures, name, q->question.qtype,
-		                 q->worker->now_ns, &failure);
-	return fail_bogus(q, name, &failure);
-}
-
 bool validate_has_failed(struct query *q, const uint8_t *name, enum query_step *ret_step)
 {
 	struct worker *worker = q->worker;
@@ -388,6 +375,29 @@ static void keep_failure(struct query *q, struct entry *entry, struct val_failur
 		val_failures_put(worker->settings->failures, entry->name, entry->type,
 		                 worker->now_ns, failure);
 	entry_set_validated(entry, DNSSEC_BOGUS, failure->why, failure->until_ns, 0);
+}
+
+/* Of the answer in the round before. */
+static void keep_retried(struct query *q)
+{
+	count(q->worker->lane, COUNT_DNSSEC_BOGUS);
+	count_why(q, (enum val_why)q->failure.why);
+	keep_failure(q, q->doubted, &q->failure, 0);
+}
+
+enum query_step validate_give_up(struct query *q)
+{
+	keep_retried(q);
+	if (!q->question.cd || q->prefetch)
+		return fail_bogus(q, q->doubted->name, &q->failure);
+	next_link(q);
+	return STEP_NEXT;
+}
+
+void validate_expire_retried(struct query *q)
+{
+	keep_retried(q);
+	fail_bogus(q, q->doubted->name, &q->failure);
 }
 
 void validate_expire(struct query *q)

@@ -52,6 +52,7 @@ static void forget_links(struct query *q)
 {
 	for (unsigned int i = 0; i < q->n_links; i++)
 		entry_unref(q->links[i]);
+	entry_unref(TAKE(q->doubted));
 	q->n_links = q->n_validated = q->round = 0;
 }
 
@@ -189,6 +190,8 @@ bool query_weigh(struct query *q)
 		bytes += q->links[i]->bytes;
 	for (unsigned int i = 0; i < q->n_given; i++)
 		bytes += q->given[i]->bytes;
+	if (q->doubted)
+		bytes += q->doubted->bytes;
 	if (bytes > LIMIT_WAITING_QUERY_BYTES)
 		return false;
 	if (bytes > LIMIT_WAITING_SMALL_BYTES && others + bytes > LIMIT_WAITING_BYTES)
@@ -489,7 +492,7 @@ static void expire(struct query *q)
 		break;
 	case QUERY_RESOLVING:
 		if (validate_is_retried(q)) {
-			validate_give_up(q);
+			validate_expire_retried(q);
 			return;
 		}
 		refusal.reason = REASON_UPSTREAM;

@@ -86,11 +86,12 @@ struct query {
 	bool observed;              /* some target is let through by observe mode only */
 	uint8_t n_links, n_given;
 	struct entry *given[LIMIT_CHAIN];
-	size_t held_bytes;   /* of links and given, as counted for the limits */
+	size_t held_bytes;   /* of links, given and doubted, as counted for the limits */
 	struct entry *stale; /* what the cache had of the link that is being asked for */
 	/* VALIDATING: how many links are judged, the job for the next, and in which round it is. */
 	uint8_t n_validated, round;
 	struct val_failure failure; /* of the round before */
+	struct entry *doubted;      /* what came in it, for who has set CD */
 	bool failed;                /* its answer has been bogus before */
 	bool whole;                 /* nothing was spent before the link at hand */
 	uint8_t avoid[ADDR_LEN]; /* who gave the link of that round: in this one nothing is asked */
@@ -166,8 +167,11 @@ enum query_step validate_step(struct query *q);
 void validate_stop(struct query *q); /* leave the fetch */
 /* Is the link that is asked for one whose last answer was bogus? */
 bool validate_is_retried(const struct query *q);
-/* The link could not be had again: what the round before found stands. */
+/* The link could not be had again: what the round before found stands. STEP_NEXT: who has set CD
+ * gets it, and the chain goes on from there. */
 enum query_step validate_give_up(struct query *q);
+/* And there is no time left: the query has ended. */
+void validate_expire_retried(struct query *q);
 void validate_forget(struct query *q); /* the job that is under way */
 /* Has the answer to @name failed not long ago (RFC 9520)? Then the query has ended with *ret_step.
  */

@@ -49,6 +49,21 @@ static enum query_step fall_back(struct query *q, const struct refusal *refusal)
 	return add_link(q, TAKE(q->stale), &verdict);
 }
 
+/* A later round brought nothing. */
+static enum query_step give_up_again(struct query *q)
+{
+	struct verdict verdict = q->asked.j.verdict;
+	struct entry *doubted;
+
+	if (validate_give_up(q) == STEP_ENDED)
+		return STEP_ENDED;
+	doubted = TAKE(q->doubted);
+	if (q->n_links > 0)
+		judge_target(q->worker, &q->asked.j, q->links[q->n_links - 1]->name, doubted->name,
+		             q->question.qtype, &verdict);
+	return add_link(q, doubted, &verdict);
+}
+
 /* The upstreams gave no usable answer: nobody asks them again at once (RFC 9520; for stale data RFC
  * 8767, section 5). The cache keeps better data beside the failure. */
 static enum query_step fail_upstream_as(struct query *q, const struct refusal *refusal)
@@ -57,7 +72,7 @@ static enum query_step fail_upstream_as(struct query *q, const struct refusal *r
 	struct entry *failure;
 
 	if (validate_is_retried(q))
-		return validate_give_up(q);
+		return give_up_again(q);
 	failure = entry_failure(query_pending(q), q->question.qtype, RCODE_SERVFAIL, worker->now_ns,
 	                        QUERY_FAILURE_S);
 
@@ -271,8 +286,10 @@ enum query_step resolve_again(struct query *q, unsigned int i)
 	q->n_fetches++;
 	for (; q->n_given > 0; q->n_given--)
 		entry_unref(q->given[q->n_given - 1]);
-	for (; n > i; n--)
+	for (; n > i + 1; n--)
 		entry_unref(q->links[n - 1]);
+	entry_unref(q->doubted);
+	q->doubted = bogus;
 	return STEP_WAIT;
 }
 

@@ -327,6 +327,56 @@ static void what_stays_bogus_is_bogus_to_all_who_waited_and_to_who_comes_after(v
 	finish(p);
 }
 
+/* An upstream that validates says SERVFAIL in the last round, where it may check. */
+static void who_sets_cd_gets_what_was_bogus_though_it_cannot_be_had_again(void **state)
+{
+	struct play *p = begin(plain);
+	struct rig_answer *unchecked, *checked;
+
+	(void)state;
+	p->lies[0].name = "www.example.";
+	p->lies[0].type = TYPE_A;
+	p->lies[0].lie = SPOILT;
+	p->lies[0].good_in = 2;
+	p->lies[1].name = "www.example.";
+	p->lies[1].type = TYPE_A;
+	p->lies[1].lie = LOST;
+	p->lies[1].good_in = 3;
+	unchecked = ask(p, "10.1.0.2", "www.example", true);
+	rig_turn(p->rig);
+	expect(unchecked, "NOERROR ede=6");
+	expect(unchecked, "8.8.100.1");
+	checked = ask(p, "10.1.0.2", "www.example", false);
+	rig_turn(p->rig);
+	expect(checked, "SERVFAIL ede=6 \"www.example. A, key tag ");
+	assert_string_equal(p->rig->opened, "");
+	finish(p);
+}
+
+static void a_retry_that_takes_too_long_is_the_failure_that_was_found(void **state)
+{
+	struct play *p = begin(plain);
+	struct rig_answer *first, *second;
+
+	(void)state;
+	p->lies[0].name = "www.example.";
+	p->lies[0].type = TYPE_A;
+	p->lies[0].lie = SPOILT;
+	p->lies[0].good_in = 1;
+	p->lies[1].name = "www.example.";
+	p->lies[1].type = TYPE_A;
+	p->lies[1].lie = LATER;
+	p->lies[1].good_in = 3;
+	first = ask(p, "10.1.0.2", "www.example", false);
+	rig_turn(p->rig);
+	rig_advance_ms(p->rig, 20000);
+	expect(first, "SERVFAIL ede=6 \"www.example. A, key tag ");
+	second = ask(p, "10.1.0.3", "www.example", false);
+	rig_turn(p->rig);
+	expect(second, "SERVFAIL ede=6 \"www.example. A, key tag ");
+	finish(p);
+}
+
 /* The zone's keys cannot be had: that is found out once, by whoever asks first. */
 static void a_zone_that_has_failed_is_not_asked_for_every_name_in_it(void **state)
 {
@@ -499,6 +549,8 @@ int main(void)
 		cmocka_unit_test(who_asks_while_a_bogus_answer_is_asked_for_again_waits_too),
 		cmocka_unit_test(
 		    what_stays_bogus_is_bogus_to_all_who_waited_and_to_who_comes_after),
+		cmocka_unit_test(who_sets_cd_gets_what_was_bogus_though_it_cannot_be_had_again),
+		cmocka_unit_test(a_retry_that_takes_too_long_is_the_failure_that_was_found),
 		cmocka_unit_test(a_zone_that_has_failed_is_not_asked_for_every_name_in_it),
 		cmocka_unit_test(that_we_are_busy_is_no_failure_of_a_zone),
 		cmocka_unit_test(a_denied_ds_is_learnt_from),
