@@ -63,9 +63,14 @@ def a_thousand_switches_under_load_and_every_answer_agrees_with_its_rows_version
     h.same(answered.count(None), 0, "unanswered queries")
     last = sp.json("status")[0]["policy_version"]
     h.same(last - first, SWITCHES, "versions")
-    time.sleep(1.5)
+
+    def listed():
+        rows = sp.json("history", "--name", "sometimes.good.test", "--limit", "1000000")
+        return rows if sum(r.get("count", 0) for r in rows) >= len(answered) else None
+    h.until("all are in the history", listed, 10, 0.5)
+    time.sleep(1.5)  # were there one too many, it would come now
     # Odd steps from the first version are WITHOUT.
-    rows = sp.json("history", "--name", "sometimes.good.test", "--limit", "1000000")
+    rows = listed()
     good = bad = total = 0
     for row in rows:
         if "policy_version" not in row:
