@@ -66,12 +66,16 @@ static bool is_under(const char *name, const char *zone)
 
 	if (strcmp(zone, ".") == 0)
 		return true;
-	return n >= z && strcmp(name + n - z, zone) == 0 && (n == z || name[n - z - 1] == '.');
+	/* The root is below nothing, not even below a zone without a name. */
+	return z > 1 && n >= z && strcmp(name + n - z, zone) == 0 &&
+	       (n == z || name[n - z - 1] == '.');
 }
 
-/* The zone's node, made when it is new; NULL: no room. */
+/* The zone's node, made when it is new; NULL: no room, or a step that names none. */
 static struct node *zone_of(struct picture *picture, const char *name)
 {
+	if (!name[0])
+		return NULL;
 	for (unsigned int i = 0; i < picture->n; i++) {
 		if (!picture->nodes[i].type && strcmp(picture->nodes[i].name, name) == 0)
 			return &picture->nodes[i];

@@ -176,10 +176,12 @@ static int draw(struct explained *explained, const json_t *dnssec)
 		return ERR_OK;
 	}
 	r = file_replace(path, svg, len);
-	if (r < 0) {
+	if (r == ERR_INVAL)
+		cli_fail(cli, "%s is there and no file; name a file, or - for standard output",
+		         path);
+	else if (r < 0)
 		cli_fail(cli, "%s: %s", path, err_str(r));
-		explained->not_drawn = true;
-	}
+	explained->not_drawn = r < 0;
 	return ERR_OK;
 }
 

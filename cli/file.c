@@ -115,11 +115,14 @@ int file_replace(const char *path, const char *data, size_t len)
 	CLEANUP(free) char *beside = text_format("%s.XXXXXX", path);
 	CLEANUP(fd_close) int fd = -1;
 	mode_t mask = umask(0);
+	struct stat st;
 	int r;
 
 	umask(mask);
 	if (!beside)
 		return ERR_NOMEM;
+	if (stat(path, &st) == 0 && !S_ISREG(st.st_mode))
+		return ERR_INVAL;
 	fd = mkostemp(beside, O_CLOEXEC);
 	if (fd < 0)
 		return -errno;

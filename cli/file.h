@@ -30,8 +30,9 @@ int file_open(const char *path, size_t max) MUST_CHECK;
  * -errno. */
 int file_read_fd(int fd, size_t max, struct file_text *ret_text) MUST_CHECK;
 
-/* Put @len octets in place of whatever is at @path, whole or not at all: a file beside it becomes
- * it. Returns 0, ERR_NOMEM or -errno. */
+/* Put @len octets in place of the file at @path, whole or not at all: a file beside it becomes it.
+ * Returns 0, ERR_INVAL (what is there is no file: /dev/null is not replaced), ERR_NOMEM or -errno.
+ */
 int file_replace(const char *path, const char *data, size_t len) MUST_CHECK;
 
 int file_read(const char *path, size_t max, struct file_text *ret_text) MUST_CHECK;

@@ -51,6 +51,17 @@
 	                                                                                                                                                                                                                            "\"name\":\"test.\",\"type\":\"DS\",\"outcome\":\"no cut\"") "," STEP("zone", \
 	                                                                                                                                                                                                                                                                                                  "\"name\":\".\",\"type\":null,\"outcome\":\"secure\"") "]}]}}"
 
+/* What a resolver that has been taken over may tell: a zone without a name, and the root below it.
+ */
+#define NAMELESS                                                                                   \
+	"{\"workload\":\"app01\",\"name\":\"odd.test.\",\"type\":\"A\",\"verdict\":\"allow\","     \
+	"\"considered\":[],\"dnssec\":{\"outcome\":\"answered\",\"state\":\"secure\",\"links\":["  \
+	"{\"name\":\"odd.test.\",\"type\":\"A\",\"state\":\"secure\",\"steps\":["                  \
+	"{\"step\":\"zone\",\"name\":null,\"outcome\":\"secure\"},"                                \
+	"{\"step\":\"zone\",\"name\":\"\",\"outcome\":\"secure\"},"                                \
+	"{\"step\":\"key\",\"name\":null,\"tag\":1},"                                              \
+	"{\"step\":\"zone\",\"name\":\".\",\"outcome\":\"secure\"}]}]}}"
+
 static const struct script scripts[] = {
 	{ "status ", { FRAME_DATA(STATUS), FRAME_EXIT("\0") } },
 	{ "workload-list ",
@@ -112,6 +123,7 @@ static const struct script scripts[] = {
 		"\"hosts\":[\"192.0.2.1\"],\"considered\":[]}"),
 	    FRAME_EXIT("\0") } },
 	{ "explain-dnssec app01 bad.test ", { FRAME_DATA(BOGUS), FRAME_EXIT("\1") } },
+	{ "explain-dnssec app01 odd.test ", { FRAME_DATA(NAMELESS), FRAME_EXIT("\0") } },
 	{ "explain-dnssec app01 evil.test ",
 	  { FRAME_DATA("{\"workload\":\"app01\",\"name\":\"evil.test.\",\"type\":\"A\","
 	               "\"verdict\":\"deny\",\"reason\":\"no rule\",\"policy_version\":3,"
@@ -255,6 +267,8 @@ static const struct {
 	  "\nDNSSEC: nothing was asked\n", "", NULL },
 	{ "explain with DNSSEC, drawn", "explain|app01|bad.test|--svg|-", 1, "bad.test. A</text>",
 	  "", "[explain-dnssec] [app01] [bad.test] [A]\n" },
+	{ "explain with DNSSEC, a zone without a name", "explain|app01|odd.test|--svg|-", 0,
+	  "odd.test. A</text>", "", NULL },
 	{ "explain with DNSSEC, nothing to draw", "explain|app01|evil.test|--svg|-", 1, "",
 	  "there is no chain to draw", NULL },
 	{ "explain with DNSSEC, of another time", "explain|app01|bad.test|--dnssec|--at|2h", 2, "",
@@ -309,6 +323,30 @@ static void verbs_ask_and_show(void **state)
 		run_fini(&run);
 		keeper_stop(&keeper);
 	}
+}
+
+/* Root is a file's owner even where there is a device. */
+static void a_picture_replaces_nothing_but_a_file(void **state)
+{
+	char dir[] = "/tmp/sallyport-svg-XXXXXX", path[64], line[128];
+	struct keeper keeper;
+	struct stat st;
+	struct run run;
+
+	(void)state;
+	assert_non_null(mkdtemp(dir));
+	snprintf(path, sizeof(path), "%s/fifo", dir);
+	snprintf(line, sizeof(line), "explain|app01|bad.test|--svg|%s", path);
+	assert_int_equal(mkfifo(path, 0600), 0);
+	keeper_start(&keeper, scripts, ARRAY_LEN(scripts));
+	run = keeper_run(&keeper, line);
+	keeper_stop(&keeper);
+	assert_int_equal(lstat(path, &st), 0);
+	assert_true(S_ISFIFO(st.st_mode));
+	check("a pipe", &run, 2, NULL, "is there and no file; name a file, or -");
+	run_fini(&run);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(rmdir(dir), 0);
 }
 
 /* Each line of @text is one JSON object. Returns their number. */
@@ -592,6 +630,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(verbs_ask_and_show),
+		cmocka_unit_test(a_picture_replaces_nothing_but_a_file),
 		cmocka_unit_test(json_is_one_object_a_line),
 		cmocka_unit_test(apply_passes_policy_and_feeds_with_the_callers_rights),
 		cmocka_unit_test(apply_asks_first_whether_it_may),
