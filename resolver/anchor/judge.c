@@ -136,24 +136,6 @@ static bool see_key(const struct val_set *set, const struct val_rdata *rdata,
 	       digest(EVP_sha384(), set->owner, id, id->sha384);
 }
 
-/* The signature's times, of the one that verified: its key's tag and algorithm say which. */
-static void times_of(const struct val_set *set, const struct val_verified *verified, uint64_t now_s,
-                     struct judgement *ret)
-{
-	for (unsigned int i = 0; i < set->n_sigs; i++) {
-		struct val_sig sig;
-		uint32_t left;
-
-		val_sig_read(&set->sigs[i], &sig);
-		if (sig.tag != verified->tag || sig.algorithm != verified->algorithm)
-			continue;
-		left = sig.expiration - (uint32_t)now_s; /* RFC 4034, section 3.1.5 */
-		ret->ttl_s = sig.original_ttl;
-		ret->expires_in_s = left > INT32_MAX ? 0 : left;
-		return;
-	}
-}
-
 int judge_keys(const struct judge_anchors *trusted, const struct judge_anchors *configured,
                const uint8_t *payload, size_t len, bool sha1, uint64_t now_s, struct judgement *ret)
 {
@@ -181,8 +163,10 @@ int judge_keys(const struct judge_anchors *trusted, const struct judge_anchors *
 		return ERR_OK;
 	ret->reached = true;
 	ret->verified = verify(set, trusted, &rules, now_s, &verified);
-	if (ret->verified)
-		times_of(set, &verified, now_s, ret);
+	/* Of the signature that has verified: what others beside it claim, anybody may have made
+	 * up. */
+	ret->ttl_s = ret->verified ? verified.original_ttl_s : 0;
+	ret->expires_in_s = ret->verified ? verified.life_s : 0;
 	for (unsigned int i = 0; i < set->n_rrs && ret->n_keys < KEYS_SEEN_MAX; i++) {
 		if (see_key(set, &set->rrs[i], configured, &rules, now_s, &ret->keys[ret->n_keys]))
 			ret->n_keys++;

@@ -217,6 +217,7 @@ static void fill_verified(const struct attempt *at, const struct val_sig *sig,
 	*ret_verified = (struct val_verified){
 		.ttl_s = MIN(MIN(at->set->ttl, sig->original_ttl), life_s),
 		.life_s = life_s,
+		.original_ttl_s = sig->original_ttl,
 		.labels = sig->labels,
 		.wildcard = sig->labels < n && !(is_wildcard && sig->labels == n - 1),
 		.tag = sig->tag,
@@ -437,7 +438,8 @@ enum val_why val_verify_keys(const struct val_set *dnskey, const struct val_rdat
 		if (!ds_are_keys &&
 		    (!ds_supported(&ds[i], rules) || weaker_stands_back(ds, n_ds, i, rules)))
 			continue;
-		if (n_tried++ == LIMIT_VAL_DS) {
+		/* A DS RRset is as long as somebody in the network made it; anchors are our own. */
+		if (!ds_are_keys && n_tried++ == LIMIT_VAL_DS) {
 			val_budget_meet(budget, VAL_LIMIT_DS);
 			break;
 		}

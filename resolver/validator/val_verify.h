@@ -55,11 +55,12 @@ struct val_rules {                       /* from the configuration; borrowed whi
 extern const struct val_rules val_rules_default;
 
 struct val_verified {
-	uint32_t ttl_s;      /* the RRset may be kept so long (RFC 4035, section 5.3.3) */
-	uint32_t life_s;     /* and no longer than this, whatever its TTL: its signature ends */
-	unsigned int labels; /* of the signature: fewer than the owner's mean a wildcard */
-	bool wildcard;       /* expanded from one */
-	uint16_t tag;        /* of a failure, too: of the signature that came nearest, or 0 */
+	uint32_t ttl_s;          /* the RRset may be kept so long (RFC 4035, section 5.3.3) */
+	uint32_t life_s;         /* and no longer than this, whatever its TTL: its signature ends */
+	uint32_t original_ttl_s; /* as signed */
+	unsigned int labels;     /* of the signature: fewer than the owner's mean a wildcard */
+	bool wildcard;           /* expanded from one */
+	uint16_t tag;            /* of a failure, too: of the signature that came nearest, or 0 */
 	uint8_t algorithm;
 };
 

@@ -236,6 +236,69 @@ static void damage_is_never_verified(void **state)
 	}
 }
 
+static void append(struct made *made, const struct keys_row *row, const uint8_t *octets)
+{
+	assert_int_equal(keys_put(made->payload, sizeof(made->payload), &made->len, row, octets),
+	                 ERR_OK);
+}
+
+/* Whoever stands between us and the zone may put signatures of his own beside the zone's, with the
+ * tag and algorithm of the key that signs: what they say of TTL and end is nothing. A hold-down of
+ * a century would be for ever. */
+static void only_the_signature_that_verifies_tells_its_times(void **state)
+{
+	static const uint8_t changed[][8] = {
+		{ 0, 0, 0, 0, 0, 0, 0, 0 },                        /* sorts before the zone's */
+		{ 0xff, 0xff, 0xff, 0xff, 0x7f, 0xff, 0xff, 0xff } /* and behind it */
+	};
+	CLEANUP(made_free) struct made *made = make(". 13c");
+	CLEANUP(free) struct made *honest = malloc(sizeof(*honest));
+	size_t at = sizeof(struct keys_head);
+	struct keys_row row;
+	const uint8_t *octets;
+
+	(void)state;
+	assert_non_null(honest);
+	made->trusted.n = 1;
+	made->trusted.list[0] = anchor_of(made, 0, 48);
+	memcpy(honest->payload, made->payload, made->len);
+	honest->len = made->len;
+	made->len = sizeof(struct keys_head);
+	while (keys_next(honest->payload, honest->len, &at, &row, &octets) > 0) {
+		for (size_t i = 0; row.type == VAL_TYPE_RRSIG && i < ARRAY_LEN(changed); i++) {
+			uint8_t forged[512];
+
+			assert_in_range(row.len, 18, sizeof(forged));
+			memcpy(forged, octets, row.len);
+			memcpy(forged + 4, changed[i], sizeof(changed[i])); /* TTL, expiration */
+			append(made, &row, forged);
+		}
+		append(made, &row, octets);
+	}
+	assert_int_equal(judge(made, made->len), ERR_OK);
+	assert_true(made->judgement.verified);
+	assert_int_equal(made->judgement.ttl_s, 3600);
+	assert_int_equal(made->judgement.expires_in_s, 14 * 86400 - 3600);
+}
+
+/* A zone that has rolled often leaves many keys behind that are trusted and gone. */
+static void the_last_of_many_trusted_keys_counts_as_the_first_does(void **state)
+{
+	CLEANUP(made_free) struct made *made = make(". 13c");
+
+	(void)state;
+	made->trusted.n = LIMIT_UPKEEP_KEYS;
+	for (size_t i = 0; i < made->trusted.n; i++) {
+		made->trusted.list[i] = anchor_of(made, 0, 48);
+		made->trusted.list[i].rdata[10] ^= (uint8_t)(i + 1); /* another key */
+	}
+	assert_int_equal(judge(made, made->len), ERR_OK);
+	assert_false(made->judgement.verified);
+	made->trusted.list[made->trusted.n - 1] = anchor_of(made, 0, 48);
+	assert_int_equal(judge(made, made->len), ERR_OK);
+	assert_true(made->judgement.verified);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -243,6 +306,8 @@ int main(void)
 		cmocka_unit_test(digests_are_those_of_a_ds),
 		cmocka_unit_test(what_is_asked_of_one_zone_is_not_believed_of_another),
 		cmocka_unit_test(damage_is_never_verified),
+		cmocka_unit_test(only_the_signature_that_verifies_tells_its_times),
+		cmocka_unit_test(the_last_of_many_trusted_keys_counts_as_the_first_does),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
