@@ -14,7 +14,7 @@
 
 #define AT(field) offsetof(struct config, field)
 
-enum { ANCHOR_FILE_MAX = 65536 };
+enum { ANCHOR_FILE_MAX = 65536, TYPE_DS = 43 };
 
 /* Every fault of a file with its line; anchors go to the end of the list. */
 static void read_anchors(struct config_reader *r, struct fy_node *node, const char *path,
@@ -192,6 +192,13 @@ static void warn_of_ntas(struct config_reader *r, struct fy_node *root)
 
 		name_to_text(nta->name, name);
 		clock_rfc3339(nta->until_ns, until);
+		if (nta->until_ns <= clock_wall_ns()) {
+			yaml_warn(&r->yaml, root,
+			          "dnssec.negative_trust_anchors: %s ended at %s, so it is "
+			          "validated; remove the entry",
+			          name, until);
+			continue;
+		}
 		yaml_warn(&r->yaml, root,
 		          "dnssec.negative_trust_anchors: %s and all below it is not validated "
 		          "until %s%s%s",
@@ -254,29 +261,39 @@ const struct key config_dnssec_keys[] = {
 	{ 0 },
 };
 
-/* The resolver keeps so many of each kind. */
+/* The validator keeps so many keys of a zone, and looks at so many DS. */
 static void check_zones(struct config_reader *r, struct fy_node *root)
 {
 	const struct resolver_conf *conf = &r->config->resolver;
 
 	for (uint32_t i = 0; i < conf->n_anchors; i++) {
+		bool is_ds = conf->anchors[i].type == TYPE_DS;
+		size_t n = 0, max = is_ds ? LIMIT_VAL_DS : LIMIT_UPKEEP_KEYS;
 		char name[NAME_TEXT_LEN];
-		size_t n = 0;
 
 		for (uint32_t j = 0; j <= i; j++)
 			n += conf->anchors[j].type == conf->anchors[i].type &&
 			     name_equal(conf->anchors[j].name, conf->anchors[i].name);
-		if (n != LIMIT_UPKEEP_KEYS + 1)
+		if (n != max + 1)
 			continue;
 		name_to_text(conf->anchors[i].name, name);
 		yaml_fault(&r->yaml, root,
-		           "dnssec.trust_anchors: more than %d DS or DNSKEY records of %s; leave "
-		           "some out",
-		           LIMIT_UPKEEP_KEYS, name);
+		           "dnssec.trust_anchors: more than %zu %s records of %s; leave some out",
+		           max, is_ds ? "DS" : "DNSKEY", name);
 	}
 }
 
-/* The deepest anchor at or above @name, negative ones included; NULL: none. */
+/* Does a negative one of the configuration stand at or above @name? Then nothing is validated. */
+static bool is_excepted(const struct ntas *ntas, const uint8_t *name)
+{
+	for (size_t i = 0; i < ntas->n; i++) {
+		if (name_is_under(name, ntas->list[i].name))
+			return true;
+	}
+	return false;
+}
+
+/* The deepest anchor at or above @name; NULL: none. */
 static const struct conf_anchor *anchor_above(const struct resolver_conf *conf, const uint8_t *name)
 {
 	const struct conf_anchor *deepest = NULL;
@@ -303,7 +320,7 @@ static void warn_internal(struct config_reader *r, struct fy_node *root)
 		char name[NAME_TEXT_LEN];
 
 		if (!zone->internal || zone->dnssec_off || zone->name[0] == 0 || !anchor ||
-		    anchor->name[0] != 0 || anchor->type == 0)
+		    anchor->name[0] != 0 || is_excepted(&r->config->ntas, zone->name))
 			continue;
 		name_to_text(zone->name, name);
 		yaml_warn(&r->yaml, root,
