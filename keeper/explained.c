@@ -32,13 +32,15 @@ static json_t *type_text(uint16_t type)
 }
 
 /* A signature's moment is told modulo 2^32 seconds: the one that is nearest to now is meant (RFC
- * 4034, section 3.1.5). */
+ * 4034, section 3.1.5). None lies before 1970: what is nearest there is shown as its first second.
+ */
 static json_t *moment(uint32_t serial)
 {
 	char out[CLOCK_RFC3339_LEN];
 	uint64_t now_s = clock_wall_ns() / NS_PER_S;
 	uint32_t ahead = serial - (uint32_t)now_s;
-	uint64_t s = ahead <= INT32_MAX ? now_s + ahead : now_s - (UINT64_C(1) << 32) + ahead;
+	uint32_t behind = (uint32_t)now_s - serial;
+	uint64_t s = ahead <= INT32_MAX ? now_s + ahead : now_s - MIN(now_s, (uint64_t)behind);
 
 	clock_rfc3339(s * NS_PER_S, out);
 	return json_string(out);

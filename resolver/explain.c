@@ -14,7 +14,10 @@
 #include "worker.h"
 
 enum {
-	END_ROOM = 4096, /* kept for the verdict and the end: they are told in any case */
+	/* Kept behind the steps for links and verdicts, and behind those for the end, which is told
+	 * in any case. */
+	VERDICT_ROOM = 8192,
+	END_ROOM = sizeof(struct explain_row) + LIMIT_EXPLAIN_TEXT + 4,
 	WHY_LEN = 32,
 };
 
@@ -33,6 +36,7 @@ struct explain {
 	const struct settings *under; /* compared only: other ones mean other anchors */
 	bool ended;                   /* EXPLAIN_END is there */
 	bool cut;
+	bool lost; /* the link that is being told was left out: so are its steps and its verdict */
 	size_t len, part; /* where the newest part of the rows begins */
 	uint8_t rows[LIMIT_EXPLAIN_BYTES];
 };
@@ -105,17 +109,39 @@ static bool is_told(const struct explain *explain, size_t last)
 	return false;
 }
 
+static size_t cap_of(enum explain_kind kind)
+{
+	size_t cap = LIMIT_EXPLAIN_BYTES;
+
+	if (kind == EXPLAIN_END)
+		return cap;
+	cap -= END_ROOM;
+	return kind == EXPLAIN_LINK || kind == EXPLAIN_VERDICT ? cap : cap - VERDICT_ROOM;
+}
+
+/* False: there is no room for it. */
+static bool put_row(struct explain *explain, struct explain_row *row, const struct texts *texts)
+{
+	size_t cap = cap_of((enum explain_kind)row->kind);
+
+	return explain->len <= cap &&
+	       explain_row_put(explain->rows, cap, &explain->len, row, texts->at) == 0;
+}
+
 static void add(struct explain *explain, struct explain_row *row, const struct texts *texts)
 {
-	bool late = row->kind == EXPLAIN_VERDICT || row->kind == EXPLAIN_END;
-	size_t cap = late ? sizeof(explain->rows) : sizeof(explain->rows) - END_ROOM;
 	size_t before = explain->len;
+	bool full;
 
-	if (explain->len > cap ||
-	    explain_row_put(explain->rows, cap, &explain->len, row, texts->at) < 0)
-		explain->cut = true;
-	else if (row->kind == EXPLAIN_ASKED || row->kind == EXPLAIN_ZONE ||
-	         row->kind == EXPLAIN_LINK)
+	if (row->kind == EXPLAIN_LINK || row->kind == EXPLAIN_END)
+		explain->lost = false;
+	full = explain->lost || !put_row(explain, row, texts);
+	explain->cut |= full;
+	if (row->kind == EXPLAIN_LINK)
+		explain->lost = full;
+	if (full)
+		return;
+	if (row->kind == EXPLAIN_ASKED || row->kind == EXPLAIN_ZONE || row->kind == EXPLAIN_LINK)
 		explain->part = before;
 	else if (row->kind == EXPLAIN_PROOF && is_told(explain, before))
 		explain->len = before;
@@ -242,7 +268,7 @@ const struct val_config *explain_config(struct explain *explain, struct settings
 	if (explain->under != settings) {
 		val_table_clear(explain->table);
 		explain->len = explain->part = 0;
-		explain->cut = false;
+		explain->cut = explain->lost = false;
 		explain->under = settings;
 	}
 	explain->trace = (struct val_trace){ on_event, explain };

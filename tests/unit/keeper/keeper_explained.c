@@ -168,6 +168,33 @@ static void octets_of_any_kind_are_shown_as_text(void **state)
 	assert_null(explained_json(rows.octets, rows.len, &end));
 }
 
+/* A serial number whose nearest moment lies before 1970 is none that a calendar here has. */
+static void a_moment_before_time_began_is_its_first_second(void **state)
+{
+	struct rows rows = { 0 };
+	struct explain_row end;
+	const json_t *step;
+	json_t *got;
+
+	(void)state;
+	put(&rows, (struct explain_row){ .kind = EXPLAIN_LINK, .attempt = 1 }, ".", NULL, NULL);
+	put(&rows,
+	    (struct explain_row){ .kind = EXPLAIN_SIGNATURE,
+	                          .inception = UINT32_MAX, /* in 2106, or a second before 1970 */
+	                          .expiration = 0 },
+	    ".", NULL, NULL);
+	put(&rows, (struct explain_row){ .kind = EXPLAIN_END }, NULL, NULL, NULL);
+	got = explained_json(rows.octets, rows.len, &end);
+	assert_non_null(got);
+	step = json_array_get(
+	    json_object_get(json_array_get(json_object_get(got, "links"), 0), "steps"), 0);
+	assert_string_equal(json_string_value(json_object_get(step, "inception")),
+	                    "1970-01-01T00:00:00.000000Z");
+	assert_string_equal(json_string_value(json_object_get(step, "expiration")),
+	                    "1970-01-01T00:00:00.000000Z");
+	json_decref(got);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -175,6 +202,7 @@ int main(void)
 		cmocka_unit_test(cut_anywhere_they_are_nothing),
 		cmocka_unit_test(a_length_that_does_not_fit_is_refused),
 		cmocka_unit_test(octets_of_any_kind_are_shown_as_text),
+		cmocka_unit_test(a_moment_before_time_began_is_its_first_second),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
