@@ -372,10 +372,13 @@ int keeper_reload(struct keeper *k, struct diag *diag)
 	for (int role = 0; role < ROLE_N; role++) {
 		struct child *c = &k->children[role];
 
-		if ((c->state == CHILD_RUNNING || c->state == CHILD_STARTING) &&
-		    conf_changed(old, k->config, (enum role)role) && hand_down(k, c) < 0)
-			log_error(TAG, "%s cannot be told the new configuration",
-			          role_str((enum role)role));
+		if ((c->state != CHILD_RUNNING && c->state != CHILD_STARTING) ||
+		    !conf_changed(old, k->config, (enum role)role) || hand_down(k, c) == 0)
+			continue;
+		log_error(TAG, "%s cannot be told the new configuration",
+		          role_str((enum role)role));
+		if (role == ROLE_RESOLVER)
+			tell_resolver(k); /* it is tried again */
 	}
 	rollout_guard_changed(&k->rollout);
 	take_warnings(k, diag);

@@ -20,10 +20,13 @@ static void send_if_due(struct keeper *k, uint64_t now_ns)
 	struct child *c = &k->children[ROLE_RESOLVER];
 
 	if (!t->due || c->state != CHILD_RUNNING ||
-	    (t->applied < t->told && now_ns - t->told_ns < TELL_WAIT_MS * NS_PER_MS))
+	    (t->applied < t->told && now_ns < t->told_ns + TELL_WAIT_MS * NS_PER_MS))
 		return; /* one that starts is told all */
-	if (hand_down(k, c) < 0)
-		log_error("keeper", "the resolver cannot be told the new configuration");
+	if (hand_down(k, c) < 0) {
+		log_error("keeper", "the resolver cannot be told the new configuration; it is "
+		                    "tried again");
+		t->due = true; /* what it has not been told it goes on doing otherwise */
+	}
 }
 
 void tell_resolver(struct keeper *k)
