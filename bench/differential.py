@@ -15,6 +15,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "tests", "e2e"))
 sys.path.insert(0, HERE)
 import harness as h
+import unbound
 
 from authority import Authority
 from dnswire import *
@@ -43,39 +44,10 @@ profiles:
 workloads:
   bench: {source: 127.0.0.1, profile: all}
 """
-UNBOUND = """\
-server:
-    interface: 127.0.0.1
-    port: 5311
-    do-ip6: no
-    num-threads: 1
-    username: ""
-    chroot: ""
-    directory: "DIR"
-    pidfile: ""
-    use-syslog: no
-    verbosity: 1
-    do-not-query-localhost: no
-    local-zone: "test." nodefault
-    module-config: "validator iterator"
-    trust-anchor-file: "DIR/anchor"
-    val-nsec3-keysize-iterations: "1024 50 2048 50 4096 50"
-    aggressive-nsec: no
-    harden-below-nxdomain: no
-    qname-minimisation: no
-    prefetch: no
-    rrset-roundrobin: no
-    outgoing-range: 4096
-    num-queries-per-thread: 2048
-    msg-cache-size: 128m
-    rrset-cache-size: 256m
-    access-control: 127.0.0.0/8 allow
-remote-control:
-    control-enable: no
-forward-zone:
-    name: "."
-    forward-addr: 127.0.0.1@5301
-"""
+UNBOUND = unbound.config(
+    "DIR", UPSTREAM[1], "verbosity: 1", 'module-config: "validator iterator"', 'trust-anchor-file: "DIR/anchor"',
+    'val-nsec3-keysize-iterations: "1024 50 2048 50 4096 50"', "aggressive-nsec: no", "harden-below-nxdomain: no",
+    "qname-minimisation: no", "prefetch: no", "rrset-roundrobin: no", "msg-cache-size: 128m", "rrset-cache-size: 256m")
 BIND = """\
 options {
     directory "DIR";

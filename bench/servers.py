@@ -5,6 +5,7 @@ Whoever imports this has called harness.enter() before, and made a namespace for
 import os, re, time
 
 import harness as h
+import unbound
 
 GEN = os.path.join(h.BUILD, "bench", "loadgen")
 ANSWERER = os.path.join(h.BUILD, "tests", "answerer")
@@ -28,40 +29,14 @@ profiles:
 workloads:
   bench: {source: 127.0.1.1, profile: bench}
 """
-UNBOUND = """\
-server:
-    interface: 127.0.0.1
-    port: 5311
-    do-ip6: no
-    num-threads: 1
-    username: ""
-    chroot: ""
-    directory: "{dir}"
-    pidfile: ""
-    use-syslog: no
-    verbosity: 0
-    do-not-query-localhost: no
-    local-zone: "test." nodefault
-    module-config: "iterator"
-    msg-cache-size: 256m
-    rrset-cache-size: 512m
-    outgoing-range: 4096
-    num-queries-per-thread: 2048
-    access-control: 127.0.0.0/8 allow
-remote-control:
-    control-enable: no
-forward-zone:
-    name: "."
-    forward-addr: 127.0.0.1@5301
-"""
+UNBOUND_CACHE = ("verbosity: 0", "msg-cache-size: 256m", "rrset-cache-size: 512m")
+UNBOUND = unbound.config("{dir}", 5301, *UNBOUND_CACHE, 'module-config: "iterator"')
 # Validation: the upstream is at port 5302, its root's key the trust anchor.
 VALIDATE = CONFIG.replace("5301", "5302").replace("{mode: off}", "{mode: validate, trust_anchors: [ANCHOR], nsec3_iterations: ITERATIONS}")
 UNVALIDATED = CONFIG.replace("5301", "5302")
-VALIDATING_UNBOUND = UNBOUND.replace("5301", "5302").replace('    module-config: "iterator"\n', """\
-    module-config: "validator iterator"
-    trust-anchor-file: "{anchor}"
-    val-nsec3-keysize-iterations: "1024 {iterations} 2048 {iterations} 4096 {iterations}"
-""")
+VALIDATING_UNBOUND = unbound.config(
+    "{dir}", 5302, *UNBOUND_CACHE, 'module-config: "validator iterator"', 'trust-anchor-file: "{anchor}"',
+    'val-nsec3-keysize-iterations: "1024 {iterations} 2048 {iterations} 4096 {iterations}"')
 BIND = """\
 options {{
     directory "{dir}";

@@ -14,17 +14,11 @@ static const struct table_column columns[] = {
 
 static void audit_row(const struct cli *cli, struct table *table, const json_t *object)
 {
-	const char *user = json_string_value(json_object_get(object, "user"));
 	char time[CLI_TIME_LEN];
 
 	table_put(table, COLOR_NONE, TEXT_PROSE,
 	          cli_time_text(cli, json_text(object, "time"), time));
-	if (user)
-		table_put(table, COLOR_NONE, TEXT_PROSE, user);
-	else if (json_is_integer(json_object_get(object, "uid")))
-		table_putf(table, "uid %" PRId64, json_number(object, "uid"));
-	else
-		table_put(table, COLOR_DIM, TEXT_PROSE, "itself");
+	listing_put_actor(table, object, "itself");
 	table_put(table, COLOR_BOLD, TEXT_PROSE, json_text(object, "action"));
 	if (json_is_integer(json_object_get(object, "policy_version")))
 		table_putf(table, "%" PRId64, json_number(object, "policy_version"));

@@ -1,5 +1,7 @@
 #include "listing.h"
 
+#include <inttypes.h>
+
 #include "sallyport/err.h"
 
 struct listing {
@@ -30,4 +32,16 @@ int listing_run(const struct cli *cli, const char *const *words, size_t n_words,
 		return cli_nomem(cli);
 	status = request_words(cli, on_object, &listing, words, n_words);
 	return table_flush(table) < 0 ? cli_nomem(cli) : status;
+}
+
+void listing_put_actor(struct table *table, const json_t *object, const char *nobody)
+{
+	const char *user = json_string_value(json_object_get(object, "user"));
+
+	if (user)
+		table_put(table, COLOR_NONE, TEXT_PROSE, user);
+	else if (json_is_integer(json_object_get(object, "uid")))
+		table_putf(table, "uid %" PRId64, json_number(object, "uid"));
+	else
+		table_put(table, COLOR_DIM, TEXT_PROSE, nobody);
 }

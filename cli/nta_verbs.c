@@ -14,19 +14,13 @@ static const struct table_column columns[] = {
 
 static void nta_row(const struct cli *cli, struct table *table, const json_t *object)
 {
-	const char *user = json_string_value(json_object_get(object, "user"));
 	char time[CLI_TIME_LEN];
 
 	table_put(table, COLOR_BOLD, TEXT_NAME, json_text(object, "name"));
 	table_put(table, COLOR_NONE, TEXT_PROSE,
 	          cli_time_text(cli, json_text(object, "until"), time));
 	table_put(table, COLOR_NONE, TEXT_PROSE, json_text(object, "source"));
-	if (user)
-		table_put(table, COLOR_NONE, TEXT_PROSE, user);
-	else if (json_is_integer(json_object_get(object, "uid")))
-		table_putf(table, "uid %" PRId64, json_number(object, "uid"));
-	else
-		table_put(table, COLOR_DIM, TEXT_PROSE, "-");
+	listing_put_actor(table, object, "-");
 	table_put(table, COLOR_NONE, TEXT_PROSE, json_text(object, "reason"));
 }
 

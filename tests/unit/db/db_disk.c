@@ -15,24 +15,6 @@
 #include "sallyport/cleanup.h"
 #include "sallyport/clock.h"
 
-static int setup(void **state)
-{
-	struct kit *kit = malloc(sizeof(*kit));
-
-	assert_non_null(kit);
-	kit_init(kit, 4096);
-	kit_vfs_install();
-	*state = kit;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	kit_fini(*state);
-	free(*state);
-	return 0;
-}
-
 static void ask(struct kit *kit, const char *prefix, unsigned int i, uint8_t verdict)
 {
 	char name[48];
@@ -453,7 +435,7 @@ static void a_damaged_file_is_moved_aside_and_told(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, kit_setup_disk, kit_teardown)
 		TEST(a_full_disk_is_outlasted_in_memory),
 		TEST(a_broken_disk_is_outlasted_in_memory),
 		TEST(a_commit_counts_though_the_log_cannot_be_emptied),

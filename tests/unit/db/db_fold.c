@@ -14,23 +14,6 @@
 #define TODAY_ALLOW "2026-11-23.allow.db"
 #define TODAY_DENY "2026-11-23.deny.db"
 
-static int setup(void **state)
-{
-	struct kit *kit = malloc(sizeof(*kit));
-
-	assert_non_null(kit);
-	kit_init(kit, 4096);
-	*state = kit;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	kit_fini(*state);
-	free(*state);
-	return 0;
-}
-
 static void identical_queries_become_one_row_with_exact_count(void **state)
 {
 	struct kit *kit = *state;
@@ -360,7 +343,7 @@ static void a_crowd_of_equal_times_stays_whole(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, kit_setup, kit_teardown)
 		TEST(identical_queries_become_one_row_with_exact_count),
 		TEST(a_row_stands_for_equals_only),
 		TEST(there_is_a_transaction_a_second),

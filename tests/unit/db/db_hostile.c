@@ -25,18 +25,7 @@
 
 static int setup(void **state)
 {
-	struct kit *kit = malloc(sizeof(*kit));
-
-	assert_non_null(kit);
-	kit_init(kit, SLOTS);
-	*state = kit;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	kit_fini(*state);
-	free(*state);
+	*state = kit_new(SLOTS);
 	return 0;
 }
 
@@ -235,7 +224,7 @@ static void what_is_rewritten_while_it_is_read_harms_nothing(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, kit_teardown)
 		cmocka_unit_test(each_word_of_the_head_may_be_anything),
 		cmocka_unit_test(each_octet_of_a_name_is_looked_at),
 		TEST(each_octet_of_a_record_may_be_anything),

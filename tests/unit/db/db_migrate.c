@@ -24,24 +24,6 @@
 #define FIXTURE_ID (UINT64_C(1) << 40)
 #define FIXTURE_QUERIES 6
 
-static int setup(void **state)
-{
-	struct kit *kit = malloc(sizeof(*kit));
-
-	assert_non_null(kit);
-	kit_init(kit, 4096);
-	kit_vfs_install();
-	*state = kit;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	kit_fini(*state);
-	free(*state);
-	return 0;
-}
-
 /* Make @name from the SQL that lies beside this file. */
 static void put_fixture(const struct kit *kit, const char *name, const char *more)
 {
@@ -287,7 +269,7 @@ static void long_work_shows_that_it_lives(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, kit_setup_disk, kit_teardown)
 		TEST(an_older_file_is_brought_up_and_a_copy_is_kept),
 		TEST(a_copy_goes_with_the_file_that_it_is_of),
 		TEST(files_of_days_gone_by_are_read_as_they_are),

@@ -16,24 +16,6 @@
 
 #define DENY "2026-11-23.deny.db"
 
-static int setup(void **state)
-{
-	struct kit *kit = malloc(sizeof(*kit));
-
-	assert_non_null(kit);
-	kit_init(kit, 4096);
-	kit_vfs_install();
-	*state = kit;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	kit_fini(*state);
-	free(*state);
-	return 0;
-}
-
 static void ask(struct kit *kit, uint32_t version)
 {
 	const struct kit_query q = { .policy_version = version };
@@ -135,7 +117,7 @@ static void names_that_had_no_room_are_stored_when_there_is_some(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, kit_setup_disk, kit_teardown)
 		TEST(a_historian_that_was_stopped_still_waits_for_the_names),
 		TEST(names_that_never_come_are_waited_for_3_seconds),
 		TEST(names_stay_as_long_as_rows_wait_for_the_disk),

@@ -21,20 +21,11 @@
 
 static int setup(void **state)
 {
-	struct kit *kit = malloc(sizeof(*kit));
+	struct kit *kit;
 
-	assert_non_null(kit);
-	kit_init(kit, 4096);
-	kit_vfs_install();
+	kit_setup_disk(state);
+	kit = *state;
 	kit->options.on_step = kit_step;
-	*state = kit;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	kit_fini(*state);
-	free(*state);
 	return 0;
 }
 
@@ -342,7 +333,7 @@ static void its_room_is_taken_when_there_is_some(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, kit_teardown)
 		TEST(what_nobody_could_write_is_told_at_the_next_start),
 		TEST(a_kill_needs_no_last_words),
 		TEST(a_backlog_that_is_still_there_makes_the_note_void),

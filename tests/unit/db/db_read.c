@@ -56,18 +56,7 @@ static void fill(struct kit *kit)
 
 static int setup(void **state)
 {
-	struct kit *kit = malloc(sizeof(*kit));
-
-	assert_non_null(kit);
-	kit_init(kit, 65536);
-	*state = kit;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	kit_fini(*state);
-	free(*state);
+	*state = kit_new(65536);
 	return 0;
 }
 
@@ -555,7 +544,7 @@ static void a_row_takes_few_octets(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, kit_teardown)
 		TEST(filters_find_what_they_say),
 		TEST(a_row_says_all_that_was_recorded),
 		TEST(follow_shows_each_row_once_as_it_comes),

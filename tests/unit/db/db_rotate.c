@@ -15,20 +15,12 @@
 
 static int setup(void **state)
 {
-	struct kit *kit = malloc(sizeof(*kit));
+	struct kit *kit;
 
-	assert_non_null(kit);
-	kit_init(kit, 4096);
+	kit_setup(state);
+	kit = *state;
 	kit->options.allow_keep_s = 2 * DAY_S;
 	kit->options.deny_keep_s = 5 * DAY_S;
-	*state = kit;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	kit_fini(*state);
-	free(*state);
 	return 0;
 }
 
@@ -222,7 +214,7 @@ static void a_batch_on_its_way_is_no_gap(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, kit_teardown)
 		TEST(a_new_day_begins_new_files_and_finishes_the_old),
 		TEST(files_left_open_by_a_death_are_finished_on_a_later_day),
 		TEST(whole_files_go_when_they_are_too_old),

@@ -15,18 +15,7 @@
 
 static int setup(void **state)
 {
-	struct kit *kit = malloc(sizeof(*kit));
-
-	assert_non_null(kit);
-	kit_init(kit, 1024);
-	*state = kit;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	kit_fini(*state);
-	free(*state);
+	*state = kit_new(1024);
 	return 0;
 }
 
@@ -379,7 +368,7 @@ static void a_full_disk_leaves_the_old_version_current(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, kit_teardown)
 		TEST(versions_come_back_as_they_were_put),
 		TEST(equal_feeds_are_stored_once),
 		TEST(versions_and_audit_cannot_be_changed),

@@ -95,6 +95,34 @@ void kit_fini(struct kit *kit)
 	kit_vfs = (struct kit_vfs){ 0 };
 }
 
+struct kit *kit_new(size_t slots)
+{
+	struct kit *kit = malloc(sizeof(*kit));
+
+	assert_non_null(kit);
+	kit_init(kit, slots);
+	return kit;
+}
+
+int kit_setup(void **state)
+{
+	*state = kit_new(4096);
+	return 0;
+}
+
+int kit_setup_disk(void **state)
+{
+	kit_vfs_install();
+	return kit_setup(state);
+}
+
+int kit_teardown(void **state)
+{
+	kit_fini(*state);
+	free(*state);
+	return 0;
+}
+
 void kit_catalog(struct historian *h, unsigned int version)
 {
 	char text[512];

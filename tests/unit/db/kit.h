@@ -25,6 +25,11 @@ struct kit {
 
 /* A fresh world; @slots a ring. Ends the test on failure. */
 void kit_init(struct kit *kit, size_t slots);
+struct kit *kit_new(size_t slots); /* the same on the heap */
+/* cmocka's: a kit of 4096 slots as *state; on a disk that does what kit_vfs says; and its end. */
+int kit_setup(void **state);
+int kit_setup_disk(void **state);
+int kit_teardown(void **state);
 void kit_all_die(struct kit *kit); /* the keeper, too: rings and backlog are gone, files stay */
 void kit_fini(struct kit *kit);    /* removes the folder */
 
