@@ -121,6 +121,8 @@ void refresh_configured(struct keeper *k)
 	}
 	memset(&u->zones[kept], 0, (u->n_zones - kept) * sizeof(u->zones[0]));
 	u->n_zones = kept;
+	for (uint32_t i = 0; i < u->n_zones; i++)
+		upkeep_name(&u->zones[i], conf->anchors, conf->n_anchors);
 	for (uint32_t i = 0; i < conf->n_anchors; i++) {
 		if (refresh_zone(k, conf->anchors[i].name))
 			continue;
@@ -153,29 +155,47 @@ void refresh_load(struct keeper *k)
 
 /* --- one refresh ----------------------------------------------------------------------------- */
 
-/* Each key that has come into another state: to the log, and for whom it concerns. */
+static const struct upkeep_key *key_of(const struct upkeep_zone *zone, const struct keys_id *id)
+{
+	for (uint32_t i = 0; i < zone->n_keys; i++) {
+		const struct keys_id *other = &zone->keys[i].id;
+
+		if (other->len == id->len && memcmp(other->rdata, id->rdata, id->len) == 0)
+			return &zone->keys[i];
+	}
+	return NULL;
+}
+
+/* To the log, and for whom it concerns. NULL: not known. */
+static void tell_change(struct keeper *k, const char *name, const struct upkeep_key *was,
+                        const struct upkeep_key *is)
+{
+	enum upkeep_state before = was ? (enum upkeep_state)was->state : UPKEEP_START;
+	enum upkeep_state after = is ? (enum upkeep_state)is->state : UPKEEP_START;
+	char text[NAME_TEXT_LEN + 64];
+
+	if (before == after)
+		return;
+	snprintf(text, sizeof(text), "%s key %u: %s -> %s", name, is ? is->id.tag : was->id.tag,
+	         upkeep_state_str(before), upkeep_state_str(after));
+	log_info(TAG, "%s", text);
+	keeper_audit(k, STORE_UID_NONE, "anchor", text);
+}
+
+/* Each key that has come into another state; one that was pending and is gone, too. */
 static void tell_changes(struct keeper *k, const struct upkeep_zone *was,
                          const struct upkeep_zone *is)
 {
-	char name[NAME_TEXT_LEN], text[NAME_TEXT_LEN + 64];
+	char name[NAME_TEXT_LEN];
 
 	name_to_text(is->name, name);
-	for (uint32_t i = 0; i < is->n_keys; i++) {
-		const struct upkeep_key *key = &is->keys[i];
-		const struct upkeep_key *before = NULL;
-
-		for (uint32_t j = 0; j < was->n_keys; j++) {
-			if (was->keys[j].id.len == key->id.len &&
-			    memcmp(was->keys[j].id.rdata, key->id.rdata, key->id.len) == 0)
-				before = &was->keys[j];
-		}
-		if (before && before->state == key->state)
-			continue;
-		snprintf(text, sizeof(text), "%s key %u: %s -> %s", name, key->id.tag,
-		         upkeep_state_str(before ? (enum upkeep_state)before->state : UPKEEP_START),
-		         upkeep_state_str((enum upkeep_state)key->state));
-		log_info(TAG, "%s", text);
-		keeper_audit(k, STORE_UID_NONE, "anchor", text);
+	for (uint32_t i = 0; i < is->n_keys; i++)
+		tell_change(k, name, key_of(was, &is->keys[i].id), &is->keys[i]);
+	for (uint32_t i = 0; i < was->n_keys; i++) {
+		/* What was removed long ago may be forgotten for want of room; that is no change.
+		 */
+		if (was->keys[i].state != UPKEEP_REMOVED && !key_of(is, &was->keys[i].id))
+			tell_change(k, name, &was->keys[i], NULL);
 	}
 	if (is->result != was->result)
 		log_msg(is->result == UPKEEP_OK ? LOG_LEVEL_INFO : LOG_LEVEL_WARNING, TAG,

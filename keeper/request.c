@@ -396,6 +396,7 @@ static json_t *warnings(const struct keeper *k)
 		json_array_append_new(array, request_text(k->warnings.items[i].text));
 	warn_about_guard(k, array);
 	warn_about_upstreams(k, array);
+	request_anchor_warnings(k, array);
 	for (size_t i = 0; i < ROLE_N; i++) {
 		if (k->children[i].state == CHILD_BACKOFF)
 			json_array_append_new(array, json_sprintf("%s keeps dying; see the log",

@@ -54,6 +54,8 @@ void request_nta_list(struct keeper *keeper, struct server_client *client);
 void request_nta_remove(struct keeper *keeper, struct server_client *client,
                         const struct server_request *request);
 void request_anchors(struct keeper *keeper, struct server_client *client);
+/* One text for each zone whose keys the newest look could not verify. */
+void request_anchor_warnings(const struct keeper *keeper, json_t *array);
 json_t *request_ntas(const struct keeper *keeper); /* in force: configured, then by command */
 
 /* Parts of answers. */

@@ -76,6 +76,29 @@ static bool is_first(const struct resolver_conf *conf, uint32_t i)
 	return true;
 }
 
+/* A zone whose keys cannot be verified any more will roll without us, and be bogus then. */
+void request_anchor_warnings(const struct keeper *k, json_t *array)
+{
+	const struct upkeeps *u = &k->refresh.upkeeps;
+
+	for (uint32_t i = 0; i < u->n_zones; i++) {
+		const struct upkeep_zone *zone = refresh_zone(k, u->zones[i].name);
+		char name[NAME_TEXT_LEN], verified[CLOCK_RFC3339_LEN] = "never";
+
+		if (!zone || zone->result == UPKEEP_OK || zone->result == UPKEEP_NEVER)
+			continue;
+		name_to_text(zone->name, name);
+		if (zone->verified_s)
+			clock_rfc3339(zone->verified_s * NS_PER_S, verified);
+		json_array_append_new(
+		    array,
+		    json_sprintf("trust anchors of %s: %s at the newest look; last verified: "
+		                 "%s; see `sallyport anchors`",
+		                 name, upkeep_result_str((enum upkeep_result)zone->result),
+		                 verified));
+	}
+}
+
 void request_anchors(struct keeper *k, struct server_client *client)
 {
 	const struct resolver_conf *conf = &k->config->resolver;

@@ -79,6 +79,34 @@ static void on_revoked(struct upkeep_key *key, uint64_t now_s, const struct upke
 		enter(key, UPKEEP_REVOKED, now_s, now_s + times->remove_s); /* section 2.4.2 */
 }
 
+static bool is_shown(const struct upkeep_seen *seen, const struct upkeep_key *key)
+{
+	for (size_t i = 0; i < seen->n_keys; i++) {
+		if (seen->keys[i].id.len == key->id.len &&
+		    memcmp(seen->keys[i].id.rdata, key->id.rdata, key->id.len) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* For one more key; NULL: all that are there are needed. What is shown again is not forgotten, or
+ * it would be taken for a new one. */
+static struct upkeep_key *make_room(struct upkeep_zone *zone, const struct upkeep_seen *seen)
+{
+	struct upkeep_key *oldest = NULL;
+
+	if (zone->n_keys < LIMIT_UPKEEP_KEYS)
+		return &zone->keys[zone->n_keys++];
+	for (uint32_t i = 0; i < zone->n_keys; i++) {
+		struct upkeep_key *key = &zone->keys[i];
+
+		if (key->state == UPKEEP_REMOVED && !key->named && !is_shown(seen, key) &&
+		    (!oldest || key->since_s < oldest->since_s))
+			oldest = key;
+	}
+	return oldest;
+}
+
 /* RFC 5011, section 4.2, NewKey: one with the SEP flag that was not there before. What the
  * configuration names needs no hold-down. */
 static bool on_new(struct upkeep_zone *zone, const struct keys_seen *key,
@@ -88,10 +116,12 @@ static bool on_new(struct upkeep_zone *zone, const struct keys_seen *key,
 
 	if (!key->configured && !(key->id.rdata[1] & 1))
 		return true;
-	if (zone->n_keys == LIMIT_UPKEEP_KEYS)
+	to = make_room(zone, seen);
+	if (!to)
 		return false;
-	to = &zone->keys[zone->n_keys++];
-	*to = (struct upkeep_key){ .id = key->id, .seen_s = seen->now_s };
+	*to = (struct upkeep_key){ .id = key->id,
+		                   .named = key->configured != 0,
+		                   .seen_s = seen->now_s };
 	if (key->configured)
 		enter(to, UPKEEP_VALID, seen->now_s, 0);
 	else
@@ -152,9 +182,8 @@ static void take_revocations(struct upkeep_zone *zone, const struct upkeep_seen 
 			on_revoked(key, seen->now_s, times);
 		/* The configuration's, which had not been seen: remembered all the same. */
 		if (!key && seen->keys[i].configured && seen->keys[i].revoked &&
-		    seen->keys[i].self_signed && zone->n_keys < LIMIT_UPKEEP_KEYS) {
-			key = &zone->keys[zone->n_keys++];
-			*key = (struct upkeep_key){ .id = seen->keys[i].id };
+		    seen->keys[i].self_signed && (key = make_room(zone, seen))) {
+			*key = (struct upkeep_key){ .id = seen->keys[i].id, .named = 1 };
 			on_revoked(key, seen->now_s, times);
 		}
 	}
@@ -184,16 +213,21 @@ static enum upkeep_result take_keys(struct upkeep_zone *zone, const struct upkee
 	return result;
 }
 
-/* Which keys are trusted, as a number that is another one when they are. */
+/* Which keys are trusted, as a number that is another one when they are. Of those that the
+ * configuration names it is the revoked ones that count: one that the zone had not shown before was
+ * trusted, and is so no more. */
 static uint64_t trusted(const struct upkeep_zone *zone)
 {
-	uint64_t sum = 0;
+	uint64_t sum = 0, print;
 
 	for (uint32_t i = 0; i < zone->n_keys; i++) {
 		const struct upkeep_key *key = &zone->keys[i];
+		bool revoked = key->state == UPKEEP_REVOKED || key->state == UPKEEP_REMOVED;
 
-		if (upkeep_trusts(key))
-			sum = sum * 31 + key->id.tag + 1;
+		if (!upkeep_trusts(key) && !(revoked && key->named))
+			continue;
+		memcpy(&print, key->id.sha256, sizeof(print));
+		sum = sum * 31 + print * 2 + revoked + 1;
 	}
 	return sum;
 }
@@ -257,6 +291,18 @@ const struct upkeep_key *upkeep_find(const struct upkeep_zone *zone,
 			return &zone->keys[i];
 	}
 	return NULL;
+}
+
+void upkeep_name(struct upkeep_zone *zone, const struct conf_anchor *configured, size_t n)
+{
+	for (uint32_t i = 0; i < zone->n_keys; i++) {
+		struct upkeep_key *key = &zone->keys[i];
+
+		key->named = 0;
+		for (size_t j = 0; j < n; j++)
+			key->named |= name_equal(configured[j].name, zone->name) &&
+			              is_same(key, &configured[j]);
+	}
 }
 
 static void put_key(const struct upkeep_zone *zone, const struct upkeep_key *key,

@@ -7,9 +7,11 @@
  * Pure: no clock, no file, no network. What is given to it has been verified by another process
  * (sallyport/keys.h). VALID and MISSING keys are trusted; a configured key that the zone has not
  * shown yet is, too (its owner has said so). A key once revoked is never trusted again, whatever
- * the configuration says. When all keys of a zone are revoked, and no trusted zone is above it, its
- * anchor becomes one that nothing fits: bogus, not insecure as section 5 would have it, for an
- * answer that nobody vouches for must not open a hole in the wall.
+ * the configuration says. When there is no room for a new key, the one that was REMOVED first goes,
+ * unless the configuration names it (section 4.2 lets it be forgotten at once). When all keys of a
+ * zone are revoked, and no trusted zone is above it, its anchor becomes one that nothing fits:
+ * bogus, not insecure as section 5 would have it, for an answer that nobody vouches for must not
+ * open a hole in the wall.
  */
 #pragma once
 
@@ -52,7 +54,8 @@ extern const struct upkeep_times upkeep_times_default;
 struct upkeep_key {
 	struct keys_id id;
 	uint8_t state; /* enum upkeep_state */
-	uint8_t reserved[7];
+	uint8_t named; /* by the configuration */
+	uint8_t reserved[6];
 	uint64_t since_s; /* in this state */
 	uint64_t until_s; /* end of the hold-down: of ADDPEND and REVOKED; else 0 */
 	uint64_t seen_s;  /* last in a verified RRset */
@@ -83,6 +86,8 @@ struct upkeep_seen {
 /* Take it in. Returns true when another set of keys is trusted now. */
 bool upkeep_observe(struct upkeep_zone *zone, const struct upkeep_seen *seen,
                     const struct upkeep_times *times);
+/* Which keys the configuration names now: @configured (@n, any zones). */
+void upkeep_name(struct upkeep_zone *zone, const struct conf_anchor *configured, size_t n);
 /* The time alone: what was revoked long ago is removed. True when something has changed. */
 bool upkeep_tick(struct upkeep_zone *zone, uint64_t now_s);
 

@@ -39,10 +39,11 @@ enum limit {
 	LIMIT_ANCHORS = 64,        /* trust anchors: DS and DNSKEY records */
 	LIMIT_ANCHOR_BYTES = 1028, /* RDATA of one: an RSA key of 8,192 bits has less */
 	LIMIT_UPKEEP_ZONES = 8,    /* of trust anchors that keep themselves up (RFC 5011) */
-	LIMIT_UPKEEP_KEYS = 16,    /* known of one; more are passed over, and `anchors` says so */
-	LIMIT_NTAS = 64,           /* negative ones in the configuration; as many by command */
-	LIMIT_NTA_S = 7 * 86400,   /* one by command lasts no longer (RFC 7646, section 2) */
-	LIMIT_NTA_REASON = 200,    /* octets of why it is there */
+	LIMIT_UPKEEP_KEYS = 16,  /* known of one; the longest removed makes room, and when none is,
+	                            more  are passed over, and `anchors` says so */
+	LIMIT_NTAS = 64,         /* negative ones in the configuration; as many by command */
+	LIMIT_NTA_S = 7 * 86400, /* one by command lasts no longer (RFC 7646, section 2) */
+	LIMIT_NTA_REASON = 200,  /* octets of why it is there */
 
 	/* Messages from the network. */
 	LIMIT_MSG_BYTES = 65535,

@@ -153,6 +153,10 @@ static void each_way_of_the_table(void **state)
 	     { 1, "A*X!", "A=valid", false });
 	PLAY("configured and revoked at first sight", { 0, "A!*B*", "A=revoked B=valid", true },
 	     { 1, "A*B*", "A=revoked B=valid", false });
+	/* It was trusted, for the configuration names it: whoever goes by our word must hear. */
+	PLAY("another that is configured, revoked at first sight", { 0, "A*", "A=valid", true },
+	     { 1, "A*C!*", "A=valid C=revoked", true }, { 2, "A*C!*", "A=valid C=revoked", false },
+	     { 3, "~A*C!*", "A=valid C=revoked", false });
 	PLAY("configured while pending", { 0, "A*", "A=valid", true },
 	     { 1, "A*B", "A=valid B=addpend", false }, { 2, "A*B*", "A=valid B=valid", true });
 	PLAY("keys without the SEP flag are none of ours", { 0, "A*abc", "A=valid", true });
@@ -277,6 +281,73 @@ static void more_keys_than_are_kept_are_passed_over(void **state)
 	assert_true(upkeep_sound(&zone));
 }
 
+/* Once a month another key, as the owner of a private zone may do it for years. */
+static void a_zone_may_roll_for_ever(void **state)
+{
+	struct upkeep_zone zone = { .name = "" };
+	char keys[8] = "A*";
+	uint64_t now_s = BEGIN;
+
+	(void)state;
+	for (char next = 'B'; next <= 'Z'; next++) {
+		struct upkeep_seen seen;
+
+		snprintf(keys, sizeof(keys), "%c%s%c", next - 1, next == 'B' ? "*" : "", next);
+		seen = see(now_s, keys, true);
+		(void)upkeep_observe(&zone, &seen, &upkeep_times_default);
+		now_s += 31 * DAY;
+		seen = see(now_s, keys, true);
+		if (!upkeep_observe(&zone, &seen, &upkeep_times_default))
+			fail_msg("%c is not trusted: %s", next, states(&zone));
+		snprintf(keys, sizeof(keys), "%c!%s%c", next - 1, next == 'B' ? "*" : "", next);
+		seen = see(++now_s, keys, true);
+		assert_true(upkeep_observe(&zone, &seen, &upkeep_times_default));
+		assert_int_equal(zone.result, UPKEEP_OK);
+		assert_true(upkeep_sound(&zone));
+		now_s += 31 * DAY;
+	}
+	assert_int_equal(zone.n_keys, LIMIT_UPKEEP_KEYS);
+	/* What the configuration names is not forgotten, or it would be trusted again. */
+	assert_int_equal(zone.keys[0].id.rdata[4], 'A');
+	assert_int_equal(zone.keys[0].state, UPKEEP_REMOVED);
+}
+
+static void what_is_still_shown_is_not_forgotten(void **state)
+{
+	struct upkeep_zone zone = { .name = "" };
+	struct upkeep_seen seen = see(BEGIN, "ABCDEFGHIJKLMNOP*", true);
+
+	(void)state;
+	(void)upkeep_observe(&zone, &seen, &upkeep_times_default);
+	seen = see(BEGIN + DAY, "A!B!CDEFGHIJKLMNOP*", true);
+	(void)upkeep_observe(&zone, &seen, &upkeep_times_default);
+	assert_true(upkeep_tick(&zone, BEGIN + 40 * DAY));
+	seen = see(BEGIN + 40 * DAY, "ACDEFGHIJKLMNOP*Q", true);
+	(void)upkeep_observe(&zone, &seen, &upkeep_times_default);
+	/* A is there without its bit again, and longest removed; B made room. */
+	assert_string_equal(states(&zone),
+	                    "A=removed Q=addpend C=valid D=valid E=valid F=valid G=valid H=valid "
+	                    "I=valid J=valid K=valid L=valid M=valid N=valid O=valid P=valid");
+	seen = see(BEGIN + 41 * DAY, "ACDEFGHIJKLMNOP*QR", true);
+	(void)upkeep_observe(&zone, &seen, &upkeep_times_default);
+	assert_int_equal(zone.result, UPKEEP_LIMIT);
+	assert_null(strstr(states(&zone), "R="));
+}
+
+static void the_configuration_says_which_it_names(void **state)
+{
+	struct upkeep_zone zone = { .name = "" };
+	struct upkeep_seen seen = see(BEGIN, "A*BC", true);
+	struct conf_anchor conf[] = { configured('B', 43), configured('C', 48) };
+
+	(void)state;
+	(void)upkeep_observe(&zone, &seen, &upkeep_times_default);
+	assert_true(zone.keys[0].named && !zone.keys[1].named && !zone.keys[2].named);
+	conf[1].name[0] = 1; /* another zone's */
+	upkeep_name(&zone, conf, ARRAY_LEN(conf));
+	assert_true(!zone.keys[0].named && zone.keys[1].named && !zone.keys[2].named);
+}
+
 /* ---- the file ---- */
 
 static char dir[] = "/tmp/sallyport-upkeep-XXXXXX";
@@ -398,6 +469,9 @@ int main(void)
 		cmocka_unit_test(it_is_asked_as_section_2_3_says),
 		cmocka_unit_test(the_state_speaks_before_the_configuration),
 		cmocka_unit_test(more_keys_than_are_kept_are_passed_over),
+		cmocka_unit_test(a_zone_may_roll_for_ever),
+		cmocka_unit_test(what_is_still_shown_is_not_forgotten),
+		cmocka_unit_test(the_configuration_says_which_it_names),
 		cmocka_unit_test(the_file_outlives_a_crash_at_any_octet),
 		cmocka_unit_test(a_damaged_file_is_set_aside),
 	};
