@@ -19,6 +19,9 @@
 #include "sallyport/log.h"
 #include "sallyport/name.h"
 
+#define MARK_EGRESS (UINT32_C(1) << 28)
+#define MARK_INBOUND (UINT32_C(1) << 29)
+
 /* --- the system's names ---------------------------------------------------------------------- */
 
 static int system_user(const char *name, uint32_t *ret_uid, uint32_t *ret_gid)
@@ -126,8 +129,8 @@ static struct config *config_new(const char *file)
 		.magic = FWSYNC_CONF_MAGIC,
 		.size = sizeof(struct fwsync_conf),
 		.hook = HOOK_FORWARD,
-		.mark_egress = UINT32_C(1) << 28,
-		.mark_inbound = UINT32_C(1) << 29,
+		.mark_egress = MARK_EGRESS,
+		.mark_inbound = MARK_INBOUND,
 		.set_size = 262144,
 		.owner = 1,
 	};
@@ -320,8 +323,8 @@ int config_parse(const char *file, const char *text, size_t len, const struct co
 	return ERR_OK;
 }
 
-int config_load(const char *file, const struct config_names *names, struct config **ret_config,
-                struct diag *diag)
+/* All of it, terminated. Returns 0, ERR_NOMEM, or ERR_CONFIG with the fault in @diag. */
+static int read_text(const char *file, char **ret_text, size_t *ret_len, struct diag *diag)
 {
 	CLEANUP(fd_close) int fd = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	CLEANUP(free) char *text = NULL;
@@ -368,5 +371,72 @@ int config_load(const char *file, const struct config_names *names, struct confi
 			return ERR_CONFIG;
 		}
 	}
-	return config_parse(file, text, len, names, ret_config, diag);
+	text[len] = '\0';
+	*ret_text = TAKE(text);
+	*ret_len = len;
+	return ERR_OK;
+}
+
+int config_load(const char *file, const struct config_names *names, struct config **ret_config,
+                struct diag *diag)
+{
+	CLEANUP(free) char *text = NULL;
+	size_t len;
+	int r = read_text(file, &text, &len, diag);
+
+	return r < 0 ? r : config_parse(file, text, len, names, ret_config, diag);
+}
+
+/* --- what is left of a faulty one ------------------------------------------------------------ */
+
+/* In a text that is no YAML: the line that says where the state lies, if it is as plain as people
+ * write it. */
+static void find_state_dir(const char *text, char ret_path[static CONFIG_PATH_MAX])
+{
+	static const char key[] = "state_dir:";
+
+	for (const char *line = text; *line; line += strcspn(line, "\n"), line += *line == '\n') {
+		const char *path = line + sizeof(key) - 1;
+		size_t len;
+
+		if (strncmp(line, key, sizeof(key) - 1) != 0)
+			continue;
+		path += strspn(path, " \t\"'");
+		len = strcspn(path, " \t\r\n\"'#");
+		if (path[0] != '/' || len >= CONFIG_PATH_MAX)
+			return;
+		memcpy(ret_path, path, len);
+		ret_path[len] = '\0';
+		return;
+	}
+}
+
+int config_salvage(const char *file, const struct config_names *names, struct config **ret_config)
+{
+	CLEANUP(config_free) struct config *config = config_new(file);
+	struct config_reader reader = { .config = config, .names = names };
+	CLEANUP(diag_fini) struct diag diag = { 0 };
+	CLEANUP(free) char *text = NULL;
+	size_t len;
+	int r;
+
+	diag_init(&diag);
+	if (!config)
+		return ERR_NOMEM;
+	r = read_text(file, &text, &len, &diag);
+	if (r == 0)
+		r = read_all(&reader, file, text, len, &diag);
+	if (r == ERR_CONFIG && text && !reader.yaml.doc)
+		find_state_dir(text, config->state_dir);
+	yaml_close(&reader.yaml);
+	if (r < 0 && r != ERR_CONFIG)
+		return r;
+	if (config->fwsync.mark_egress == config->fwsync.mark_inbound) {
+		config->fwsync.mark_egress = MARK_EGRESS;
+		config->fwsync.mark_inbound = MARK_INBOUND;
+	}
+	fill_parts(&config->resolver);
+	spread(config, names);
+	*ret_config = TAKE(config);
+	return ERR_OK;
 }

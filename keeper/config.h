@@ -69,6 +69,10 @@ int config_parse(const char *file, const char *text, size_t len, const struct co
 /* The same from a file, at most LIMIT_CONFIG_BYTES. */
 int config_load(const char *file, const struct config_names *names, struct config **ret_config,
                 struct diag *diag) MUST_CHECK;
+/* What can be read of one that has faults, for closing the table at boot and nothing else: what is
+ * faulty or cannot be read has its default. Returns 0 or ERR_NOMEM. */
+int config_salvage(const char *file, const struct config_names *names,
+                   struct config **ret_config) MUST_CHECK;
 void config_free(struct config *config); /* NULL is fine */
 DEFINE_CLEANUP(struct config *, config_free)
 

@@ -21,23 +21,37 @@
 #define GUARD_TIMEOUT_S 30
 
 /* Without firewall.guard: whom the last policy guarded. A disk that does not tell is no reason not
- * to close the table. */
-static int send_guarded(int channel, const struct config *config)
+ * to close the table. With a faulty configuration: who was guarded last, besides whom it names, for
+ * what it does not say any more may be what is faulty. *ret_nobody: there is nobody. */
+static int open_guarded(const struct config *config, bool is_faulty, bool *ret_nobody)
 {
-	CLEANUP(fd_close) int guard = guarded_load(config);
+	bool named = config->fwsync.n_prefixes > 0 || config->fwsync.n_interfaces > 0;
+	int guard = is_faulty ? guarded_last(config) : guarded_load(config);
+	const char *why = guard == ERR_NOENT ? "there was none" : err_str(guard);
 
-	if (guard >= 0)
-		return role_send(channel, ROLE_MSG_GUARD, 0, 0, NULL, 0, &guard, 1);
-	if (config->fwsync.n_prefixes == 0 && config->fwsync.n_interfaces == 0)
+	*ret_nobody = !named && guard < 0;
+	if (is_faulty && !*ret_nobody)
+		log_error(TAG,
+		          "the configuration has faults: closed is %s%s%s; mend it, sallyportd "
+		          "does not start like this",
+		          named ? "what can be read of its firewall.guard" : "",
+		          named && guard >= 0 ? " and " : "",
+		          guard >= 0 ? "whom the last policy guarded" : "");
+	else if (is_faulty)
+		log_error(TAG,
+		          "the configuration has faults, and NOBODY is guarded: no firewall.guard "
+		          "can be read, and whom the last policy guarded is not known (%s)",
+		          why);
+	else if (*ret_nobody)
 		log_warning(
 		    TAG,
 		    "nobody is guarded until a policy is: firewall.guard is not set, and whom "
 		    "the last policy guarded is not known (%s)",
-		    guard == ERR_NOENT ? "there was none" : err_str(guard));
-	return ERR_OK;
+		    why);
+	return guard;
 }
 
-static int send_conf(int channel, const struct config *config, int netlink)
+static int send_conf(int channel, const struct config *config, int netlink, int guard)
 {
 	CLEANUP(fd_close)
 	int conf = shm_create_sealed("sallyport-conf", &config->fwsync, sizeof(config->fwsync));
@@ -48,8 +62,8 @@ static int send_conf(int channel, const struct config *config, int netlink)
 	r = role_send(channel, ROLE_MSG_CONFIG, 0, 0, NULL, 0, &conf, 1);
 	if (r == 0)
 		r = role_send(channel, ROLE_MSG_NETLINK, 0, 0, NULL, 0, &netlink, 1);
-	if (r == 0)
-		r = send_guarded(channel, config);
+	if (r == 0 && guard >= 0)
+		r = role_send(channel, ROLE_MSG_GUARD, 0, 0, NULL, 0, &guard, 1);
 	return r < 0 ? r : role_send(channel, ROLE_MSG_END, 0, 0, NULL, 0, NULL, 0);
 }
 
@@ -74,7 +88,7 @@ static int listen_to(int channel)
 	return ERR_OK;
 }
 
-int keeper_guard(const struct config *config)
+int keeper_guard(const struct config *config, bool is_faulty)
 {
 	struct spawn spawn = { .program = "sallyport-fwsync",
 		               .argument = "--guard",
@@ -83,13 +97,16 @@ int keeper_guard(const struct config *config)
 	CLEANUP(fd_close) int ours = -1;
 	CLEANUP(fd_close) int theirs = -1;
 	CLEANUP(fd_close) int netlink = -1;
+	CLEANUP(fd_close) int guard = -1;
+	bool nobody;
 	pid_t pid;
 	int r, status = 0;
 
 	if (config->resolver.firewall == FIREWALL_NONE) {
 		log_info(TAG, "firewall.mode is none: there is no table");
-		return 0;
+		return is_faulty;
 	}
+	guard = open_guarded(config, is_faulty, &nobody);
 	netlink = shared_open_netlink();
 	if (netlink < 0) {
 		log_error(TAG, "the nftables socket cannot be opened: %s", err_str(netlink));
@@ -107,7 +124,7 @@ int keeper_guard(const struct config *config)
 	close(fd_take(&theirs));
 	/* Whatever goes wrong on the way is the program's exit status in the end. */
 	(void)setsockopt(ours, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
-	r = send_conf(ours, config, netlink);
+	r = send_conf(ours, config, netlink, guard);
 	if (r == 0)
 		r = listen_to(ours);
 	if (r < 0) {
@@ -122,7 +139,8 @@ int keeper_guard(const struct config *config)
 		log_error(TAG, "fwsync died of signal %d", WTERMSIG(status));
 		return 2;
 	}
-	if (WEXITSTATUS(status) == 0)
-		log_info(TAG, "the closed table is in place");
-	return WEXITSTATUS(status);
+	if (WEXITSTATUS(status) != 0)
+		return WEXITSTATUS(status);
+	log_info(TAG, "the closed table is in place");
+	return !is_faulty ? 0 : nobody ? 2 : 1;
 }

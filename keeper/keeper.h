@@ -93,8 +93,9 @@ struct keeper {
 /* Run until told to end. Returns the exit status. @config and @takeover (NULL: a start from
  * nothing) are taken over. */
 int keeper_run(struct config *config, struct takeover *takeover, struct diag *warnings);
-/* `--guard`: install the closed table and end. Returns the exit status. */
-int keeper_guard(const struct config *config);
+/* `--guard`: install the closed table and end. @is_faulty: @config is what could be salvaged.
+ * Returns the exit status: 1 when the table is closed by what could be salvaged. */
+int keeper_guard(const struct config *config, bool is_faulty);
 
 /* Reread the configuration. Faults go into @diag; then nothing has changed. */
 int keeper_reload(struct keeper *keeper, struct diag *diag) MUST_CHECK;

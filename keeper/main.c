@@ -19,7 +19,8 @@ static const char usage[] =
     "\n"
     "  -c, --config FILE  the configuration (default: " CONFIG_FILE_DEFAULT ")\n"
     "      --check        check it, print every fault, and end: 0 fine, 1 faults\n"
-    "      --guard        install the closed firewall table and end\n"
+    "      --guard        install the closed firewall table and end: 0 closed, 1 closed by what\n"
+    "                     can be read of a faulty configuration, 2 not closed\n"
     "      --version      print the version\n"
     "  -h, --help         print this\n";
 
@@ -50,6 +51,24 @@ static int check(const struct config *config, const char *file, const struct tak
 	return 0;
 }
 
+/* A machine must not stand open for a fault in some other part of its configuration. */
+static int guard(const char *file, struct diag *diag)
+{
+	CLEANUP(config_free) struct config *config = NULL;
+	struct config_names names = *config_system_names();
+	bool is_faulty;
+
+	names.file = NULL; /* nor for a lost file of trust anchors */
+	is_faulty = config_load(file, &names, &config, diag) < 0;
+	if (is_faulty) {
+		diag_print(diag, STDERR_FILENO);
+		if (config_salvage(file, &names, &config) < 0)
+			return 2;
+	}
+	log_init("keeper", (enum log_form)config->log_form, (enum log_level)config->log_level);
+	return keeper_guard(config, is_faulty);
+}
+
 static int open_record(const char *text)
 {
 	char *end;
@@ -72,7 +91,6 @@ int main(int argc, char **argv)
 	const char *file = CONFIG_FILE_DEFAULT;
 	enum mode mode = MODE_RUN;
 	struct config *config = NULL;
-	struct config_names names;
 	CLEANUP(diag_fini) struct diag diag = { 0 };
 	CLEANUP(takeover_free) struct takeover *takeover = NULL;
 	CLEANUP(fd_close) int record = -1;
@@ -120,10 +138,9 @@ int main(int argc, char **argv)
 		diag_print(&diag, STDERR_FILENO);
 		return 2;
 	}
-	names = *config_system_names();
 	if (mode == MODE_GUARD)
-		names.file = NULL; /* a lost file of trust anchors must not leave the table open */
-	if (config_load(file, &names, &config, &diag) < 0) {
+		return guard(file, &diag);
+	if (config_load(file, config_system_names(), &config, &diag) < 0) {
 		diag_print(&diag, STDERR_FILENO);
 		return mode == MODE_CHECK ? 1 : 2;
 	}
@@ -133,10 +150,5 @@ int main(int argc, char **argv)
 		return status;
 	}
 	log_init("keeper", (enum log_form)config->log_form, (enum log_level)config->log_level);
-	if (mode == MODE_GUARD) {
-		status = keeper_guard(config);
-		config_free(config);
-		return status;
-	}
 	return keeper_run(config, TAKE(takeover), &diag); /* takes both */
 }

@@ -288,6 +288,42 @@ def whom_the_policy_alone_guards_is_guarded_before_there_is_a_policy_again():
     h.same(sp.down(), 0)
 
 
+@h.case
+def a_faulty_configuration_closes_what_it_says_or_whom_was_guarded_last():
+    whole = CONFIG.replace("{prefixes: [10.1.0.2/32]}", "{interfaces: [lan0], prefixes: [10.9.0.3/32]}")
+    silent = CONFIG.replace("firewall: {guard: {prefixes: [10.1.0.2/32]}}\n", "")
+
+    def guard(text, status, *told):
+        sp.configure(text)
+        h.nft("gw", "delete", "table", "inet", "sallyport", check=False)
+        out = h.run([os.path.join(sp.bin, "sallyportd"), "-c", sp.conf, "--guard"], ns="gw", check=False)
+        h.same(out.returncode, status, "exit status\n" + out.stderr)
+        for word in told:
+            assert word in out.stderr, (word, out.stderr)
+        return h.nft("gw", "list", "table", "inet", "sallyport")
+    fault = "cache: {size: lots}\n"
+    assert "10.1.0.2" in guard(silent + fault, 1, "cache.size", "closed is whom the last policy guarded")
+    rules = guard(whole + fault, 1, "cache.size", "what can be read of its firewall.guard and whom the last")
+    assert all(x in rules for x in ("10.1.0.2", "10.9.0.3", "lan0")), rules
+    rules = guard(whole.replace("10.9.0.3/32", "10.9.0.3/8, 10.9.0.7/32"), 1, "firewall.guard.prefixes")
+    assert all(x in rules for x in ("10.1.0.2", "10.9.0.7", "lan0")), rules
+    # What was in force with interfaces; then a text of which nothing can be read but where the state lies.
+    sp.configure(whole)
+    sp.up()
+    h.same(sp.down(), 0)
+    rules = guard("listen: [\n", 1, "not valid YAML", "closed is whom the last policy guarded")
+    assert "10.9.0.3" in rules and "lan0" in rules and "10.1.0.2" not in rules, rules
+    os.unlink(sp.dir + "/state/guarded")
+    assert "10.9.0.3" in guard(whole + fault, 1, "closed is what can be read of its firewall.guard; mend it")
+    guard("listen: [\n", 2, "NOBODY is guarded")
+    guard(silent + fault, 2, "NOBODY is guarded")
+    h.same(guard(whole, 0).count("lan0") > 0, True)
+    sp.configure(CONFIG)
+    sp.up()
+    h.until("guarded by the policy", guarded, 3.0)
+    h.same(sp.down(), 0)
+
+
 @h.after
 def show_log(failed):
     if failed:

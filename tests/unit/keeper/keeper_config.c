@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "config.h"
 #include "sallyport/err.h"
@@ -57,6 +58,10 @@ static int fake_file(const char *path, size_t max, char **ret_text)
 		{ "number.ds", ". IN DS 70000 8 2 E06D\n" },
 		{ "zone.ds", "test. DNSKEY 0 3 15 l02Woi0iS8Aa25FQkUd9RMzZHJpBoRQwAQEX1SxZJA4=\n" },
 		{ "base64.ds", "test. DNSKEY 257 3 15 ***\n" },
+#define DS(tag) "test. DS " tag " 8 1 2BB183AF5F22588179A53B0A98631FAD1A292118\n"
+		{ "eight.ds", DS("1") DS("2") DS("3") DS("4") DS("5") DS("6") DS("7") DS("8") },
+		{ "nine.ds",
+		  DS("1") DS("2") DS("3") DS("4") DS("5") DS("6") DS("7") DS("8") DS("9") },
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(files); i++) {
@@ -270,6 +275,8 @@ static const struct {
 	{ "anchors short", "dnssec: {trust_anchors: [short.ds]}\n", "3:26", "length of its type" },
 	{ "anchors number", "dnssec: {trust_anchors: [number.ds]}\n", "3:26", "three numbers" },
 	{ "anchors zone", "dnssec: {trust_anchors: [zone.ds]}\n", "3:26", "zone flag" },
+	{ "anchors many", "dnssec: {trust_anchors: [nine.ds]}\n", NULL,
+	  "more than 8 DS records of test." },
 	{ "anchors base64", "dnssec: {trust_anchors: [base64.ds]}\n", "3:26", "not base64" },
 #define NTA(text) "dnssec: {negative_trust_anchors: [" text "]}\n"
 	{ "dnssec.negative_trust_anchors", NTA("corp.test"), "3:35", "not a mapping" },
@@ -598,6 +605,8 @@ static void an_internal_zone_without_its_own_trust_is_warned_of(void **state)
 		  "mode: validate, trust_anchors: [good.ds]", false },
 		{ "beside it", "zone: other.test, internal: true",
 		  "mode: validate, trust_anchors: [good.ds]", true },
+		{ "as many DS as count", "zone: a.test, internal: true",
+		  "mode: validate, trust_anchors: [eight.ds]", false },
 		{ "off", "zone: lan.test, internal: true, dnssec: off", "mode: validate", false },
 		{ "not internal", "zone: lan.test", "mode: validate", false },
 		{ "no validation", "zone: lan.test, internal: true", "mode: off", false },
@@ -622,6 +631,83 @@ static void an_internal_zone_without_its_own_trust_is_warned_of(void **state)
 		      !strstr(diag.items[0].text, "write \"dnssec: off\" for it, or name"))))
 			fail_msg("%s: %zu, %s", cases[i].title, diag.n_items,
 			         diag.n_items ? diag.items[0].text : "");
+	}
+}
+
+static void negative_trust_anchors_are_told_at_every_start(void **state)
+{
+	static const char text[] =
+	    "listen: [{address: 192.0.2.1}]\nupstreams:\n"
+	    "  - {zone: \".\", servers: [{address: 192.0.2.53}]}\n"
+	    "  - {zone: lan.corp.test, internal: true, servers: [{address: 192.0.2.54}]}\n"
+	    "dnssec: {negative_trust_anchors: [{name: corp.test, until: 2100-01-01, reason: old},\n"
+	    "  {name: b.test, until: 2020-01-01}]}\n";
+	CLEANUP(config_free) struct config *c = NULL;
+	CLEANUP(diag_fini) struct diag diag;
+
+	(void)state;
+	diag_init(&diag);
+	assert_int_equal(parse(text, &c, &diag), 0);
+	/* And not that lan.corp.test is validated from the root down: it is not. */
+	assert_int_equal(diag.n_items, 2);
+	assert_non_null(strstr(diag.items[0].text, "corp.test. and all below it is not validated "
+	                                           "until 2100-01-01T00:00:00"));
+	assert_non_null(strstr(diag.items[1].text, "b.test. ended at 2020-01-01T00:00:00"));
+	assert_non_null(strstr(diag.items[1].text, "remove the entry"));
+}
+
+/* For closing a table at boot, whatever is wrong elsewhere. */
+static void what_is_left_of_a_faulty_one_is_salvaged(void **state)
+{
+	static const struct {
+		const char *title, *text, *state_dir;
+		unsigned int prefixes, interfaces;
+		bool firewall;
+	} cases[] = {
+		{ "a fault elsewhere",
+		  "state_dir: /srv/s\ncache: {size: lots}\nfirewall: {guard: {interfaces: [a, b], "
+		  "prefixes: [10.0.0.0/8]}}\n",
+		  "/srv/s", 1, 2, true },
+		{ "a fault in it", "firewall: {guard: {prefixes: [10.0.0.1/8, 10.0.0.0/8, x]}}\n",
+		  "/var/lib/sallyport", 1, 0, true },
+		{ "an unknown key beside it",
+		  "firewall: {gard: {interfaces: [x]}, guard: {interfaces: [a]}}\n",
+		  "/var/lib/sallyport", 0, 1, true },
+		{ "no firewall", "workers: many\nfirewall: {mode: none}\n", "/var/lib/sallyport", 0,
+		  0, false },
+		{ "two marks that are one", "firewall: {mark: {egress: 1, inbound: 1}}\n",
+		  "/var/lib/sallyport", 0, 0, true },
+		{ "no YAML", "listen: [\nstate_dir: \"/srv/t\" # here\n", "/srv/t", 0, 0, true },
+		{ "no YAML, and a strange place", "listen: [\nstate_dir: srv\n",
+		  "/var/lib/sallyport", 0, 0, true },
+		{ "no mapping", "- a\n", "/var/lib/sallyport", 0, 0, true },
+		{ "nothing", "", "/var/lib/sallyport", 0, 0, true },
+		{ "no file", NULL, "/var/lib/sallyport", 0, 0, true },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		CLEANUP(config_free) struct config *c = NULL;
+		char path[] = "/tmp/sallyport-config-XXXXXX";
+		int fd = mkstemp(path);
+
+		assert_true(fd >= 0);
+		if (cases[i].text)
+			assert_int_equal(write(fd, cases[i].text, strlen(cases[i].text)),
+			                 strlen(cases[i].text));
+		else
+			assert_int_equal(unlink(path), 0);
+		close(fd);
+		assert_int_equal(config_salvage(path, &names, &c), ERR_OK);
+		if (strcmp(c->state_dir, cases[i].state_dir) != 0 ||
+		    c->fwsync.n_prefixes != cases[i].prefixes ||
+		    c->fwsync.n_interfaces != cases[i].interfaces ||
+		    (c->resolver.firewall == FIREWALL_LOCAL) != cases[i].firewall ||
+		    c->fwsync.mark_egress == c->fwsync.mark_inbound || c->fwsync.workers == 0)
+			fail_msg("%s: %s, %u prefixes, %u interfaces", cases[i].title, c->state_dir,
+			         c->fwsync.n_prefixes, c->fwsync.n_interfaces);
+		if (cases[i].text)
+			assert_int_equal(unlink(path), 0);
 	}
 }
 
@@ -667,6 +753,8 @@ int main(void)
 		cmocka_unit_test(the_reference_names_every_key),
 		cmocka_unit_test(every_key_has_a_wrong_value_here),
 		cmocka_unit_test(an_internal_zone_without_its_own_trust_is_warned_of),
+		cmocka_unit_test(negative_trust_anchors_are_told_at_every_start),
+		cmocka_unit_test(what_is_left_of_a_faulty_one_is_salvaged),
 		cmocka_unit_test(sizes_are_read),
 	};
 

@@ -8,11 +8,17 @@
 
 #include <netinet/in.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "catalog.h"
 #include "config.h"
 #include "guard.h"
+#include "guarded.h"
+#include "sallyport/err.h"
 #include "sallyport/pinhole.h"
+#include "whole_file.h"
 
 #include "compiled.h"
 
@@ -353,6 +359,60 @@ static void private_addresses_are_known_in_every_disguise(void **state)
 	}
 }
 
+/* Whom a table guards outlives it: prefixes and interfaces, and nothing that it would open. */
+static void whom_it_guards_is_kept_for_the_next_start(void **state)
+{
+	struct derived *d = *state;
+	CLEANUP(free) struct config *config = calloc(1, sizeof(*config));
+	struct derived kept = { 0 }, with = { .conf = d->conf };
+	const struct guard_table huge = { .guarded = { sizeof(huge), 4 << 20 } };
+	struct stat st;
+	int fd;
+
+	assert_non_null(config);
+	with.conf.n_prefixes = 1;
+	with.conf.prefixes[0].len = 100; /* ::, for want of a better one */
+	with.conf.n_interfaces = 2;
+	strcpy(with.conf.interfaces[0], "lan0");
+	strcpy(with.conf.interfaces[1], "lan1");
+	assert_int_equal(guard_build(&d->image, &with.conf, &d->zones, &with.data, &with.len), 0);
+	strcpy(config->state_dir, "/tmp/sallyport-guarded-XXXXXX");
+	assert_non_null(mkdtemp(config->state_dir));
+	assert_int_equal(guarded_last(config), ERR_NOENT);
+	assert_int_equal(guarded_save(config, with.data), ERR_OK);
+	assert_int_equal(guarded_save(config, &huge), ERR_LIMIT); /* and the other one stays */
+	fd = guarded_last(config);
+	assert_true(fd >= 0);
+	assert_int_equal(fstat(fd, &st), 0);
+	kept.len = (size_t)st.st_size;
+	kept.data = malloc(kept.len);
+	assert_int_equal(pread(fd, kept.data, kept.len, 0), kept.len);
+	assert_int_equal(guard_table_check(kept.data, kept.len), 0);
+	assert_int_equal(table_of(&kept)->policy_version, 0);
+	assert_int_equal(table_of(&kept)->workloads.count, 0);
+	assert_int_equal(table_of(&kept)->guarded.count, table_of(&with)->guarded.count);
+	assert_memory_equal(section(&kept, &table_of(&kept)->guarded),
+	                    section(&with, &table_of(&with)->guarded),
+	                    table_of(&with)->guarded.count * sizeof(struct guard_prefix));
+	assert_int_equal(table_of(&kept)->interfaces.count, 2);
+	assert_string_equal(section(&kept, &table_of(&kept)->interfaces), "lan0");
+	/* Where the configuration speaks itself, it is not asked for. */
+	close(fd);
+	config->fwsync.n_prefixes = 1;
+	assert_int_equal(guarded_load(config), ERR_NOENT);
+	config->fwsync.n_prefixes = 0;
+	fd = guarded_load(config);
+	assert_true(fd >= 0);
+	close(fd);
+	free(kept.data);
+	free(with.data);
+	assert_int_equal(whole_file_set_aside(config->state_dir, "guarded", 1), 0);
+	strcat(config->state_dir, "/guarded.damaged-1");
+	assert_int_equal(unlink(config->state_dir), 0);
+	*strrchr(config->state_dir, '/') = '\0';
+	assert_int_equal(rmdir(config->state_dir), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -363,6 +423,7 @@ int main(void)
 		cmocka_unit_test(what_is_guarded_does_not_overlap),
 		cmocka_unit_test(the_configuration_names_what_is_guarded_instead),
 		cmocka_unit_test(without_a_policy_nothing_may_be_opened),
+		cmocka_unit_test(whom_it_guards_is_kept_for_the_next_start),
 		cmocka_unit_test(the_catalog_names_every_id),
 		cmocka_unit_test(private_addresses_are_known_in_every_disguise),
 	};
