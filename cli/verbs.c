@@ -72,7 +72,7 @@ const struct verb verbs[] = {
 	  "cannot, nothing changes. Queries wait meanwhile, none is refused. Returns when all "
 	  "serves.",
 	  0, 0, 0, verb_restart, false },
-	{ "audit", NULL, "", "who changed what: policies, reloads, flushes, refusals, starts", NULL,
+	{ "audit", NULL, "", "who changed what: policies, reloads, anchors, refusals, starts", NULL,
 	  OPT_BIT(SINCE) | OPT_BIT(UNTIL) | OPT_BIT(LIMIT), 0, 0, verb_audit, false },
 	{ "anchors", NULL, "", "where trust begins: each zone's keys, and the last look at them",
 	  NULL, 0, 0, 0, verb_anchors, false },

@@ -68,10 +68,11 @@ static bool read_words(struct server_client *client, const struct server_request
 		server_error(client, "error: nta-add wants a name, seconds and a reason");
 		return false;
 	}
-	len = name_from_text(request->words[1], name);
+	len = strchr(request->words[1], '*') ? ERR_INVAL : name_from_text(request->words[1], name);
 	if (len <= 1) {
 		server_error(client,
-		             len < 0 ? "error: \"%s\" is not a domain name"
+		             len < 0 ? "error: \"%s\" is not a domain name; write one such as "
+		                       "corp.test: it and all below it is meant"
 		                     : "error: %s: a negative trust anchor for the root would "
 		                       "switch validation off; that is dnssec.mode: off",
 		             request->words[1]);

@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 
 #include "channel.h"
+#include "rights.h"
 #include "sallyport/err.h"
 #include "spawn.h"
 
@@ -126,6 +127,7 @@ int verify_start(const struct verify_spec *spec, verify_done_cb *done, void *arg
 	v = calloc(1, sizeof(*v));
 	if (!v)
 		return ERR_NOMEM;
+	(void)rights_set(ours, RIGHTS_REFUSED); /* it has none to send */
 	v->seen.now_s = spec->now_s;
 	spawn.channel = theirs;
 	r = spawn_start(&spawn, &v->pid);

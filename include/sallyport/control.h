@@ -1,4 +1,4 @@
-/* clang-format off: the table is laid out by hand */
+/* clang-format off */
 /* sallyport/control.h - the control socket between `sallyport` and the keeper.
  *
  * A SOCK_STREAM socket, run_dir/control.sock. One request a connection: a frame of kind
@@ -56,10 +56,12 @@
  *                        says that number of takeovers, and ready:true when it serves
  *   audit FROM TO LIMIT  {id, time, uid?, user?, action, detail?, policy_version?}, newest first;
  *                        FROM and TO in nanoseconds since 1970 (0: no bound), at most LIMIT
- *   anchors              {zone, kind:"positive"|"negative", kept_up, verified?, asked?, next?,
- * result?, keys:[{tag?, algorithm?, state, trusted, source:"file"|"5011"|"nta", since?, until?,
- * seen?}], until?}, one a zone nta-list             {name, until, source:"file"|"command", since?,
- * uid?, user?, reason?} nta-add NAME SECONDS REASON the same; returns when the resolver goes by it
+ *   anchors              {zone, kind:"positive"|"negative", kept_up, verified?, asked?, next?, result?,
+ *                        keys:[{tag?, algorithm?, state, trusted, source:"file"|"5011"|"nta", since?,
+ *                        until?, seen?}], until?}, one a zone
+ *   nta-list             {name, until, source:"file"|"command", since?, uid?, user?, reason?}
+ *   nta-add NAME SECONDS REASON
+ *                        the same; returns when the resolver goes by it
  *   nta-remove NAME      the same, with removed:true
  */
 /* clang-format on */

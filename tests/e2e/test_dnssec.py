@@ -1,6 +1,6 @@
 """Validation in the whole system: a signed tree from Knot DNS, and between it and Sallyport somebody
 who changes what he likes. What is bogus opens nothing (P1, P3)."""
-import json, os, re, sys, threading, time, xml.etree.ElementTree
+import json, os, re, signal, sys, threading, time, xml.etree.ElementTree
 
 import dns.rdata, dns.rdatatype
 
@@ -343,6 +343,46 @@ def one_is_explained_at_a_time():
     sp.cli("explain", "app", "www.good.test", "--dnssec")
 
 
+def explain_while(act):
+    """What the command says when act(pid of the resolver) comes while it waits."""
+    said, pid = [], sp.role_pid("resolver")
+    sp.cli("flush", "--all")
+    liar.asked.clear()
+    waiting = threading.Thread(target=lambda: said.append(sp.cli("explain", "app", "slow.good.test", "--dnssec", check=False)))
+    waiting.start()
+    h.until("the upstream is asked", lambda: ("slow.good.test.", "A") in liar.asked)
+    act(pid)
+    waiting.join()
+    return said[0]
+
+
+@h.case
+def a_resolver_that_dies_while_it_explains_is_told_of_and_its_successor_explains():
+    began = time.monotonic()
+    r = explain_while(lambda pid: os.kill(pid, signal.SIGKILL))
+    h.same((r.returncode, r.stdout), (2, ""), r.stderr)
+    assert "the resolver ended before it had explained; try again" in r.stderr, r.stderr
+    assert time.monotonic() - began < 5, "told as soon as it is known"
+    h.until("its successor explains", lambda: sp.cli("explain", "app", "slow.good.test", "--dnssec", check=False).returncode == 0)
+
+
+@h.case
+def a_resolver_that_gives_no_explanation_is_not_waited_for():
+    text = open(sp.conf).read()
+    sp.configure(text + "limits: {query_time: 1s}\n")
+    sp.cli("reload")
+    began = time.monotonic()
+    r = explain_while(lambda pid: os.kill(pid, signal.SIGSTOP))
+    took = time.monotonic() - began
+    os.kill(sp.role_pid("resolver"), signal.SIGCONT)
+    h.same((r.returncode, r.stdout), (2, ""), r.stderr)
+    assert "the resolver gave no explanation in time" in r.stderr and took > 3, (took, r.stderr)
+    sp.configure(text)
+    sp.cli("reload")
+    # What it says late finds nobody, and the next one is explained.
+    h.until("it explains again", lambda: sp.cli("explain", "app", "slow.good.test", "--dnssec", check=False).returncode == 0)
+
+
 @h.case
 def what_is_told_is_bounded_but_the_verdict_is_told():
     x = explain("many.good.test", code=1)
@@ -461,6 +501,7 @@ def the_configuration_has_negative_trust_anchors_too():
 @h.case
 def what_a_negative_trust_anchor_may_not_be_is_told():
     for words, why in ((["a.test", "--for", "8d"], "7 days at most"), (["a.test"], "--for"), (["a..b", "--for", "1h"], "not a domain name"),
+                       (["*.a.test", "--for", "1h"], "it and all below it is meant"),
                        ([".", "--for", "1h"], "dnssec.mode: off"), (["a.test", "--for", "1h", "--reason", "x" * 201], "longer than 200")):
         out = sp.cli("nta", "add", *words, check=False)
         assert out.returncode == 2 and why in out.stderr, (words, out.stderr)
