@@ -1,11 +1,12 @@
 /* resolver/proofs.h - what validated NSEC and NSEC3 records say of names that nobody has asked yet
  * (RFC 8198).
  *
- * The records of each NXDOMAIN and NODATA that was found secure are kept by zone, in canonical
- * order (those of NSEC3 by their hashed owners, which is the same order), with the zone's SOA. When
- * the cache knows nothing of a question, the records that lie around its name are taken out and put
- * before the validator's own functions (val_denial.h): what they prove is answered without asking
- * anybody, as secure as the answers that the records came with; what they do not prove is asked.
+ * The records of each NXDOMAIN and NODATA that was found secure, and those that prove on the way to
+ * an answer that a DS is not there, are kept by zone, in canonical order (those of NSEC3 by their
+ * hashed owners, which is the same order), with the zone's SOA. When the cache knows nothing of a
+ * question, the records that lie around its name are taken out and put before the validator's own
+ * functions (val_denial.h): what they prove is answered without asking anybody, as secure as the
+ * answers that the records came with; what they do not prove is asked.
  *
  * What bounds it:
  *  - One zone a proof, the deepest of which records are kept; never one above the name's deepest

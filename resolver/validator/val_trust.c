@@ -148,7 +148,7 @@ uint8_t val_table_streak(struct val_table *table, const uint8_t *name, uint64_t 
 
 	pthread_mutex_lock(&table->locks[set % LOCKS]);
 	row = row_of(table, set, name, len);
-	/* Tries of one query, at one server after the other, are one failure. */
+	/* Within its time it is one failure, whoever finds it. */
 	if (row && row->kind == VAL_TRUST_BOGUS &&
 	    now_ns < row->held_ns + VAL_FAILURE_MAX_S * NS_PER_S)
 		streak = (uint8_t)MIN(row->streak + (now_ns >= row->held_ns), 255);

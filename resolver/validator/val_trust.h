@@ -34,7 +34,7 @@ struct val_trust {
 	uint16_t tag;     /* of SECURE: the key that the parent names; of BOGUS: of the signature */
 	uint16_t type;    /* of BOGUS: DS or DNSKEY, whichever failed */
 	uint8_t streak;   /* of BOGUS: how often in a row, val_failure_hold_s() */
-	uint64_t held_ns; /* of BOGUS: until when it was to be held, forgotten or not */
+	uint64_t held_ns; /* of BOGUS: expires_ns as it was made, which needs no lock */
 	uint64_t expires_ns;
 	struct val_keys *keys; /* of SECURE */
 	uint8_t name_len;
@@ -55,7 +55,7 @@ DEFINE_CLEANUP(struct val_table *, val_table_free)
 /* The row of @name (lower case), with a reference for the caller, or NULL. */
 struct val_trust *val_table_get(struct val_table *table, const uint8_t *name, uint64_t now_ns);
 void val_table_put(struct val_table *table, struct val_trust *trust); /* takes its own reference */
-/* Forget @name (lower case): it is to be asked about again. How often it failed is remembered. */
+/* Forget @name (lower case): it is to be asked about again. */
 void val_table_forget(struct val_table *table, const uint8_t *name);
 /* The streak of a failure of @name that happens now. */
 uint8_t val_table_streak(struct val_table *table, const uint8_t *name, uint64_t now_ns);

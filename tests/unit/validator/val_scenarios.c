@@ -45,6 +45,7 @@
 #include "sallyport/name.h"
 #include "val_denial.h"
 #include "val_job.h"
+#include "val_trace.h"
 #include "val_wire.h"
 
 enum {
@@ -421,8 +422,6 @@ static void run_job(struct player *player, const struct line *line, struct val_j
 /* "state why", as it is written in scenarios. */
 static void describe(const struct val_result *result, char *out, size_t size)
 {
-#define WHY_NAME(sym, ede, text) #sym,
-	static const char *const names[] = { VAL_WHYS(WHY_NAME) };
 	char name[NAME_TEXT_LEN], type[NAME_TYPE_TEXT_LEN], zone[NAME_TEXT_LEN];
 
 	name_to_text(result->name, name);
@@ -430,8 +429,8 @@ static void describe(const struct val_result *result, char *out, size_t size)
 	name_to_text(result->zone, zone);
 	snprintf(out, size, "%s%s%s ttl=%u at=%s/%s zone=%s tag=%u known=%d",
 	         val_state_str(result->state), result->state == VAL_SECURE ? "" : " ",
-	         result->state == VAL_SECURE ? "" : names[result->why], result->ttl_s, name, type,
-	         zone, result->tag, result->held_ns != 0);
+	         result->state == VAL_SECURE ? "" : val_why_name(result->why), result->ttl_s, name,
+	         type, zone, result->tag, result->held_ns != 0);
 }
 
 /* " met=NAME" for each limit. */
