@@ -16,14 +16,20 @@
 struct op { /* one row of one request */
 	uint32_t row;
 	bool added;  /* made by this request: goes again if it fails */
-	bool kernel; /* the element must be (re)written */
+	bool kernel; /* the element must be (re)written: gather() says so anew for each try */
 };
 struct req {
 	const struct pinhole_view *view;
 	struct pinhole_result *result;
 	uint64_t deadline_ns;
+	uint64_t until_ns; /* how long its elements have to be open, counted from when it came */
 	uint32_t first_op, n_ops;
 	uint32_t reason;
+};
+
+struct sending {
+	uint64_t sent_ns; /* the last try began */
+	bool unknown;     /* nobody said what became of a try */
 };
 
 struct batch {
@@ -140,7 +146,8 @@ static void fail(struct batch *batch, struct req *req, enum pinhole_status statu
 	req->n_ops = 0;
 }
 
-/* The kernel holds all of it: since before @sent_ns, at the latest @now_ns. */
+/* The kernel holds all of it: since before @sent_ns, at the latest @now_ns; what it was not asked
+ * for it has held before, and for no longer than that. */
 static void confirm(struct batch *batch, struct req *req, uint64_t sent_ns, uint64_t now_ns)
 {
 	const struct pinhole_request *r = req->view->request;
@@ -154,17 +161,30 @@ static void confirm(struct batch *batch, struct req *req, uint64_t sent_ns, uint
 			book_confirm(batch->book, op->row, now_ns + life_ns(req) + slack,
 			             sent_ns + life_ns(req) + slack, epoch, r->policy_version);
 		else
-			book_confirm(batch->book, op->row, now_ns + life_ns(req),
-			             sent_ns + life_ns(req), epoch, r->policy_version);
+			book_confirm(batch->book, op->row, now_ns + life_ns(req), req->until_ns,
+			             epoch, r->policy_version);
 	}
 	book_reason_opened(batch->book, req->reason, r->query_id, r->policy_version, r->rule);
 	answer(batch, req->result, PINHOLE_OPEN, 0);
 }
 
+/* Where the wish for @element is in the index, or belongs. */
+static uint16_t *place_of(struct batch *batch, const struct ledger_element *element)
+{
+	uint64_t slot = book_hash(batch->book, element) % INDEX_SLOTS;
+
+	while (batch->index[slot] && memcmp(&batch->wishes[batch->index[slot] - 1].element, element,
+	                                    sizeof(*element)) != 0)
+		slot = (slot + 1) % INDEX_SLOTS;
+	return &batch->index[slot];
+}
+
 /* One transaction's wishes: equal elements of several requests once, with the longest life, and
- * never shorter than another reason's. */
+ * never shorter than another reason's. What the kernel was asked for in an epoch that is over it
+ * has to be asked for again. Before it is, the ledger says how long it may hold them. */
 static size_t gather(struct batch *batch, size_t from, size_t to, uint64_t now_ns)
 {
+	uint64_t epoch = batch->kernel->epoch(batch->kernel);
 	size_t n = 0;
 
 	memset(batch->index, 0, sizeof(batch->index));
@@ -173,47 +193,54 @@ static size_t gather(struct batch *batch, size_t from, size_t to, uint64_t now_n
 		uint64_t life_ms = life_ns(req) / NS_PER_MS + BATCH_SLACK_MS;
 
 		for (uint32_t i = 0; i < req->n_ops; i++) {
-			const struct op *op = &batch->ops[req->first_op + i];
+			struct op *op = &batch->ops[req->first_op + i];
 			const struct ledger_row *row;
-			uint64_t slot;
+			uint16_t *place;
 
-			if (!op->kernel || !book_row(batch->book, op->row, &row))
+			if (!book_row(batch->book, op->row, &row))
 				continue;
-			slot = book_hash(batch->book, &row->element) % INDEX_SLOTS;
-			while (batch->index[slot] &&
-			       memcmp(&batch->wishes[batch->index[slot] - 1].element, &row->element,
-			              sizeof(row->element)) != 0)
-				slot = (slot + 1) % INDEX_SLOTS;
-			if (!batch->index[slot]) {
+			op->kernel =
+			    book_kernel_until(batch->book, &row->element, epoch) < req->until_ns;
+			if (!op->kernel)
+				continue;
+			place = place_of(batch, &row->element);
+			if (!*place) {
 				uint64_t wanted_ns = book_wanted_until(batch->book, &row->element);
 				struct element_wish *wish = &batch->wishes[n++];
 
-				batch->index[slot] = (uint16_t)n;
+				*place = (uint16_t)n;
 				wish->element = row->element;
 				wish->ids = ids_of(req);
 				wish->life_ms =
 				    wanted_ns > now_ns ? (wanted_ns - now_ns) / NS_PER_MS + 1 : 0;
 			}
 
-			struct element_wish *wish = &batch->wishes[batch->index[slot] - 1];
+			struct element_wish *wish = &batch->wishes[*place - 1];
 
 			wish->life_ms = MAX(wish->life_ms, life_ms);
+			book_foresee(batch->book, op->row, now_ns + life_ms * NS_PER_MS);
 		}
 	}
 	return n;
 }
 
-/* Send what @n wishes say until the kernel takes or refuses them. */
-static int send_wishes(struct batch *batch, size_t n, uint64_t *ret_sent_ns)
+/* Ask for what requests [from, to) need until the kernel takes or refuses it. */
+static int send_wishes(struct batch *batch, size_t from, size_t to, struct sending *ret_sending)
 {
 	struct kernel *kernel = batch->kernel;
 	bool restored = false;
 	int r = 0;
 
+	*ret_sending = (struct sending){ 0 };
 	for (int try = 0; try < BATCH_TRIES; try++) {
+		size_t n;
+
 		if (try > 0)
 			count(batch->lane, COUNT_FW_RETRIES);
-		*ret_sent_ns = kernel->now_ns(kernel);
+		ret_sending->sent_ns = kernel->now_ns(kernel);
+		n = gather(batch, from, to, ret_sending->sent_ns);
+		if (n == 0)
+			return 0;
 		r = kernel->upsert(kernel, batch->wishes, n);
 		count(batch->lane, COUNT_FW_BATCHES);
 		if (r == 0) {
@@ -224,7 +251,9 @@ static int send_wishes(struct batch *batch, size_t n, uint64_t *ret_sent_ns)
 		case EINTR:
 		case EAGAIN:
 		case ERESTART:
+			break;
 		case ETIMEDOUT: /* renewing is the same once or twice: ask again and see */
+			ret_sending->unknown = true;
 			break;
 		case ENOBUFS:
 			kernel->pause_ms(kernel, 1u << try);
@@ -243,23 +272,35 @@ static int send_wishes(struct batch *batch, size_t n, uint64_t *ret_sent_ns)
 	return r;
 }
 
-/* The outcome is not known and never will be: nothing that we cannot explain may stay. */
-static void withdraw(struct batch *batch, size_t from, size_t to)
+/* The outcome is not known and never will be: nothing that we cannot explain may stay. What is new
+ * goes; what was there before may be there for longer, and its row says so. */
+static void withdraw(struct batch *batch, size_t from, size_t to, uint64_t now_ns)
 {
 	size_t n = 0;
 
-	for (size_t r = from; r < to; r++)
-		for (uint32_t i = 0; i < batch->reqs[r].n_ops; i++) {
-			const struct op *op = &batch->ops[batch->reqs[r].first_op + i];
+	for (size_t r = from; r < to; r++) {
+		const struct req *req = &batch->reqs[r];
+		uint64_t end_ns = now_ns + life_ns(req) + BATCH_SLACK_MS * NS_PER_MS;
+
+		for (uint32_t i = 0; i < req->n_ops; i++) {
+			const struct op *op = &batch->ops[req->first_op + i];
 			const struct ledger_row *row;
 
+			if (!op->added && op->kernel)
+				book_believe(batch->book, op->row, end_ns);
 			if (op->added && book_row(batch->book, op->row, &row) &&
 			    book_wanted_until(batch->book, &row->element) == 0 && n < OPS_MAX)
 				batch->undo[n++] = row->element;
 		}
-	if (n > 0 && batch->kernel->remove(batch->kernel, batch->undo, n) < 0)
-		log_warning("pinhole", "%zu elements of an unknown outcome could not be withdrawn",
-		            n);
+	}
+	if (n == 0 || batch->kernel->remove(batch->kernel, batch->undo, n) == 0)
+		return;
+	log_warning("pinhole",
+	            "%zu elements of an unknown outcome could not be withdrawn: the table is "
+	            "made anew",
+	            n);
+	if (batch->kernel->restore(batch->kernel) < 0)
+		log_error("pinhole", "nor could the table"); /* its next turn ends the role */
 }
 
 static bool same_for_all(int err)
@@ -273,24 +314,23 @@ static bool same_for_all(int err)
 static void commit(struct batch *batch, size_t from, size_t to)
 {
 	struct kernel *kernel = batch->kernel;
-	uint64_t now_ns = kernel->now_ns(kernel), sent_ns = now_ns;
-	size_t n;
+	uint64_t now_ns = kernel->now_ns(kernel);
+	struct sending sending;
 	int r;
 
 	for (size_t i = from; i < to; i++)
 		if (batch->reqs[i].n_ops > 0 && now_ns > batch->reqs[i].deadline_ns)
 			fail(batch, &batch->reqs[i], PINHOLE_LATE, 0);
-	n = gather(batch, from, to, now_ns);
-	r = n > 0 ? send_wishes(batch, n, &sent_ns) : 0;
+	r = send_wishes(batch, from, to, &sending);
 	now_ns = kernel->now_ns(kernel);
 	if (r == 0) {
 		for (size_t i = from; i < to; i++)
 			if (batch->reqs[i].n_ops > 0)
-				confirm(batch, &batch->reqs[i], sent_ns, now_ns);
+				confirm(batch, &batch->reqs[i], sending.sent_ns, now_ns);
 		return;
 	}
-	if (r == ERR_TIMEOUT)
-		withdraw(batch, from, to);
+	if (sending.unknown)
+		withdraw(batch, from, to, now_ns);
 	if (same_for_all(r) || to - from == 1) {
 		for (size_t i = from; i < to; i++)
 			if (batch->reqs[i].n_ops > 0)
@@ -306,6 +346,8 @@ static void flush_group(struct batch *batch)
 {
 	if (batch->n_reqs > 0)
 		commit(batch, 0, batch->n_reqs);
+	for (size_t i = 0; i < batch->n_ops; i++)
+		book_foresee_end(batch->book, batch->ops[i].row);
 	batch->n_reqs = 0;
 	batch->n_ops = 0;
 }
@@ -315,22 +357,19 @@ static bool plan_op(struct batch *batch, struct req *req, const uint8_t *src, co
                     const struct pinhole_port *port, uint64_t now_ns)
 {
 	struct ledger_element element = { .port = *port };
-	uint64_t until_ns = now_ns + life_ns(req);
 	struct op *op = &batch->ops[batch->n_ops];
 
 	memcpy(element.src, src, ADDR_LEN);
 	memcpy(element.dst, dst, ADDR_LEN);
 	*op = (struct op){ .row = book_find(batch->book, &element, req->reason) };
 	if (op->row == BOOK_NONE) {
-		op->row = book_add(batch->book, &element, req->reason, now_ns, until_ns);
+		op->row = book_add(batch->book, &element, req->reason, now_ns, req->until_ns);
 		if (op->row == BOOK_NONE)
 			return false;
 		op->added = true;
 	} else {
 		book_revive(batch->book, op->row);
 	}
-	op->kernel = book_kernel_until(batch->book, &element, batch->kernel->epoch(batch->kernel)) <
-	             until_ns;
 	batch->n_ops++;
 	req->n_ops++;
 	return true;
@@ -393,6 +432,7 @@ static void plan(struct batch *batch, const struct pinhole_view *view, uint64_t 
 		             .result = result,
 		             .deadline_ns =
 		                 MIN(deadline_ns, now_ns + BATCH_DEADLINE_MAX_MS * NS_PER_MS),
+		             .until_ns = now_ns + (uint64_t)r->life_s * NS_PER_S,
 		             .first_op = (uint32_t)batch->n_ops };
 	req->reason = book_reason(batch->book, w->name, view->names, r->names_len, r->names_flags,
 	                          batch->kernel->wall_ns(batch->kernel));

@@ -6,8 +6,9 @@
  *     confirmed --> rows confirmed, PINHOLE_OPEN in the present epoch
  *     refused   --> split in halves until the guilty request stands alone; the others open
  *
- * Rows are written before the kernel is asked, so no element can exist that the ledger does not
- * explain; what the kernel refused is taken back.
+ * Rows are written before the kernel is asked, and say as long as it will be asked for: no element
+ * can exist, or go on existing, that the ledger does not explain. What the kernel refused is taken
+ * back.
  */
 #pragma once
 

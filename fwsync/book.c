@@ -31,6 +31,7 @@ struct link {          /* private side of a ledger row */
 	uint8_t idle;
 	bool seen;
 	uint64_t kernel_ns, epoch;
+	uint64_t sure_ns; /* the end that stands if the foreseen one does not come; 0: none is */
 };
 
 struct book {
@@ -216,6 +217,11 @@ void book_remove(struct book *book, uint32_t row)
 	publish_counts(book);
 }
 
+void book_condemn(struct book *book, uint32_t row)
+{
+	book->links[row].state = BOOK_CONDEMNED; /* within one turn: no tick meets it */
+}
+
 void book_revive(struct book *book, uint32_t row)
 {
 	struct link *link = &book->links[row];
@@ -239,6 +245,35 @@ static void set_expiry(struct book *book, uint32_t row, uint64_t expires_ns)
 	seqlock_end(&r->version);
 }
 
+void book_foresee(struct book *book, uint32_t row, uint64_t expires_ns)
+{
+	uint64_t before_ns = book->ledger.rows[row].expires_ns;
+
+	if (expires_ns <= before_ns)
+		return;
+	if (!book->links[row].sure_ns)
+		book->links[row].sure_ns = before_ns;
+	set_expiry(book, row, expires_ns);
+}
+
+void book_believe(struct book *book, uint32_t row, uint64_t expires_ns)
+{
+	book_foresee(book, row, expires_ns);
+	if (book->links[row].sure_ns)
+		book->links[row].sure_ns = MAX(book->links[row].sure_ns, expires_ns);
+}
+
+void book_foresee_end(struct book *book, uint32_t row)
+{
+	struct link *link = &book->links[row];
+
+	if (link->state == BOOK_FREE || !link->sure_ns)
+		return;
+	if (link->sure_ns < book->ledger.rows[row].expires_ns)
+		set_expiry(book, row, link->sure_ns);
+	link->sure_ns = 0;
+}
+
 void book_confirm(struct book *book, uint32_t row, uint64_t expires_ns, uint64_t kernel_ns,
                   uint64_t epoch, uint32_t policy_version)
 {
@@ -248,6 +283,8 @@ void book_confirm(struct book *book, uint32_t row, uint64_t expires_ns, uint64_t
 	if (link->state == BOOK_LINGERING)
 		book_revive(book, row);
 	link->state = BOOK_LIVE;
+	if (link->sure_ns)
+		link->sure_ns = MAX(link->sure_ns, expires_ns);
 	if (link->epoch != epoch || kernel_ns > link->kernel_ns)
 		link->kernel_ns = kernel_ns;
 	link->epoch = epoch;

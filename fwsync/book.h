@@ -7,6 +7,7 @@
  *
  *     (free) --book_add()--> PENDING --book_confirm()--> LIVE --book_tick()--> LINGERING --> (free)
  *                               '---book_remove()            '--book_confirm()-----'
+ *     LIVE or LINGERING --book_condemn()--> CONDEMNED --book_remove()--> (free)
  *
  * A row that has expired while no other row holds its element *lingers*: connections that began
  * in time go on after the element's end, so a policy switch must still find why they were let in.
@@ -52,6 +53,13 @@ uint32_t book_add(struct book *book, const struct ledger_element *element, uint3
                   uint64_t now_ns, uint64_t expires_ns);
 /* A lingering row counts as open again; book_tick() takes it back when nothing confirms it. */
 void book_revive(struct book *book, uint32_t row);
+/* The kernel is about to be asked to hold the row's element until @expires_ns: the ledger says so
+ * first, for who asks may die before the answer. At the end of it the row ends when it did before,
+ * or when book_confirm() said; or at @expires_ns of book_believe(), when nobody can know what
+ * became of it. */
+void book_foresee(struct book *book, uint32_t row, uint64_t expires_ns);
+void book_believe(struct book *book, uint32_t row, uint64_t expires_ns);
+void book_foresee_end(struct book *book, uint32_t row);
 /* The kernel holds the row's element at least until @kernel_ns (@epoch); the row expires at
  * @expires_ns, if that is later than before. @policy_version: that judged it; 0: as before. */
 void book_confirm(struct book *book, uint32_t row, uint64_t expires_ns, uint64_t kernel_ns,
@@ -61,11 +69,14 @@ void book_doubt(struct book *book, uint32_t row);
 /* The kernel's element turned out to end at @expires_ns: the row ends there, too. */
 void book_shorten(struct book *book, uint32_t row, uint64_t expires_ns);
 void book_remove(struct book *book, uint32_t row);
+/* The row wants its element no more, and yet explains it until book_remove(), which comes when the
+ * kernel has let go of it: who dies in between leaves a row that is judged again. */
+void book_condemn(struct book *book, uint32_t row);
 
 /* Until when does the kernel hold @element for sure (confirmed in @epoch)? 0: not known. */
 uint64_t book_kernel_until(const struct book *book, const struct ledger_element *element,
                            uint64_t epoch);
-/* The latest end among the element's rows that are neither pending nor lingering; 0: none. */
+/* The latest end among the element's live rows; 0: none. */
 uint64_t book_wanted_until(const struct book *book, const struct ledger_element *element);
 /* The same among rows that @policy_version has judged. */
 uint64_t book_wanted_by(const struct book *book, const struct ledger_element *element,
@@ -87,7 +98,7 @@ uint32_t book_size(const struct book *book);
 bool book_row(const struct book *book, uint32_t row, const struct ledger_row **ret_row);
 /* Did the kernel hold the row's element in @epoch? */
 bool book_row_confirmed(const struct book *book, uint32_t row, uint64_t epoch);
-enum book_state { BOOK_FREE, BOOK_PENDING, BOOK_LIVE, BOOK_LINGERING };
+enum book_state { BOOK_FREE, BOOK_PENDING, BOOK_LIVE, BOOK_LINGERING, BOOK_CONDEMNED };
 enum book_state book_state(const struct book *book, uint32_t row);
 
 /* Does every element in the kernel have a row? Not so with a table that is older than its ledger,

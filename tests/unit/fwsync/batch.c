@@ -36,6 +36,10 @@ struct fake {
 	bool poisoned;
 	unsigned int transactions, restores, pauses, removed;
 	size_t largest;
+	int remove_err; /* of every removal */
+	const struct book
+	    *book; /* has to explain what the kernel is asked, in each small transaction */
+	unsigned int unexplained;
 };
 
 static struct fake *of(struct kernel *kernel)
@@ -52,6 +56,20 @@ static size_t find(const struct fake *fake, const struct ledger_element *element
 	return i;
 }
 
+/* Does a row in the ledger say that @wish may be there as long as it would be? Whoever asks may be
+ * killed before the answer. */
+static bool is_explained(const struct fake *fake, const struct element_wish *wish)
+{
+	const struct ledger_row *row;
+
+	for (uint32_t i = 0; i < book_size(fake->book); i++)
+		if (book_row(fake->book, i, &row) &&
+		    memcmp(&row->element, &wish->element, sizeof(wish->element)) == 0 &&
+		    row->expires_ns + NS_PER_MS >= fake->now_ns + wish->life_ms * NS_PER_MS)
+			return true;
+	return false;
+}
+
 static int upsert(struct kernel *kernel, const struct element_wish *wishes, size_t n)
 {
 	struct fake *fake = of(kernel);
@@ -60,6 +78,8 @@ static int upsert(struct kernel *kernel, const struct element_wish *wishes, size
 
 	fake->transactions++;
 	fake->largest = MAX(fake->largest, n);
+	for (size_t i = 0; n <= 8 && i < n; i++)
+		fake->unexplained += !is_explained(fake, &wishes[i]);
 	fake->now_ns += fake->took_ns;
 	if (err && err != ERR_TIMEOUT)
 		return err;
@@ -85,14 +105,14 @@ static int remove_elements(struct kernel *kernel, const struct ledger_element *e
 {
 	struct fake *fake = of(kernel);
 
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = 0; !fake->remove_err && i < n; i++) {
 		size_t at = find(fake, &elements[i]);
 
 		if (at < fake->n)
 			fake->elements[at] = fake->elements[--fake->n];
 		fake->removed++;
 	}
-	return 0;
+	return fake->remove_err;
 }
 
 static int restore(struct kernel *kernel)
@@ -150,6 +170,7 @@ static struct fixture *make(uint32_t n_rows)
 	f->fake.epoch = 1;
 	f->memory = ledger_memory(&f->ledger, n_rows);
 	assert_int_equal(book_new(&f->book, &f->ledger, f->fake.now_ns, &dropped), ERR_OK);
+	f->fake.book = f->book;
 	guard_image_make(&f->image, 5);
 	f->guard.table = &f->image.head;
 	f->batch = batch_new(f->book, &f->guard, &f->fake.kernel, &f->lane);
@@ -159,6 +180,7 @@ static struct fixture *make(uint32_t n_rows)
 
 static void unmake(struct fixture *f)
 {
+	assert_int_equal(f->fake.unexplained, 0);
 	batch_free(f->batch);
 	book_free(f->book);
 	free(f->memory);
@@ -472,6 +494,138 @@ static void a_request_that_fails_leaves_its_row_to_an_equal_one(void **state)
 	unmake(f);
 }
 
+static const struct ledger_row *only_row(const struct fixture *f)
+{
+	const struct ledger_row *row = NULL;
+
+	assert_int_equal(f->ledger.head->rows_used, 1);
+	assert_true(book_row(f->book, 0, &row));
+	return row;
+}
+
+/* unmake() has looked whether the ledger said so before the kernel was asked. */
+static void a_renewal_is_in_the_ledger_before_it_is_in_the_kernel(void **state)
+{
+	struct fixture *f = make(1024);
+	uint64_t end_ns;
+
+	(void)state;
+	f->fake.took_ns = 5 * NS_PER_MS;
+	ask(f, 1, 60, 'a');
+	go(f);
+	f->fake.now_ns += 30 * S;
+	ask(f, 1, 60, 'a');
+	ask(f, 1, 600, 'a');
+	go(f);
+	assert_int_equal(f->fake.transactions, 2);
+	end_ns = only_row(f)->expires_ns;
+	assert_true(end_ns >= f->fake.elements[0].until_ns);
+	/* Refused: as if it had not been asked. Unknown: as long as it may be there. */
+	f->fake.errs[0] = -EPERM;
+	f->fake.n_errs = 1;
+	ask(f, 1, 6000, 'a');
+	go(f);
+	assert_int_equal(f->results[0].status, PINHOLE_FAILED);
+	assert_int_equal(only_row(f)->expires_ns, end_ns);
+	for (size_t i = 0; i < BATCH_TRIES; i++)
+		f->fake.errs[i] = ERR_TIMEOUT;
+	f->fake.n_errs = BATCH_TRIES;
+	f->fake.next_err = 0;
+	ask(f, 1, 6000, 'a');
+	go(f);
+	assert_int_equal(f->results[0].status, PINHOLE_FAILED);
+	assert_true(only_row(f)->expires_ns >= f->fake.elements[0].until_ns);
+	unmake(f);
+}
+
+/* The first try loses its acknowledgement, the next ones are refused: it may be there all the same.
+ */
+static void what_cannot_be_withdrawn_is_rebuilt_from_the_book(void **state)
+{
+	struct fixture *f = make(1024);
+
+	(void)state;
+	f->fake.errs[0] = ERR_TIMEOUT;
+	f->fake.errs[1] = -EPERM;
+	f->fake.n_errs = 2;
+	ask(f, 1, 60, 'a');
+	go(f);
+	assert_int_equal(f->results[0].status, PINHOLE_FAILED);
+	assert_int_equal(f->fake.n, 0);
+	f->fake.next_err = 0;
+	f->fake.remove_err = -EPERM;
+	ask(f, 1, 60, 'a');
+	go(f);
+	assert_int_equal(f->results[0].status, PINHOLE_FAILED);
+	assert_int_equal(f->fake.restores, 1);
+	assert_int_equal(f->ledger.head->rows_used, 0);
+	unmake(f);
+}
+
+/* One is held, the other one's transaction finds the table gone: what was held before is so no
+ * more, and is asked for with it. */
+static void what_was_held_in_an_epoch_that_is_over_is_asked_for_again(void **state)
+{
+	struct fixture *f = make(1024);
+	struct ledger_element e = element(1);
+	unsigned int asked;
+
+	(void)state;
+	ask(f, 1, 600, 'a');
+	go(f);
+	f->fake.errs[0] = -ENOENT;
+	f->fake.n_errs = 1;
+	f->fake.n = 0; /* the table is gone, and restore() here brings nothing back */
+	ask(f, 1, 60, 'a');
+	ask(f, 2, 60, 'a');
+	go(f);
+	for (unsigned int i = 0; i < 2; i++) {
+		assert_int_equal(f->results[i].status, PINHOLE_OPEN);
+		assert_int_equal(f->results[i].epoch, 2);
+	}
+	assert_true(find(&f->fake, &e) < f->fake.n);
+	/* The same when the halves of a refused group go their own ways: the first one loses the
+	 * table for good. */
+	f->fake.poison = element(3);
+	f->fake.poisoned = true;
+	f->fake.errs[0] = -EINVAL;
+	f->fake.errs[1] = f->fake.errs[2] = -ENOENT;
+	f->fake.n_errs = 3;
+	f->fake.next_err = 0;
+	ask(f, 3, 60, 'a');
+	ask(f, 1, 60, 'a');
+	f->fake.n = 0;
+	asked = f->fake.transactions;
+	go(f);
+	assert_int_equal(f->results[0].status, PINHOLE_FAILED);
+	assert_int_equal(f->results[1].status, PINHOLE_OPEN);
+	assert_int_equal(f->results[1].epoch, 3);
+	assert_int_equal(f->fake.transactions - asked, 4);
+	assert_true(find(&f->fake, &e) < f->fake.n);
+	unmake(f);
+}
+
+static void what_is_held_is_held_no_longer_than_the_kernel_does(void **state)
+{
+	struct fixture *f = make(1024);
+	struct ledger_element e = element(1);
+
+	(void)state;
+	ask(f, 1, 60, 'a'); /* and a second of slack */
+	go(f);
+	f->fake.now_ns += S;
+	f->fake.took_ns = 900 * NS_PER_MS; /* of each try for the other one */
+	f->fake.errs[0] = -EINTR;
+	f->fake.n_errs = 1;
+	ask(f, 1, 60, 'a');
+	ask(f, 2, 60, 'a');
+	go(f);
+	assert_int_equal(f->results[0].status, PINHOLE_OPEN);
+	assert_true(book_kernel_until(f->book, &e, 1) <=
+	            f->fake.elements[find(&f->fake, &e)].until_ns);
+	unmake(f);
+}
+
 static void a_workloads_limit_is_kept_and_renewing_is_free(void **state)
 {
 	struct fixture *f = make(1024);
@@ -558,6 +712,10 @@ int main(void)
 		cmocka_unit_test(every_refusal_has_a_defined_end),
 		cmocka_unit_test(the_deadline_passes_while_others_are_tried),
 		cmocka_unit_test(a_request_that_fails_leaves_its_row_to_an_equal_one),
+		cmocka_unit_test(a_renewal_is_in_the_ledger_before_it_is_in_the_kernel),
+		cmocka_unit_test(what_cannot_be_withdrawn_is_rebuilt_from_the_book),
+		cmocka_unit_test(what_was_held_in_an_epoch_that_is_over_is_asked_for_again),
+		cmocka_unit_test(what_is_held_is_held_no_longer_than_the_kernel_does),
 		cmocka_unit_test(a_workloads_limit_is_kept_and_renewing_is_free),
 		cmocka_unit_test(a_full_ledger_is_a_result),
 		cmocka_unit_test(a_stale_request_is_told_the_version),

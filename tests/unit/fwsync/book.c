@@ -132,6 +132,31 @@ static void a_pending_row_wants_and_confirms_nothing(void **state)
 	unmake(&f);
 }
 
+static void a_condemned_row_explains_and_wants_nothing(void **state)
+{
+	struct fixture f = make(64);
+	struct ledger_element e = element(1, 443);
+	uint32_t a = reason(&f, "app", "a"), row = open_row(&f, 1, a, T0 + 3 * S);
+
+	(void)state;
+	book_condemn(f.book, row);
+	assert_int_equal(book_wanted_until(f.book, &e), 0);
+	assert_int_equal(book_kernel_until(f.book, &e, 1), 0);
+	assert_true(book_explains(f.book, &e));
+	assert_int_equal(f.ledger.head->rows_used, 1);
+	book_remove(f.book, row);
+	assert_false(book_explains(f.book, &e));
+	/* A lingering one as well. */
+	row = open_row(&f, 1, reason(&f, "app", "a"), T0 + 3 * S);
+	book_tick(f.book, T0 + 5 * S);
+	assert_int_equal(book_lingering(f.book), 1);
+	book_condemn(f.book, row);
+	book_remove(f.book, row);
+	assert_int_equal(book_lingering(f.book), 0);
+	assert_int_equal(f.ledger.head->rows_used, 0);
+	unmake(&f);
+}
+
 static void equal_questions_share_a_reason(void **state)
 {
 	struct fixture f = make(64);
@@ -509,6 +534,7 @@ int main(void)
 		cmocka_unit_test(a_lingering_row_that_is_opened_again_is_live),
 		cmocka_unit_test(an_expired_row_goes_when_another_explains_its_element),
 		cmocka_unit_test(lives_longer_than_the_wheel_expire_in_their_time),
+		cmocka_unit_test(a_condemned_row_explains_and_wants_nothing),
 		cmocka_unit_test(when_full_the_oldest_lingering_row_gives_way),
 		cmocka_unit_test(a_successor_finds_what_is_sound_and_drops_the_rest),
 		cmocka_unit_test(a_random_life_leaves_no_row_and_no_count_behind),
