@@ -187,16 +187,18 @@ void firewall_flows(struct firewall *fw)
 
 	if (r == 0)
 		return;
-	if (r < 0) {
-		log_warning("flows", "a pass over the connections failed: %s", err_str(r));
-		fw->want_cut |= fw->flows.cutting; /* what was revoked is not closed yet */
-		fw->again_ns = clock_mono_ns() + RECUT_MS * NS_PER_MS;
-		return;
-	}
 	if (fw->flows.cutting && fw->flows.n_cut > 0) {
 		count_add(fw->lane, COUNT_FW_FLOWS_CUT, fw->flows.n_cut);
 		log_info("flows", "%" PRIu64 " live connections cut", fw->flows.n_cut);
 	}
+	if (r < 0) {
+		log_warning("flows", "a pass over the connections failed: %s", err_str(r));
+		fw->want_cut |= fw->flows.cutting; /* what was revoked is not closed yet */
+		fw->again_ns = clock_mono_ns() +
+		               MIN(RECUT_MS << MIN(fw->passes_failed++, 8u), LOOK_MS) * NS_PER_MS;
+		return;
+	}
+	fw->passes_failed = 0;
 	book_flows_passed(fw->book);
 }
 
@@ -244,7 +246,7 @@ int firewall_tick(struct firewall *fw)
 		if (r < 0)
 			return r;
 	}
-	if (fw->verify != VERIFY_NONE) {
+	if (fw->verifying) {
 		r = firewall_verify_some(fw);
 		if (r < 0)
 			return r;

@@ -26,12 +26,6 @@
 #include "nl.h"
 #include "table.h"
 
-enum firewall_verify {
-	VERIFY_NONE,
-	VERIFY_ADOPT, /* what the kernel lacks is dropped from the book */
-	VERIFY_LOSS,  /* what the kernel lacks is put back */
-};
-
 struct firewall {
 	struct kernel kernel; /* first: the planner's functions find us by it */
 	struct nl nl;
@@ -61,11 +55,12 @@ struct firewall {
 	/* The table was lost before this process began, and rows in the book were judged by
 	 * versions that may be over: they are put back when the keeper has judged them. */
 	bool held_back;
-	enum firewall_verify verify;
+	bool verifying; /* the table was adopted: what the kernel lacks is dropped from the book */
 	uint32_t verify_next;
 	uint64_t verify_lost;
 	bool want_cut, want_look;
-	uint64_t again_ns;     /* a pass failed: not before then */
+	uint64_t again_ns;          /* a pass failed: not before then */
+	unsigned int passes_failed; /* one after the other */
 	uint64_t recut_ns;     /* a second pass, for connections born while the first one ran */
 	uint64_t next_look_ns; /* when lingering rows are looked after again */
 	uint64_t next_probe_ns;

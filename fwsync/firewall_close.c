@@ -12,8 +12,8 @@
 
 #define TAG "firewall"
 
-/* After rows went: their elements (@n <= FIREWALL_CLOSED) end now, or when the longest of the
- * remaining reasons does. */
+/* Elements of condemned rows (@n <= FIREWALL_CLOSED) end now, or when the longest of the remaining
+ * reasons does. */
 static int settle_elements(struct firewall *fw, const struct ledger_element *elements, size_t n)
 {
 	struct ledger_element *gone = fw->closed;
@@ -23,7 +23,7 @@ static int settle_elements(struct firewall *fw, const struct ledger_element *ele
 	int r = 0;
 
 	for (size_t i = 0; i < n; i++) {
-		uint64_t until_ns = book_wanted_until(fw->book, &elements[i]);
+		uint64_t until_ns = firewall_wanted_until(fw, &elements[i]);
 
 		if (until_ns > now_ns)
 			kept[n_kept++] =
@@ -46,7 +46,7 @@ static int settle_elements(struct firewall *fw, const struct ledger_element *ele
 			break;
 		count(fw->lane, COUNT_FW_RETRIES);
 	}
-	/* The book has let go of them: rebuilding from the book closes them in any case. */
+	/* Condemned rows want nothing: rebuilding from the book closes them in any case. */
 	log_warning(TAG, "elements could not be removed (%s): the table is made anew", err_str(r));
 	r = firewall_restore(fw);
 	if (r == 0) {
@@ -68,6 +68,64 @@ static bool still_judged(const struct firewall *fw, const struct role_close_row 
 		return false;
 	*ret_row = row;
 	return true;
+}
+
+/* First the epoch, so that no answer leaves on the strength of what goes now; then the kernel lets
+ * go of the elements, then the book of the rows that explain them. */
+static int close_rows(struct firewall *fw, const uint32_t *rows,
+                      const struct ledger_element *elements, size_t n)
+{
+	int r;
+
+	if (n == 0)
+		return ERR_OK;
+	firewall_raise_epoch(fw);
+	fw->want_cut = true;
+	r = settle_elements(fw, elements, n);
+	for (size_t i = 0; r == 0 && i < n; i++)
+		book_remove(fw->book, rows[i]);
+	return r;
+}
+
+/* What the keeper has judged to have no reason any more, many rows at a time. */
+static int close_judged(struct firewall *fw, const struct role_close_row *judged, size_t n)
+{
+	struct ledger_element elements[FIREWALL_CLOSED];
+	uint32_t rows[FIREWALL_CLOSED];
+	size_t n_rows = 0;
+	int r = ERR_OK;
+
+	for (size_t i = 0; r == 0 && i < n; i++) {
+		const struct ledger_row *row;
+
+		if (!still_judged(fw, &judged[i], &row))
+			continue;
+		elements[n_rows] = row->element;
+		rows[n_rows++] = judged[i].row;
+		book_condemn(fw->book, judged[i].row);
+		if (n_rows == FIREWALL_CLOSED) {
+			r = close_rows(fw, rows, elements, n_rows);
+			n_rows = 0;
+		}
+	}
+	return r < 0 ? r : close_rows(fw, rows, elements, n_rows);
+}
+
+/* The rows that are left of an earlier life have been judged. */
+static int put_back_held(struct firewall *fw)
+{
+	uint64_t back = 0;
+	int r;
+
+	if (!fw->held_back)
+		return ERR_OK;
+	fw->held_back = false;
+	r = firewall_put_back_all(fw, &back);
+	if (r < 0)
+		return firewall_restore(fw);
+	if (back > 0)
+		log_info(TAG, "%" PRIu64 " pinholes put back", back);
+	return ERR_OK;
 }
 
 /* Nobody can say whether the new version still wants what nobody can explain. */
@@ -93,51 +151,19 @@ static int close_strangers(struct firewall *fw, uint32_t version)
 int firewall_close(struct firewall *fw, uint32_t version, const struct role_close_row *rows,
                    size_t n, bool last)
 {
-	struct ledger_element elements[FIREWALL_CLOSED];
-	size_t n_elements = 0;
-	bool any = false;
-	int r = 0;
+	int r;
 
 	if (!fw->closing || fw->closing_version != version) {
 		fw->closing = false;
 		fw->closing_version = version;
 		fw->closing_removed = 0;
 	}
-	for (size_t i = 0; i < n; i++) {
-		const struct ledger_row *row;
-
-		if (!still_judged(fw, &rows[i], &row))
-			continue;
-		elements[n_elements++] = row->element;
-		book_remove(fw->book, rows[i].row);
-		any = true;
-		if (n_elements < FIREWALL_CLOSED)
-			continue;
-		r = settle_elements(fw, elements, n_elements);
-		if (r < 0)
-			return r;
-		n_elements = 0;
-	}
-	if (n_elements > 0)
-		r = settle_elements(fw, elements, n_elements);
+	r = close_judged(fw, rows, n);
 	if (r < 0)
 		return r;
-	if (any) {
-		firewall_raise_epoch(fw);
-		fw->want_cut = true;
-	}
 	if (!last)
 		return ERR_OK;
-	if (fw->held_back) {
-		uint64_t back = 0;
-
-		fw->held_back = false; /* what is left has been judged */
-		r = firewall_put_back_all(fw, &back);
-		if (r < 0)
-			r = firewall_restore(fw);
-		else if (back > 0)
-			log_info(TAG, "%" PRIu64 " pinholes put back", back);
-	}
+	r = put_back_held(fw);
 	if (r == 0 && !book_complete(fw->book) && version != fw->first_version)
 		r = close_strangers(fw, version);
 	if (r < 0)

@@ -27,6 +27,10 @@ void firewall_beat(const struct firewall *fw);
  * filter. Then everybody stays filtered who was: a start must not open what a stop left closed. */
 bool firewall_whom_is_unknown(const struct firewall *fw, const struct guard *guard);
 
+/* Until when is @element to be in the kernel? 0: not at all, or not before the keeper has judged
+ * the rows that want it (held_back). */
+uint64_t firewall_wanted_until(const struct firewall *fw, const struct ledger_element *element);
+
 struct table_want firewall_wanted(const struct firewall *fw);
 /* Keep the table that is there, its pinholes and, if nobody else knows it, whom it filters. */
 int firewall_adopt(struct firewall *fw) MUST_CHECK;
@@ -40,5 +44,5 @@ int firewall_put_back_all(struct firewall *fw, uint64_t *ret_n) MUST_CHECK;
  * again, table_lost stays and the next turn of the loop goes on; that is no error yet. */
 int firewall_restore(struct firewall *fw) MUST_CHECK;
 
-/* The next rows, at a bounded rate, until all are verified. */
+/* Adopted rows, the next of them, at a bounded rate, until all are verified. */
 int firewall_verify_some(struct firewall *fw) MUST_CHECK;

@@ -139,8 +139,9 @@ int firewall_install(struct firewall *fw)
 			         err_str(r));
 	}
 	if (r == 0) {
-		fw->verify = VERIFY_ADOPT;
+		fw->verifying = true;
 		fw->verify_next = 0;
+		fw->verify_lost = 0;
 		log_info(TAG, "table adopted%s",
 		         book_complete(fw->book) ? ""
 		                                 : "; what an earlier ledger knew of it is lost");

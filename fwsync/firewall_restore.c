@@ -60,18 +60,21 @@ int firewall_adopt(struct firewall *fw)
 	return r;
 }
 
-/* Until when @row's element is to be in the kernel, if it is this row that says so: of several rows
- * of one element the longest speaks. 0: another one, or it has to be judged first. */
-static uint64_t put_back_until(const struct firewall *fw, const struct ledger_row *row)
+uint64_t firewall_wanted_until(const struct firewall *fw, const struct ledger_element *element)
 {
 	uint32_t version = guard_version(&fw->guard);
-	uint64_t until_ns;
 
 	if (!fw->held_back)
-		until_ns = book_wanted_until(fw->book, &row->element);
-	else if (version > 0 && row->policy_version == version)
-		until_ns = book_wanted_by(fw->book, &row->element, version);
-	else
+		return book_wanted_until(fw->book, element);
+	return version > 0 ? book_wanted_by(fw->book, element, version) : 0;
+}
+
+/* The same, if it is @row that says so: of several rows of one element the longest speaks. */
+static uint64_t put_back_until(const struct firewall *fw, const struct ledger_row *row)
+{
+	uint64_t until_ns = firewall_wanted_until(fw, &row->element);
+
+	if (fw->held_back && row->policy_version != guard_version(&fw->guard))
 		return 0;
 	return row->expires_ns == until_ns ? until_ns : 0;
 }
@@ -194,7 +197,7 @@ int firewall_restore(struct firewall *fw)
 	fw->restores_failed = 0;
 	fw->table_lost = false;
 	fw->want_cut = true; /* what passed meanwhile */
-	fw->verify = VERIFY_NONE;
+	fw->verifying = false;
 	log_warning(TAG,
 	            "somebody changed the table: put back with %" PRIu64 " pinholes in %" PRIu64
 	            " ms, epoch %" PRIu64,

@@ -135,6 +135,7 @@ int flows_start(struct flows *flows, enum flows_purpose purpose)
 	flows->running = true;
 	flows->cutting = purpose == FLOWS_CUT;
 	flows->n_cut = flows->n_seen = 0;
+	flows->err = 0;
 	return ERR_OK;
 }
 
@@ -223,8 +224,11 @@ static void on_flow(struct flows *flows, struct book *book, const struct nlmsghd
 	uint16_t port;
 	int r;
 
-	if (!ct || nfct_nlmsg_parse(msg, ct) < 0 ||
-	    !(nfct_get_attr_u32(ct, ATTR_MARK) & flows->mark))
+	if (!ct || nfct_nlmsg_parse(msg, ct) < 0) { /* perhaps one that has to be cut */
+		flows->err = ct ? ERR_MALFORMED : ERR_NOMEM;
+		return;
+	}
+	if (!(nfct_get_attr_u32(ct, ATTR_MARK) & flows->mark))
 		return;
 	flows->n_seen++;
 	over = is_over(ct);
@@ -242,7 +246,7 @@ static void on_flow(struct flows *flows, struct book *book, const struct nlmsghd
 	if (r == 0 && !over)
 		flows->n_cut++;
 	else if (r < 0 && r != -ENOENT) /* ENOENT: it ended by itself */
-		log_warning("flows", "a connection could not be cut: %s", err_str(r));
+		flows->err = r;
 }
 
 int flows_read(struct flows *flows, struct book *book)
@@ -266,6 +270,7 @@ int flows_read(struct flows *flows, struct book *book)
 			if (mnl_nlmsg_get_payload_len(msg) >= sizeof(err))
 				memcpy(&err, mnl_nlmsg_get_payload(msg), sizeof(err));
 			flows->running = false;
+			err = err < 0 ? err : flows->err;
 			return err < 0 ? err : 1;
 		}
 		on_flow(flows, book, msg);

@@ -20,6 +20,7 @@ struct flows {
 	bool running, cutting;
 	uint64_t n_cut; /* live connections cut in this pass */
 	uint64_t n_seen;
+	int err; /* of a connection in this pass; the others are done all the same */
 };
 
 int flows_open(struct flows *flows, uint32_t mark) MUST_CHECK;
@@ -29,5 +30,5 @@ enum flows_purpose { FLOWS_LOOK, FLOWS_CUT };
 /* Begin a pass; ERR_AGAIN while one runs. */
 int flows_start(struct flows *flows, enum flows_purpose purpose) MUST_CHECK;
 /* Read one piece of the running pass. Returns 1 (it is over), 0 (more to come, or nothing there
- * yet) or -errno (it is over, incomplete: start again). */
+ * yet) or -errno (it is over, and not all was looked at, or cut: start again). */
 int flows_read(struct flows *flows, struct book *book);

@@ -37,6 +37,7 @@
 
 #include "batch.h"
 #include "firewall.h"
+#include "proof.h"
 #ifdef SALLYPORT_TEST_SHIM
 #include "shim.h"
 #endif
@@ -404,6 +405,8 @@ static int start(struct fwsync *s)
 	}
 	r = firewall_install(&s->fw);
 	if (r < 0)
+		proof_forget(s->ledger.head);
+	if (r < 0)
 		return give_up(s, r,
 		               r == -EPERM ? "another process owns the table `inet sallyport`"
 		                           : "the table cannot be installed");
@@ -514,8 +517,8 @@ static int turn(struct fwsync *s)
 {
 	struct pollfd fds[3 + LIMIT_WORKERS];
 	const struct firewall *fw = &s->fw;
-	bool busy = s->running && (fw->verify != VERIFY_NONE || fw->want_cut || fw->flows.running ||
-	                           fw->table_lost);
+	bool busy =
+	    s->running && (fw->verifying || fw->want_cut || fw->flows.running || fw->table_lost);
 	int r;
 
 	fds[0] = (struct pollfd){ .fd = s->channel, .events = POLLIN };

@@ -87,7 +87,7 @@ static void on_key(const struct nlattr *key, const char *set, struct monitor_new
 		if (mnl_attr_get_type(value) != NFTA_DATA_VALUE)
 			continue;
 		if (news->n_elements == MONITOR_ELEMENTS)
-			news->all = true;
+			news->lost = true;
 		else if (element_from_key(set, mnl_attr_get_payload(value),
 		                          mnl_attr_get_payload_len(value),
 		                          &news->elements[news->n_elements]) == 0)
@@ -143,7 +143,7 @@ int monitor_read(const struct monitor *monitor, struct monitor_news *ret_news)
 {
 	_Alignas(8) uint8_t buf[65536];
 
-	ret_news->table = ret_news->all = ret_news->others = false;
+	ret_news->table = ret_news->lost = ret_news->others = false;
 	ret_news->n_elements = 0;
 	for (int i = 0; i < READ_MAX; i++) {
 		ssize_t n = recv(monitor->fd, buf, sizeof(buf), MSG_DONTWAIT | MSG_TRUNC);
@@ -152,7 +152,7 @@ int monitor_read(const struct monitor *monitor, struct monitor_news *ret_news)
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0 && errno == ENOBUFS) {
-			ret_news->all = true;
+			ret_news->lost = true;
 			continue;
 		}
 		if (n < 0 && errno == EAGAIN)
@@ -160,7 +160,7 @@ int monitor_read(const struct monitor *monitor, struct monitor_news *ret_news)
 		if (n < 0)
 			return -errno;
 		if ((size_t)n > sizeof(buf)) {
-			ret_news->all = true;
+			ret_news->lost = true;
 			n = sizeof(buf);
 		}
 		left = (int)n;
@@ -168,5 +168,5 @@ int monitor_read(const struct monitor *monitor, struct monitor_news *ret_news)
 		     msg = mnl_nlmsg_next(msg, &left))
 			on_message(monitor, msg, ret_news);
 	}
-	return ret_news->table || ret_news->all || ret_news->others || ret_news->n_elements > 0;
+	return ret_news->table || ret_news->lost || ret_news->others || ret_news->n_elements > 0;
 }

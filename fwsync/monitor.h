@@ -21,7 +21,7 @@ struct monitor {
 };
 struct monitor_news {
 	bool table;  /* table, chain, rule, set or counter touched: rebuild */
-	bool all;    /* words lost, or too many elements: verify everything */
+	bool lost;   /* words, or more elements than have room here: nobody knows what they were */
 	bool others; /* elements of the other sets (guarded ones) touched: swap them back */
 	struct ledger_element elements[MONITOR_ELEMENTS];
 	size_t n_elements;

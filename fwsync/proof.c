@@ -22,6 +22,13 @@ bool proof_recall(const struct ledger_head *head, const struct boot *boot, uint6
 	return true;
 }
 
+void proof_forget(struct ledger_head *head)
+{
+	seqlock_begin(&head->proof.version);
+	head->proof.proven_ns = 0;
+	seqlock_end(&head->proof.version);
+}
+
 void proof_keep(struct ledger_head *head, const struct boot *boot, uint64_t age_ns,
                 const struct proof *proof)
 {

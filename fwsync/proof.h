@@ -25,5 +25,7 @@ struct proof {
 /* @age_ns: boot_age_ns(). False: there is none that counts. */
 bool proof_recall(const struct ledger_head *head, const struct boot *boot, uint64_t age_ns,
                   struct proof *ret_proof);
+/* What was built on it did not stand: the next one tries everything anew. */
+void proof_forget(struct ledger_head *head);
 void proof_keep(struct ledger_head *head, const struct boot *boot, uint64_t age_ns,
                 const struct proof *proof);

@@ -77,6 +77,21 @@ def an_element_deleted_by_hand_comes_back_and_one_added_goes():
 
 
 @h.case
+def more_changes_than_are_told_apart_are_put_right():
+    f = fresh(owner=0)
+    for i in range(3):
+        h.same(f.open(f"44.0.0.{i}"), k.OPEN, "status")
+    had = sorted(k.element_set("gw", "pinhole4"))
+    foreign = ", ".join(f"10.1.0.2 . 198.51.{i >> 8}.{i & 255} . 6 . 443 timeout 1h" for i in range(3000))
+    for change in ("add element inet sallyport pinhole4 { %s }" % foreign, "flush set inet sallyport pinhole4"):
+        epoch, lost = f.epoch(), f.counter("fw_lost")
+        h.run(["nft", "-f", "-"], ns="gw", input=change)
+        h.until(f"{change[:30]}: noticed", lambda: f.counter("fw_lost") > lost, seconds=1)
+        assert f.epoch() > epoch, "the epoch was not raised"
+        h.same(sorted(k.element_set("gw", "pinhole4")), had, change[:30])
+
+
+@h.case
 def rules_and_guarded_sets_changed_by_hand_are_put_right():
     f = fresh(owner=0)
     for change in ("insert rule inet sallyport forward accept", "flush chain inet sallyport egress",

@@ -1,5 +1,5 @@
 """A firewall role dies and another one takes over; configurations change; the guard before the start."""
-import ipaddress, os, socket, sys
+import ipaddress, os, socket, struct, sys, time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import harness as h
@@ -80,6 +80,32 @@ def what_an_older_version_opened_is_put_back_only_when_it_has_been_judged():
     h.same(sorted(k.element_set("gw", "pinhole4")),
            ["10.1.0.2 . 198.51.100.7 . 6 . 443", "10.1.0.2 . 44.0.0.3 . 6 . 443"], "judged")
     h.same((tcp(NET4, 443), tcp(NET4B, 443)), ("open", "refused"), "packets")
+
+
+@h.case
+def who_dies_while_it_closes_leaves_nothing_open_that_nobody_explains():
+    """Revoked, and killed in the middle of it: its successor is given the list of what the ledger
+    still has, as by the keeper. Then the kernel has nothing either."""
+    f = fresh(ledger_rows=16384)
+    left = []
+    for i in range(24):
+        version = f.version
+        for n in range(0, 2000, 50):
+            f.batch([f.request([f"44.{n >> 8}.{n & 255}.{m}" for m in range(50)])])
+            h.same(f.results()[0][0], k.OPEN, "status")
+        f.policy(version + 1, **POLICY)
+        rows = f.rows()
+        h.same(len(rows), 2000, "rows")
+        f.send(k.CLOSE, a=version + 1, b=1,
+               payload=b"".join(struct.pack("=QII", r[4], row, r[5]) for row, r in rows.items()))
+        time.sleep(0.0005 * i)
+        f.kill()
+        left.append(len(f.rows()))
+        f.up(version=version + 1, **POLICY)
+        f.close(version + 1, list(f.rows()))
+        h.same((len(f.rows()), len(k.element_set("gw", "pinhole4"))), (0, 0), f"death {i}: rows, elements")
+    print(f"    rows left by the dead: {left}", flush=True)
+    assert max(left) > 0 and min(left) < 2000, f"no death was early, or none was late: {left}"
 
 
 @h.case

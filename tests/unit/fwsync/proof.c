@@ -40,6 +40,20 @@ static void what_was_proven_here_is_known_again(void **state)
 	free(memory);
 }
 
+static void what_did_not_stand_is_forgotten(void **state)
+{
+	struct ledger ledger;
+	struct proof got = { 0 };
+	void *memory = proven(&ledger);
+
+	(void)state;
+	proof_forget(ledger.head);
+	assert_false(proof_recall(ledger.head, &here, AGE_NS, &got));
+	proof_keep(ledger.head, &here, PROVEN_NS, &found);
+	assert_true(proof_recall(ledger.head, &here, AGE_NS, &got));
+	free(memory);
+}
+
 static void a_ledger_in_which_nothing_was_proven_says_so(void **state)
 {
 	struct ledger ledger;
@@ -198,6 +212,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_was_proven_here_is_known_again),
+		cmocka_unit_test(what_did_not_stand_is_forgotten),
 		cmocka_unit_test(a_ledger_in_which_nothing_was_proven_says_so),
 		cmocka_unit_test(a_larger_ledger_takes_it_along),
 		cmocka_unit_test(nothing_else_counts),
