@@ -347,6 +347,13 @@ void agg_take(struct agg *agg, struct agg *from)
 	agg_clear(from);
 }
 
+/* A hostile producer's counts may add up beyond what a file can hold: then they are told as the
+ * most that it can. */
+static uint64_t gap_sum(uint64_t a, uint64_t b)
+{
+	return MIN(a, AGG_GAP_MAX) + MIN(b, AGG_GAP_MAX - MIN(a, AGG_GAP_MAX));
+}
+
 void agg_gap_join(struct agg_gap *into, const struct agg_gap *from)
 {
 	if (into->until_us == 0)
@@ -354,8 +361,8 @@ void agg_gap_join(struct agg_gap *into, const struct agg_gap *from)
 	into->from_us = MIN(into->from_us, from->from_us);
 	into->until_us = MAX(into->until_us, MAX(from->until_us, UINT64_C(1)));
 	for (int i = 0; i < VERDICT_N; i++)
-		into->lost[i] += from->lost[i];
-	into->kernel_drops += from->kernel_drops;
+		into->lost[i] = gap_sum(into->lost[i], from->lost[i]);
+	into->kernel_drops = gap_sum(into->kernel_drops, from->kernel_drops);
 	if (from->note[0])
 		memcpy(into->note, from->note, sizeof(into->note));
 }

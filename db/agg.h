@@ -26,6 +26,8 @@ enum agg_limit {
 	AGG_ANSWER_BYTES_MAX = 16 << 20,
 };
 
+#define AGG_GAP_MAX ((uint64_t)INT64_MAX / 8) /* of one count in a gap: sums of them fit a row */
+
 /* What makes two queries identical. Compared octet by octet: no padding, unused fields zero. */
 struct agg_key {
 	uint8_t client[ADDR_LEN];
@@ -121,7 +123,8 @@ void agg_take(struct agg *agg, struct agg *from);
 void agg_gap(struct agg *agg, enum history_gap cause, uint64_t from_us, uint64_t until_us,
              const uint64_t lost[static VERDICT_N], uint64_t kernel_drops, const char *note);
 bool agg_has_gap(const struct agg *agg);
-void agg_gap_join(struct agg_gap *into, const struct agg_gap *from); /* both as one */
+/* Both as one; a count beyond AGG_GAP_MAX is told as that. */
+void agg_gap_join(struct agg_gap *into, const struct agg_gap *from);
 
 const char *agg_name(const struct agg *agg, const struct agg_entry *entry); /* name_len octets */
 

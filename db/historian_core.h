@@ -60,6 +60,7 @@ struct historian {
 	struct note_file note_file;
 	struct note note; /* what the file says */
 	int note_err;     /* why it could not be opened */
+	int settle_err;   /* why it could not be told, or taken back */
 	int stop_err;     /* why the last try to end failed */
 	struct historian_ring rings[LIMIT_WORKERS];
 	struct historian_file files[HISTORIAN_FILES_MAX];

@@ -297,6 +297,20 @@ static int write_batch(struct historian *h, uint64_t wall_us)
 	return first;
 }
 
+/* What an earlier historian has noted waits in its file until it can be told: no reason to hold
+ * back what is asked now. */
+static void settle_note(struct historian *h, uint64_t wall_us)
+{
+	int r = historian_note_settle(h, wall_us);
+
+	historian_count(h, COUNT_HISTORY_ERRORS, r < 0);
+	if (r < 0 && r != h->settle_err) /* once, though it is tried every second */
+		log_error(HISTORY_TAG,
+		          "what an earlier historian could not write cannot be told yet: %s",
+		          err_str(r));
+	h->settle_err = r;
+}
+
 int historian_write(struct historian *h, uint64_t wall_us)
 {
 	int r = write_batch(h, wall_us);
@@ -304,8 +318,7 @@ int historian_write(struct historian *h, uint64_t wall_us)
 	h->no_room = r == ERR_NOSPC;
 	if (r == 0) {
 		historian_store_catalogs(h);
-		r = historian_note_settle(h, wall_us);
-		historian_count(h, COUNT_HISTORY_ERRORS, r < 0);
+		settle_note(h, wall_us);
 	} else {
 		historian_note_save(h);
 	}

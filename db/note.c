@@ -36,10 +36,10 @@ static bool gap_is_sound(const struct agg_gap *gap)
 	uint64_t sum = gap->kernel_drops;
 
 	if (gap->until_us > INT64_MAX || gap->from_us > gap->until_us ||
-	    gap->kernel_drops > INT64_MAX / 8)
+	    gap->kernel_drops > AGG_GAP_MAX)
 		return false;
 	for (int v = 0; v < VERDICT_N; v++) {
-		if (gap->lost[v] > INT64_MAX / 8)
+		if (gap->lost[v] > AGG_GAP_MAX)
 			return false;
 		sum += gap->lost[v];
 	}
@@ -128,14 +128,13 @@ static bool read_at(int fd, uint8_t *data, size_t len, off_t at)
 	return true;
 }
 
-/* Octets that were written once have their place on the disk. */
-static int take_room(int fd)
+/* Octets that were written once have their place on the disk. What is there already stays: somebody
+ * may have cut the file. */
+static int take_room(int fd, off_t size)
 {
-	static const uint8_t zeros[NOTE_BYTES];
-	int r = write_at(fd, zeros, sizeof(zeros), 0);
+	static const uint8_t zeros[2 * NOTE_BYTES];
+	int r = write_at(fd, zeros, sizeof(zeros) - (size_t)size, size);
 
-	if (r == 0)
-		r = write_at(fd, zeros, sizeof(zeros), NOTE_BYTES);
 	return r == 0 && fdatasync(fd) != 0 ? -errno : r;
 }
 
@@ -179,9 +178,9 @@ int note_file_open(const char *dir, struct note_file *ret_file, struct note *ret
 	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0 || fstat(fd, &st) != 0)
 		return -errno;
-	/* Shorter: it is new, or there was no room to make it. It has never said anything. */
+	/* Shorter: it is new, or there was no room to make it, or it was cut. */
 	if (st.st_size < 2 * NOTE_BYTES)
-		r = take_room(fd);
+		r = take_room(fd, st.st_size);
 	file.fd = fd;
 	if (r == 0)
 		r = read_newest(&file, ret_note);

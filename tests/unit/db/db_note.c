@@ -309,6 +309,83 @@ static void a_damaged_note_is_told_without_counts(void **state)
 	assert_int_equal(kit_sum(kit).gaps, 1);
 }
 
+static void cut(const struct kit *kit, off_t size)
+{
+	char path[256];
+
+	snprintf(path, sizeof(path), "%s/" NOTE_NAME, kit->dir);
+	assert_int_equal(truncate(path, size), 0);
+}
+
+/* 40 queries are in copy 1, all 80 in copy 0. */
+static void a_note_that_was_cut_says_what_is_left_of_it(void **state)
+{
+	struct kit *kit = *state;
+	struct kit_sums sums;
+
+	note_twice(kit);
+	cut(kit, NOTE_BYTES + 200);
+	next_start(kit);
+	check(kit, 80, "the second copy cut", 0);
+	kit_all_die(kit);
+	note_twice(kit);
+	cut(kit, 200);
+	next_start(kit);
+	sums = kit_sum(kit);
+	assert_int_equal(sums.lost[VERDICT_DENY] + sums.lost[VERDICT_ALLOW], 80);
+	assert_int_equal(sums.gaps, 2); /* the damage, without counts */
+}
+
+/* Yesterday's file cannot be asked: what is asked today does not wait for that. */
+static void what_cannot_be_told_yet_holds_nothing_back(void **state)
+{
+	struct kit *kit = *state;
+	struct historian *h = kit_historian(kit);
+	char name[DAY_NAME_LEN], path[256];
+	struct kit_sums sums;
+
+	kit_vfs.disk = KIT_DISK_FULL;
+	ask(kit, 0, 40);
+	tick(kit, h, 1000);
+	historian_free(h);
+	kit_all_die(kit);
+	kit_vfs.disk = KIT_DISK_FINE;
+	day_name((uint32_t)(kit->wall_ns / DAY_NS) - 1, DAY_ALLOW, name);
+	snprintf(path, sizeof(path), "%s/%s", kit->dir, name);
+	unlink(path);
+	assert_int_equal(mkdir(path, 0700), 0); /* in its way */
+	h = kit_historian(kit);
+	for (unsigned int i = 1; i <= 5; i++) {
+		const struct kit_query q = { .name = "today.test." };
+
+		assert_true(kit_ask(kit, 0, &q) > 0);
+		tick(kit, h, 1000);
+		assert_int_equal(kit_sum(kit).queries, i);
+	}
+	assert_true(kit_count(kit, COUNT_HISTORY_ERRORS) > 0);
+	assert_int_equal(rmdir(path), 0);
+	tick(kit, h, 1000);
+	kit_stop(kit, h);
+	sums = kit_sum(kit);
+	assert_int_equal(sums.queries, 5);
+	assert_int_equal(sums.lost[VERDICT_DENY] + sums.lost[VERDICT_ALLOW], 40);
+}
+
+static void counts_beyond_reason_are_the_most_that_a_row_holds(void **state)
+{
+	struct agg_gap all = { 0 };
+	const struct agg_gap huge = { .until_us = 1,
+		                      .lost = { AGG_GAP_MAX, UINT64_MAX },
+		                      .kernel_drops = 1 };
+
+	(void)state;
+	for (int i = 0; i < 40; i++)
+		agg_gap_join(&all, &huge);
+	assert_int_equal(all.lost[0], AGG_GAP_MAX);
+	assert_int_equal(all.lost[1], AGG_GAP_MAX);
+	assert_int_equal(all.kernel_drops, 40);
+}
+
 static void its_room_is_taken_when_there_is_some(void **state)
 {
 	struct kit *kit = *state;
@@ -340,6 +417,9 @@ int main(void)
 		TEST(a_file_is_asked_whether_it_lacks_what_the_note_says),
 		TEST(a_torn_copy_leaves_the_one_before),
 		TEST(a_damaged_note_is_told_without_counts),
+		TEST(a_note_that_was_cut_says_what_is_left_of_it),
+		TEST(what_cannot_be_told_yet_holds_nothing_back),
+		cmocka_unit_test(counts_beyond_reason_are_the_most_that_a_row_holds),
 		TEST(its_room_is_taken_when_there_is_some),
 		cmocka_unit_test(what_was_written_in_the_end_is_not_told_whatever_step_it_died_at),
 		cmocka_unit_test(it_is_told_once_whatever_step_it_died_at),
