@@ -4,7 +4,7 @@
     app2 10.1.1.2, fd00:2::2 --+-- gw (Sallyport) -'        2a00:ffff::/32, DNS at 44.128.0.53
     stranger 10.66.0.7 -------'
 """
-import os, re, shutil, socket, subprocess
+import os, re, shutil, socket, subprocess, threading, time
 import harness as h
 
 TOOLS = os.path.join(h.BUILD, "tests")
@@ -151,3 +151,50 @@ def udp_passes(ns, address, port, listener="net", timeout=0.6):
     finally:
         server.close()
         client.close()
+
+
+class Raw:
+    """Datagrams to an address that no answer gave, from app, all the time; when each arrived. Each is
+    a new flow; with `flow` another one, of always the same port, is kept going beside them."""
+
+    def __init__(self, address="44.128.255.250", port=4000, every=0.002, flow=False):
+        self.to, self.every, self.arrived, self.ended = (address, port), every, [], False
+        with h.inside("net"):
+            self.server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            self.server.bind(self.to)
+            self.server.settimeout(0.05)
+        self.flow = None
+        if flow:
+            with h.inside("app"):
+                self.flow = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+                self.flow.bind(("", 45000))
+        self.threads = [threading.Thread(target=t, daemon=True) for t in (self._send, self._read)]
+        for t in self.threads:
+            t.start()
+
+    def _send(self):
+        with h.inside("app"):
+            while not self.ended:
+                with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as new:
+                    for s in (new, self.flow) if self.flow else (new,):
+                        try:
+                            s.sendto(b"raw", self.to)
+                        except OSError:
+                            pass  # the ICMP error of the last one
+                time.sleep(self.every)
+
+    def _read(self):
+        while not self.ended:
+            try:
+                self.server.recvfrom(100)
+                self.arrived.append(time.monotonic())
+            except OSError:
+                pass
+
+    def end(self):
+        self.ended = True
+        for t in self.threads:
+            t.join()
+        for s in (self.server, self.flow):
+            if s:
+                s.close()

@@ -140,47 +140,9 @@ def a_text_that_yaml_libraries_hang_on_is_refused_at_once():
         h.same(out.returncode, 2, f"{text}: status")
 
 
-class Raw:
-    """Datagrams to an address that no answer gave, from app, without end; when each arrived."""
-
-    def __init__(self, address="44.128.255.250", port=4000):
-        self.to, self.arrived, self.ended = (address, port), [], False
-        with h.inside("net"):
-            self.server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-            self.server.bind(self.to)
-            self.server.settimeout(0.05)
-        self.threads = [threading.Thread(target=t, daemon=True) for t in (self._send, self._read)]
-        for t in self.threads:
-            t.start()
-
-    def _send(self):
-        with h.inside("app"):
-            while not self.ended:
-                with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
-                    try:
-                        s.sendto(b"raw", self.to)
-                    except OSError:
-                        pass
-                time.sleep(0.002)
-
-    def _read(self):
-        while not self.ended:
-            try:
-                self.server.recvfrom(100)
-                self.arrived.append(time.monotonic())
-            except OSError:
-                pass
-
-    def end(self):
-        self.ended = True
-        for t in self.threads:
-            t.join()
-        self.server.close()
-
-
 @h.case
 def the_guard_closes_before_the_start_and_the_daemon_adopts_what_it_made():
-    raw = Raw()
+    raw = n.Raw()
     try:
         h.until("without a guard everything passes", lambda: raw.arrived, 2)
         # The table needs no trust anchors; the daemon does.

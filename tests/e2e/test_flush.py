@@ -8,6 +8,7 @@ import os, re, signal, socket, sys, threading, time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import harness as h
+import netlink
 import network as n
 
 FLUSHES = int(os.environ.get("FLUSHES", "20"))
@@ -16,45 +17,6 @@ h.enter(os.path.abspath(__file__), seconds=120 + 8 * FLUSHES * EVERY_S)
 n.build()
 up = n.answerer(ttl=300)
 RAW4, RAW6 = "44.128.255.250", "2a00:ffff::fafa"  # nobody was ever given these
-
-
-class Raw:
-    """Datagrams to an address that no answer gave, from app, all the time; when each arrived."""
-
-    def __init__(self, address=RAW4):
-        self.arrived, self.ended = [], False
-        self.to = (address, 4000)
-        with h.inside("net"):
-            self.server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-            self.server.bind(self.to)
-            self.server.settimeout(0.05)
-        self.threads = [threading.Thread(target=t, daemon=True) for t in (self._send, self._read)]
-        for t in self.threads:
-            t.start()
-
-    def _send(self):
-        with h.inside("app"):
-            while not self.ended:
-                with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
-                    try:
-                        s.sendto(b"raw", self.to)
-                    except OSError:
-                        pass
-                time.sleep(0.002)
-
-    def _read(self):
-        while not self.ended:
-            try:
-                self.server.recvfrom(100)
-                self.arrived.append(time.monotonic())
-            except OSError:
-                pass
-
-    def end(self):
-        self.ended = True
-        for t in self.threads:
-            t.join()
-        self.server.close()
 
 
 class Flow:
@@ -148,7 +110,7 @@ def counters():
 
 @h.case
 def an_owned_table_does_not_notice_even_while_its_role_is_dead():
-    flow, raw = start("auto"), Raw()
+    flow, raw = start("auto"), n.Raw()
     try:
         load = Load()
         for i in range(FLUSHES):
@@ -180,32 +142,32 @@ def an_owned_table_does_not_notice_even_while_its_role_is_dead():
 
 @h.case
 def a_table_that_is_not_owned_is_back_within_a_second_and_what_passed_is_told():
-    flow, raw = start("off"), Raw()
+    flow, raw = start("off"), n.Raw()
     try:
         load = Load()
-        flushed = []
+        flushed, back = [], []
         for i in range(FLUSHES):
             h.nft("gw", "flush", "ruleset")
             flushed.append(time.monotonic())
-            time.sleep(EVERY_S)
+            h.until(f"flush {i}: the table is back", lambda: netlink.has_table("gw"), 10, 0.002)
+            back.append(time.monotonic() - flushed[-1])
+            time.sleep(max(0, EVERY_S - back[-1]))
         for g in load.end():
             h.same((g["answered"], g["lost"]), (g["asked"], 0), str(g))
-        after = {max((f for f in flushed if f <= t), default=t): 0 for t in raw.arrived}
-        for t in raw.arrived:
-            f = max((f for f in flushed if f <= t), default=t)
-            after[f] = max(after[f], t - f)
-        late = {f: gap for f, gap in after.items() if gap >= 1.0}
-        # One in twenty may find the machine busy with something else.
-        assert len(late) <= FLUSHES / 20 and max(after.values(), default=0) < 3, \
-            f"raw packets passed so long after flushes: {sorted(late.values())}"
         h.until("closed, still", lambda: not raw.arrived or time.monotonic() - raw.arrived[-1] > 0.5, 2)
+        after = [max((t - f for t in raw.arrived if f <= t < until), default=0)
+                 for f, until in zip(flushed, flushed[1:] + [time.monotonic()])]
+        slowest = ", ".join(f"{x * 1000:.0f}" for x in sorted(back)[-5:])
+        print(f"    back in {sorted(back)[FLUSHES // 2] * 1000:.0f} ms, the slowest in {slowest}; the last raw packet "
+              f"passed {max(after) * 1000:.0f} ms after a flush", flush=True)
+        late = [x for x in back + after if x >= 1.0]
+        assert not late, f"seconds until the table was back, or a raw packet passed: {late}"
         h.same((flow.says(), flow.hears()), (True, True), "a permitted connection goes on")
         lost, tables, unfiltered = counters()
-        # On a busy machine two flushes may be put right as one.
+        # Two may be put right as one: the second takes what is still being put back.
         assert tables >= FLUSHES / 2, f"{tables} losses of {FLUSHES} told"
         assert unfiltered >= len(raw.arrived), f"{len(raw.arrived)} raw packets passed, {unfiltered} told"
-        print(f"    {len(raw.arrived)} raw packets passed, the last {max(after.values(), default=0) * 1000:.0f} ms after a flush; "
-              f"at most {unfiltered} told", flush=True)
+        print(f"    {len(raw.arrived)} raw packets passed; at most {unfiltered} told", flush=True)
     finally:
         raw.end()
         flow.end()
@@ -214,7 +176,7 @@ def a_table_that_is_not_owned_is_back_within_a_second_and_what_passed_is_told():
 
 @h.case
 def who_flushes_again_and_again_does_not_wear_the_role_out():
-    flow, raw = start("off"), Raw()
+    flow, raw = start("off"), n.Raw()
     try:
         for ns in ("app", "app2"):
             h.same(n.asker(ns, prefix="x", count=3000, types="a", window=64)["noerror"], 3000, ns)

@@ -330,51 +330,6 @@ def every_answer_holds(i, seconds, what):
     assert len(missing) <= 1, f"{what}: packets after {len(missing)} of {given} answers did not pass: {missing[:5]}"
 
 
-class RawSender:
-    """Datagrams to an address that no answer gave, without end; when each arrived."""
-
-    def __init__(self, address="44.128.255.250", port=4000):
-        with h.inside("net"):
-            self.server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-            self.server.bind((address, port))
-            self.server.settimeout(0.05)
-        with h.inside("app"):
-            self.client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-            self.fixed = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)  # one flow, kept alive
-            self.fixed.bind(("", 45000))
-        self.to, self.arrived, self.ended = (address, port), [], False
-        self.threads = [threading.Thread(target=t, daemon=True) for t in (self._send, self._read)]
-        for t in self.threads:
-            t.start()
-
-    def _send(self):
-        while not self.ended:
-            with h.inside("app"):
-                fresh = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-            for s in (fresh, self.fixed):
-                try:
-                    s.sendto(b"raw", self.to)
-                except OSError:
-                    pass  # the ICMP error of the last one
-            fresh.close()
-            time.sleep(0.005)
-
-    def _read(self):
-        while not self.ended:
-            try:
-                self.server.recvfrom(100)
-                self.arrived.append(time.monotonic())
-            except OSError:
-                pass
-
-    def end(self):
-        self.ended = True
-        for t in self.threads:
-            t.join()
-        for s in (self.server, self.client, self.fixed):
-            s.close()
-
-
 @h.case
 def after_a_foreign_flush_the_table_is_back_within_a_second_and_closed():
     sp = _running[-1]
@@ -382,7 +337,7 @@ def after_a_foreign_flush_the_table_is_back_within_a_second_and_closed():
     got = n.asker("app", first=10000, count=8000, window=128)
     h.same(got["noerror"], 8000, str(got))
     asked_and_passes(8100, "before")
-    raw = RawSender()
+    raw = n.Raw(flow=True, every=0.005)
     try:
         time.sleep(0.2)
         h.same(raw.arrived, [], "raw packets before the flush")
@@ -412,7 +367,7 @@ def after_a_foreign_flush_the_table_is_back_within_a_second_and_closed():
 def an_owned_table_survives_a_foreign_flush():
     sp = daemon("owned", n.CONFIG)
     asked_and_passes(8200, "before")
-    raw = RawSender()
+    raw = n.Raw(flow=True, every=0.005)
     try:
         for _ in range(3):
             h.nft("gw", "flush", "ruleset", check=False)
