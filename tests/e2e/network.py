@@ -4,7 +4,7 @@
     app2 10.1.1.2, fd00:2::2 --+-- gw (Sallyport) -'        2a00:ffff::/32, DNS at 44.128.0.53
     stranger 10.66.0.7 -------'
 """
-import os, re, shutil, socket, subprocess, threading, time
+import os, re, shutil, socket, struct, subprocess, threading, time
 import harness as h
 
 TOOLS = os.path.join(h.BUILD, "tests")
@@ -153,9 +153,13 @@ def udp_passes(ns, address, port, listener="net", timeout=0.6):
         client.close()
 
 
+SO_TIMESTAMPNS = 35
+
+
 class Raw:
-    """Datagrams to an address that no answer gave, from app, all the time; when each arrived. Each is
-    a new flow; with `flow` another one, of always the same port, is kept going beside them."""
+    """Datagrams to an address that no answer gave, from app, all the time; when each arrived, by the
+    kernel's word (time.monotonic()): whoever reads them here may be late. Each is a new flow; with
+    `flow` another one, of always the same port, is kept going beside them."""
 
     def __init__(self, address="44.128.255.250", port=4000, every=0.002, flow=False):
         self.to, self.every, self.arrived, self.ended = (address, port), every, [], False
@@ -163,6 +167,7 @@ class Raw:
             self.server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
             self.server.bind(self.to)
             self.server.settimeout(0.05)
+            self.server.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
         self.flow = None
         if flow:
             with h.inside("app"):
@@ -186,10 +191,12 @@ class Raw:
     def _read(self):
         while not self.ended:
             try:
-                self.server.recvfrom(100)
-                self.arrived.append(time.monotonic())
+                _, told, _, _ = self.server.recvmsg(100, 100)
             except OSError:
-                pass
+                continue
+            seconds, ns = struct.unpack("=qq", told[0][2])
+            ago = time.time() - (seconds + ns / 1e9)
+            self.arrived.append(time.monotonic() - ago)
 
     def end(self):
         self.ended = True
