@@ -319,7 +319,7 @@ def every_answer_holds(i, seconds, what):
     not: the answer that was on its way when the table was taken, its packet sent when it was back."""
     with h.inside("net"):
         server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        server.setsockopt(socket.SOL_SOCKET, 33, 8 << 20)  # SO_RCVBUFFORCE
+        server.setsockopt(socket.SOL_SOCKET, 33, 64 << 20)  # SO_RCVBUFFORCE: of all answers' packets
         server.bind((v4(i), 4000))
     with h.inside("app"):
         dns = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
