@@ -70,7 +70,8 @@ struct keeper {
 	uint64_t dnssec_last; /* the newest id */
 	struct restart restart;
 	struct tell tell;
-	struct ntas ntas; /* by command */
+	struct ntas ntas;      /* by command */
+	uint64_t nta_retry_ns; /* one that has ended could not be taken out: not before this */
 	struct refresh refresh;
 	struct edition *older[KEEPER_EDITIONS];
 	size_t next_older;

@@ -8,6 +8,8 @@
 #include "sallyport/err.h"
 #include "sallyport/log.h"
 
+#define RETRY_MS 30000 /* a store that cannot be written has been told of once */
+
 enum { NAMED = NAME_TEXT_LEN + LIMIT_NTA_REASON + 100 }; /* room for a detail of the audit trail */
 
 static void refuse(struct server_client *client, const struct diag *diag, int r)
@@ -211,6 +213,8 @@ void request_nta_pulse(struct keeper *k)
 	uint64_t now_ns = clock_wall_ns();
 	const struct nta *nta;
 
+	if (clock_mono_ns() < k->nta_retry_ns)
+		return;
 	while ((nta = ntas_ended(&k->ntas, now_ns))) {
 		CLEANUP(diag_fini) struct diag diag = { 0 };
 		int r;
@@ -219,7 +223,8 @@ void request_nta_pulse(struct keeper *k)
 		r = take_out(k, nta, &itself, "nta end", &diag);
 		if (r < 0) {
 			log_error("keeper", "%s", diag.n_items ? diag.items[0].text : err_str(r));
-			return; /* at the next turn again */
+			k->nta_retry_ns = clock_mono_ns() + RETRY_MS * NS_PER_MS;
+			return;
 		}
 	}
 }
