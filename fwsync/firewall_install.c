@@ -9,6 +9,8 @@
 #include "sallyport/err.h"
 #include "sallyport/log.h"
 
+#include "nat.h"
+
 #define TAG "firewall"
 
 #define INSTALL_TRIES 5
@@ -114,6 +116,26 @@ static int install_anew(struct firewall *fw, bool is_absent)
 	return r;
 }
 
+/* Translation needs an entry, and untracked answers have none: they would leave with the listener's
+ * address instead of the one that was asked. */
+static void warn_about_nat(struct firewall *fw)
+{
+	char name[NAT_NAME_MAX];
+	int r;
+
+	if (fw->conf.track_dns || fw->conf.n_dns == 0)
+		return;
+	r = nat_find(&fw->nl, name);
+	if (r < 0)
+		log_warning(TAG, "the kernel does not say who translates addresses: %s",
+		            err_str(r));
+	else if (r > 0)
+		log_warning(TAG,
+		            "the chain %s translates addresses, and DNS is not tracked: if a rule "
+		            "there redirects DNS to a listener, set firewall.track_dns: true",
+		            name);
+}
+
 int firewall_install(struct firewall *fw)
 {
 	struct table_guarded guarded;
@@ -150,6 +172,7 @@ int firewall_install(struct firewall *fw)
 		if (r < 0)
 			return r;
 	}
+	warn_about_nat(fw);
 	fw->want_cut = book_complete(fw->book);
 	firewall_raise_epoch(fw); /* nobody watched between a predecessor's death and now */
 	return ERR_OK;

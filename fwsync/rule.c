@@ -7,10 +7,12 @@
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_conntrack_common.h>
 #include <linux/netfilter/nf_tables.h>
+#include <linux/netfilter_ipv4.h>
 #include <netinet/icmp6.h>
 #include <netinet/ip_icmp.h>
 
 #include "rule_make.h"
+#include "rule_untrack.h"
 
 enum {
 	IP_CT_DIR_ORIGINAL,
@@ -20,16 +22,19 @@ enum {
 #define LOG_LEVEL_INFO_KERNEL 6u /* LOGLEVEL_INFO; NF's log statement counts as syslog does */
 
 const struct rule_chain rule_chains[] = {
-	{ "forward", NF_INET_FORWARD },
-	{ "input", NF_INET_LOCAL_IN },
-	{ "output", NF_INET_LOCAL_OUT },
-	{ "egress", -1 },
-	{ "open", -1 },
-	{ "ingress", -1 },
-	{ "gateway", -1 },
-	{ "neighbours", -1 },
-	{ "outward", -1 },
-	{ "refuse", -1 },
+	{ "forward", NF_INET_FORWARD, NF_IP_PRI_FILTER },
+	{ "input", NF_INET_LOCAL_IN, NF_IP_PRI_FILTER },
+	{ "output", NF_INET_LOCAL_OUT, NF_IP_PRI_FILTER },
+	{ RULE_UNTRACK_IN, NF_INET_PRE_ROUTING, NF_IP_PRI_RAW },
+	{ RULE_UNTRACK_OUT, NF_INET_LOCAL_OUT, NF_IP_PRI_RAW },
+	{ "egress", -1, 0 },
+	{ "open", -1, 0 },
+	{ "ingress", -1, 0 },
+	{ "gateway", -1, 0 },
+	{ "neighbours", -1, 0 },
+	{ RULE_UNTRACK_ERRORS, -1, 0 },
+	{ "outward", -1, 0 },
+	{ "refuse", -1, 0 },
 };
 const size_t rule_n_chains = ARRAY_LEN(rule_chains);
 
@@ -281,16 +286,16 @@ static void put_input(struct rule_maker *m)
 	put_who(m, "input", "gateway", NULL);
 }
 
-static void put_service(struct rule_maker *m, uint8_t nfproto, const char *set)
+/* @addr_len 0: on whatever address the packet came to. */
+static void put_service(struct rule_maker *m, uint8_t nfproto, uint32_t addr_len, const char *set)
 {
-	uint32_t len = nfproto == NFPROTO_IPV4 ? 4 : nfproto == NFPROTO_IPV6 ? 16 : 0;
-	uint32_t next = RULE_REG + len / 4;
+	uint32_t next = RULE_REG + addr_len / 4;
 
 	rule_begin(m, "gateway");
-	if (len > 0) {
+	if (nfproto != NFPROTO_UNSPEC)
 		rule_is_nfproto(m, nfproto);
-		rule_load_payload(m, NFT_PAYLOAD_NETWORK_HEADER, len == 4 ? 16 : 24, len, RULE_REG);
-	}
+	if (addr_len > 0)
+		rule_load_addr(m, nfproto, RULE_DADDR, RULE_REG);
 	rule_load_meta(m, NFT_META_L4PROTO, next);
 	rule_load_payload(m, NFT_PAYLOAD_TRANSPORT_HEADER, 2, 2, next + 1);
 	rule_lookup(m, set);
@@ -315,7 +320,7 @@ static void put_neighbours(struct rule_maker *m)
 }
 
 /* The gateway itself: closed to guarded sources but for what a network cannot do without. */
-static void put_gateway(struct rule_maker *m)
+static void put_gateway(struct rule_maker *m, const struct rule_dns *dns)
 {
 	static const char *const chain = "gateway";
 	static const uint8_t dhcp4[2] = { 0, 67 }, dhcp6[2] = { 547 >> 8, 547 & 0xff };
@@ -325,17 +330,25 @@ static void put_gateway(struct rule_maker *m)
 	rule_verdict(m, NFT_JUMP, "neighbours");
 	rule_end(m);
 	put_spoofed(m, chain);
-	put_service(m, NFPROTO_IPV4, "dns4");
-	put_service(m, NFPROTO_IPV6, "dns6");
-	put_service(m, NFPROTO_UNSPEC, "services");
+	put_service(m, NFPROTO_IPV4, 4, "dns4");
+	put_service(m, NFPROTO_IPV6, 16, "dns6");
+	put_service(m, NFPROTO_IPV4, 0, "dns4_any");
+	put_service(m, NFPROTO_IPV6, 0, "dns6_any");
+	put_service(m, NFPROTO_UNSPEC, 0, "services");
 	rule_begin(m, chain); /* replies to what the gateway itself began */
 	rule_has_state(m, RULE_STATE_ESTABLISHED);
 	rule_has_direction(m, IP_CT_DIR_REPLY);
 	rule_has_mark(m, m->inbound);
 	rule_verdict(m, NF_ACCEPT, NULL);
 	rule_end(m);
-	/* An error about a connection that stands (an answer's path MTU, say) opens nothing. */
+	/* An error about a connection that stands (its path MTU, say) opens nothing. */
 	put_related(m, chain, 0);
+	for (int i = 0; dns->untracked && i < 2; i++) {
+		rule_begin(m, chain);
+		rule_is_l4proto(m, i == 0 ? IPPROTO_ICMP : IPPROTO_ICMPV6);
+		rule_verdict(m, NFT_JUMP, RULE_UNTRACK_ERRORS);
+		rule_end(m);
+	}
 	for (int i = 0; i < 2; i++) {
 		rule_begin(m, chain);
 		rule_is_nfproto(m, i == 0 ? NFPROTO_IPV4 : NFPROTO_IPV6);
@@ -376,9 +389,17 @@ static void put_outward(struct rule_maker *m)
 	rule_end(m);
 }
 
-/* Answers are most of what a gateway sends, and begin nothing: their way is one rule long. */
-static void put_output(struct rule_maker *m)
+/* Answers are most of what a gateway sends, and begin nothing: their way is one rule long. Where
+ * DNS is not tracked they have no direction; nothing below says anything about an untracked packet,
+ * whoever left it out, for the bits are an entry's. */
+static void put_output(struct rule_maker *m, const struct rule_dns *dns)
 {
+	if (dns->untracked) {
+		rule_begin(m, "output");
+		rule_has_state(m, RULE_STATE_UNTRACKED);
+		rule_verdict(m, NF_ACCEPT, NULL);
+		rule_end(m);
+	}
 	rule_begin(m, "output");
 	rule_has_direction(m, IP_CT_DIR_REPLY);
 	rule_verdict(m, NF_ACCEPT, NULL);
@@ -408,20 +429,24 @@ static void put_refuse(struct rule_maker *m)
 	put_reject(m, "refuse", NFT_REJECT_ICMPX_UNREACH, NFT_REJECT_ICMPX_ADMIN_PROHIBITED, 0);
 }
 
-int rule_put_all(struct nl *nl, uint32_t mark_egress, uint32_t mark_inbound, unsigned int kernel)
+int rule_put_all(struct nl *nl, const struct fwsync_conf *conf, unsigned int kernel)
 {
-	struct rule_maker m = {
-		.nl = nl, .egress = mark_egress, .inbound = mark_inbound, .kernel = kernel
-	};
+	struct rule_maker m = { .nl = nl,
+		                .egress = conf->mark_egress,
+		                .inbound = conf->mark_inbound,
+		                .kernel = kernel };
+	struct rule_dns dns;
 
+	rule_dns_of(conf, kernel, &dns);
+	rule_put_untracked(&m, &dns);
 	put_who(&m, "forward", "egress", "ingress");
 	put_egress(&m);
 	put_open(&m);
 	put_ingress(&m);
 	put_input(&m);
-	put_gateway(&m);
+	put_gateway(&m, &dns);
 	put_neighbours(&m);
-	put_output(&m);
+	put_output(&m, &dns);
 	put_outward(&m);
 	put_refuse(&m);
 	return m.err;

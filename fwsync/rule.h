@@ -14,12 +14,14 @@
 #include <stdint.h>
 
 #include "sallyport/cleanup.h"
+#include "sallyport/role.h"
 
 #include "nl.h"
 
 struct rule_chain {
 	const char *name;
-	int hook; /* NF_INET_*, or -1: a chain that others jump to */
+	int hook;     /* NF_INET_*, or -1: a chain that others jump to */
+	int priority; /* NF_IP_PRI_* */
 };
 extern const struct rule_chain rule_chains[];
 extern const size_t rule_n_chains;
@@ -28,8 +30,7 @@ extern const size_t rule_n_counters;
 
 /* What a kernel may lack (bits). Without RULE_FIB a packet's source is not looked up, so a refusal
  * is told only to guarded addresses: an answer to any other would carry words to whom the sender
- * chose. */
+ * chose; and nobody knows which of a listener's packets are ours, so DNS is tracked. */
 enum rule_kernel { RULE_LOG = 1, RULE_FIB = 2 };
 /* Put every rule into the transaction. Returns 0 or ERR_NOMEM. */
-int rule_put_all(struct nl *nl, uint32_t mark_egress, uint32_t mark_inbound,
-                 unsigned int kernel) MUST_CHECK;
+int rule_put_all(struct nl *nl, const struct fwsync_conf *conf, unsigned int kernel) MUST_CHECK;

@@ -59,6 +59,8 @@ static const struct set_spec {
 	{ "observed6", TYPE_IP6ADDR, 16, NFT_SET_INTERVAL },
 	{ "dns4", CONCAT3(TYPE_IPADDR, TYPE_INET_PROTOCOL, TYPE_INET_SERVICE), 12, 0 },
 	{ "dns6", CONCAT3(TYPE_IP6ADDR, TYPE_INET_PROTOCOL, TYPE_INET_SERVICE), 24, 0 },
+	{ "dns4_any", CONCAT2(TYPE_INET_PROTOCOL, TYPE_INET_SERVICE), 8, 0 },
+	{ "dns6_any", CONCAT2(TYPE_INET_PROTOCOL, TYPE_INET_SERVICE), 8, 0 },
 	{ "services", CONCAT2(TYPE_INET_PROTOCOL, TYPE_INET_SERVICE), 8, 0 },
 };
 
@@ -94,7 +96,7 @@ static int put_chain(struct nl *nl, const struct rule_chain *chain)
 	if (chain->hook >= 0) {
 		nftnl_chain_set_str(c, NFTNL_CHAIN_TYPE, "filter");
 		nftnl_chain_set_u32(c, NFTNL_CHAIN_HOOKNUM, (uint32_t)chain->hook);
-		nftnl_chain_set_s32(c, NFTNL_CHAIN_PRIO, 0);
+		nftnl_chain_set_s32(c, NFTNL_CHAIN_PRIO, chain->priority);
 		nftnl_chain_set_u32(c, NFTNL_CHAIN_POLICY, NF_ACCEPT);
 	}
 	nftnl_chain_nlmsg_build_payload(msg, c);
@@ -315,40 +317,38 @@ static void put_service(struct filler *f, const uint8_t *addr, size_t addr_len, 
 	filler_add(f, key, addr_len + 8, 0);
 }
 
+static void put_dns(struct nl *nl, const struct fwsync_conf *conf, bool v4, bool wildcard,
+                    const char *set)
+{
+	static const uint8_t protos[] = { IPPROTO_UDP, IPPROTO_TCP };
+	uint32_t n = MIN(conf->n_dns, (uint32_t)LIMIT_LISTENERS);
+	struct filler f = { .nl = nl, .set = set };
+	size_t skip = v4 ? 12 : 0, len = wildcard ? 0 : ADDR_LEN - skip;
+
+	put_flush(nl, set);
+	for (uint32_t i = 0; i < n; i++) {
+		const struct conf_listener *l = &conf->dns[i];
+
+		if (!l->wildcard == wildcard || addr_is_v4(l->addr) != v4)
+			continue;
+		for (size_t p = 0; p < ARRAY_LEN(protos); p++)
+			put_service(&f, l->addr + skip, len, protos[p], l->port);
+	}
+	filler_end(&f);
+}
+
 /* What guarded sources may reach on the gateway itself. */
 static void put_services(struct nl *nl, const struct fwsync_conf *conf)
 {
-	struct filler dns4 = { .nl = nl, .set = "dns4" }, dns6 = { .nl = nl, .set = "dns6" },
-		      services = { .nl = nl, .set = "services" };
-	static const uint8_t protos[] = { IPPROTO_UDP, IPPROTO_TCP };
-	uint32_t n_dns = MIN(conf->n_dns, (uint32_t)LIMIT_LISTENERS);
-	uint32_t n_ports = MIN(conf->n_gateway_ports, (uint32_t)ARRAY_LEN(conf->gateway_ports));
+	uint32_t n = MIN(conf->n_gateway_ports, (uint32_t)ARRAY_LEN(conf->gateway_ports));
+	struct filler services = { .nl = nl, .set = "services" };
 
-	put_flush(nl, "dns4");
-	put_flush(nl, "dns6");
-	put_flush(nl, "services");
-	for (uint32_t i = 0; i < n_dns; i++) {
-		const struct conf_listener *l = &conf->dns[i];
-
-		if (l->wildcard || !addr_is_v4(l->addr))
-			continue;
-		for (size_t p = 0; p < ARRAY_LEN(protos); p++)
-			put_service(&dns4, l->addr + 12, 4, protos[p], l->port);
-	}
-	filler_end(&dns4);
-	for (uint32_t i = 0; i < n_dns; i++) {
-		const struct conf_listener *l = &conf->dns[i];
-
-		if (l->wildcard || addr_is_v4(l->addr))
-			continue;
-		for (size_t p = 0; p < ARRAY_LEN(protos); p++)
-			put_service(&dns6, l->addr, ADDR_LEN, protos[p], l->port);
-	}
-	filler_end(&dns6);
-	for (uint32_t i = 0; i < n_dns; i++)
-		for (size_t p = 0; conf->dns[i].wildcard && p < ARRAY_LEN(protos); p++)
-			put_service(&services, NULL, 0, protos[p], conf->dns[i].port);
-	for (uint32_t i = 0; i < n_ports; i++)
+	put_dns(nl, conf, true, false, "dns4");
+	put_dns(nl, conf, false, false, "dns6");
+	put_dns(nl, conf, true, true, "dns4_any");
+	put_dns(nl, conf, false, true, "dns6_any");
+	put_flush(nl, services.set);
+	for (uint32_t i = 0; i < n; i++)
 		put_service(&services, NULL, 0, conf->gateway_ports[i].proto,
 		            conf->gateway_ports[i].port);
 	filler_end(&services);
@@ -397,7 +397,7 @@ static int try_install(struct nl *nl, const struct table_want *want, enum table_
 	if (want->guarded)
 		put_guarded(nl, want->guarded);
 	put_services(nl, conf);
-	r = rule_put_all(nl, conf->mark_egress, conf->mark_inbound, kernel);
+	r = rule_put_all(nl, conf, kernel);
 	if (r < 0)
 		return r;
 	elements_put_new(nl, want->pinholes, want->n_pinholes);
@@ -416,7 +416,8 @@ int table_install(struct nl *nl, const struct table_want *want, enum table_way w
 			log_warning(
 			    "firewall",
 			    "this kernel cannot look up a packet's source (CONFIG_NFT_FIB_INET): "
-			    "workloads on different interfaces can send in each other's name");
+			    "workloads on different interfaces can send in each other's name, and "
+			    "DNS takes room in connection tracking");
 		if (r != -ENOENT && r != -EOPNOTSUPP && r != -EINVAL)
 			break;
 	}
@@ -518,10 +519,12 @@ static int on_chain(const struct nlmsghdr *msg, void *data)
 
 			if (strcmp(want->name, name) != 0)
 				continue;
-			ours = want->hook < 0 ? !nftnl_chain_is_set(c, NFTNL_CHAIN_HOOKNUM)
-			                      : nftnl_chain_is_set(c, NFTNL_CHAIN_HOOKNUM) &&
-			                            nftnl_chain_get_u32(c, NFTNL_CHAIN_HOOKNUM) ==
-			                                (uint32_t)want->hook;
+			ours = want->hook < 0
+			           ? !nftnl_chain_is_set(c, NFTNL_CHAIN_HOOKNUM)
+			           : nftnl_chain_is_set(c, NFTNL_CHAIN_HOOKNUM) &&
+			                 nftnl_chain_get_u32(c, NFTNL_CHAIN_HOOKNUM) ==
+			                     (uint32_t)want->hook &&
+			                 nftnl_chain_get_s32(c, NFTNL_CHAIN_PRIO) == want->priority;
 		}
 		probe->n_chains += ours;
 		probe->foreign |= !ours;

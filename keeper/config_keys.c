@@ -508,6 +508,7 @@ static const struct key firewall_keys[] = {
 	  .min = 16,
 	  .max = 4194304 },
 	{ .name = "owner", .kind = KEY_WORD, .offset = AT(fwsync.owner), .words = owners },
+	{ .name = "track_dns", .kind = KEY_WORD, .offset = AT(fwsync.track_dns), .words = no_yes },
 	{ .name = "remote", .kind = KEY_LATER },
 	{ 0 },
 };

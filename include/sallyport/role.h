@@ -195,9 +195,10 @@ struct fwsync_conf {
 	uint32_t workers;                   /* number of pinhole pairs */
 	uint32_t mark_egress, mark_inbound; /* one bit each of the conntrack mark, different */
 	uint32_t set_size;                  /* elements of each pinhole set */
-	uint32_t owner; /* 1: owner and persist flags where the kernel has both; 0: never
-	                   (test switch firewall.owner: off) */
-	uint32_t n_dns; /* DNS listeners: open to guarded sources on the input hook */
+	uint32_t owner;     /* 1: owner and persist flags where the kernel has both; 0: never
+	                       (test switch firewall.owner: off) */
+	uint32_t track_dns; /* 1: DNS goes through connection tracking */
+	uint32_t n_dns;     /* DNS listeners: open to guarded sources on the input hook */
 	uint32_t n_gateway_ports;
 	struct conf_listener dns[LIMIT_LISTENERS];
 	struct {

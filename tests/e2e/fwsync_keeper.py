@@ -68,9 +68,10 @@ def memfd(data, seal=True):
     return fd
 
 
-def conf(set_size=4096, owner=1, dns=(), gateway_ports=(), interfaces=(), prefixes=(), uid=0xFFFFFFFF):
+def conf(set_size=4096, owner=1, dns=(), gateway_ports=(), interfaces=(), prefixes=(), uid=0xFFFFFFFF,
+         track_dns=0):
     out = struct.pack("=IIII", uid, uid, 0, 2)
-    out += struct.pack("=IIIIIIII", 0, 2, EGRESS, INBOUND, set_size, owner, len(dns), len(gateway_ports))
+    out += struct.pack("=IIIIIIIII", 0, 2, EGRESS, INBOUND, set_size, owner, track_dns, len(dns), len(gateway_ports))
     out += b"".join(addr(a) + struct.pack("=HBB", p, a in ("0.0.0.0", "::"), 0) for a, p in dns).ljust(64 * 20, b"\0")
     out += b"".join(struct.pack("=BBH", proto, 0, p) for proto, p in gateway_ports).ljust(64 * 4, b"\0")
     out += struct.pack("=II", len(interfaces), len(prefixes))

@@ -115,6 +115,7 @@ static void the_smallest_configuration_has_the_documented_defaults(void **state)
 	assert_int_equal(c->historian.allow_days_s, 90 * 86400);
 	assert_int_equal(c->historian.deny_days_s, 365 * 86400);
 	assert_int_equal(c->fwsync.owner, 1);
+	assert_int_equal(c->fwsync.track_dns, 0);
 	assert_int_equal(c->fwsync.n_dns, 1);
 	assert_int_equal(c->admin_gid, UINT32_MAX);
 }
@@ -147,6 +148,7 @@ static const char whole[] =
     "  mark: {egress: 0x1, inbound: 0x2}\n"
     "  set_size: 4096\n"
     "  owner: off\n"
+    "  track_dns: true\n"
     "history: {retention: {allow: 30d, deny: off}}\n"
     "cache: {size: 128MiB, max_ttl: 12h, negative_max_ttl: 5m, serve_stale: off, prefetch: off}\n"
     "limits: {in_flight: 1000, in_flight_workload: 100, in_flight_client: 50,\n"
@@ -209,6 +211,7 @@ static void every_key_lands_in_its_place(void **state)
 	assert_int_equal(c->fwsync.mark_inbound, 2);
 	assert_int_equal(c->fwsync.set_size, 4096);
 	assert_int_equal(c->fwsync.owner, 0);
+	assert_int_equal(c->fwsync.track_dns, 1);
 	assert_int_equal(c->historian.allow_days_s, 30 * 86400);
 	assert_int_equal(c->historian.deny_days_s, 0);
 	assert_int_equal(c->historian.group_gid, c->analyst_gid);
@@ -345,6 +348,7 @@ static const struct {
 	{ "firewall.mark", "firewall: {mark: {egress: 2, inbound: 2}}\n", NULL, "the same bit" },
 	{ "firewall.set_size", "firewall: {set_size: 3}\n", "3:22", "from 16 to" },
 	{ "firewall.owner", "firewall: {owner: on}\n", "3:19", "use off, auto" },
+	{ "firewall.track_dns", "firewall: {track_dns: on}\n", "3:23", "use false, true" },
 	{ "firewall.remote", "firewall: {remote: {}}\n", "3:12", "not built in yet" },
 	{ "history.retention", "history: {retention: forever}\n", "3:22", "not a duration" },
 	{ "history.retention", "history: {retention: [1d]}\n", "3:11", "neither" },
