@@ -114,7 +114,14 @@ def below_denial(link):
                               broken.nsec3_unknown.__doc__) and link.zone.denial == "nsec"
 
 
-@rule("A signed zone under a name whose denial is not to be had: we ask for the DS of each name on the way",
+@rule("A signed zone under a name whose denial is not to be had: Unbound asks for the DS of each name on the way",
+      "RFC 4035 5.2: the DS that the zone above has signed is enough; it is the signer's, and we ask for it at once", ("unbound",),
+      kinds.many_iterations, kinds.too_many_iterations, broken.nsec3_unknown)
+def _(q, a, b):
+    return as_made(q, a) and b is not None and (b[0] == SERVFAIL or not b[1]) and any(below_denial(link) for link in q.links)
+
+
+@rule("Under a name whose denial is not to be had, where no signature names a zone: we ask for the DS of each name on the way",
       "RFC 4035 5.2 lets a validator go label by label; RFC 9276 3.2 and RFC 5155 8.1 say what an unusable denial is worth; "
       "never more than it was made to be", ("made", "bind"),
       kinds.many_iterations, kinds.too_many_iterations, broken.nsec3_unknown)
