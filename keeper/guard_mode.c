@@ -99,7 +99,7 @@ int keeper_guard(const struct config *config, bool is_faulty)
 	CLEANUP(fd_close) int netlink = -1;
 	CLEANUP(fd_close) int guard = -1;
 	bool nobody;
-	pid_t pid;
+	pid_t pid = 0;
 	int r, status = 0;
 
 	if (config->resolver.firewall == FIREWALL_NONE) {

@@ -253,9 +253,8 @@ static void on_event(void *ctx, const struct val_event *event)
 	if (event->kind == VAL_EVENT_PROOF)
 		put_data(&texts, event);
 	else if (event->rdata)
-		put_key_fields(&row, event->type, event->rdata);
-	if (event->kind == VAL_EVENT_KEY)
-		put_key_fields(&row, VAL_TYPE_DNSKEY, event->rdata);
+		put_key_fields(&row, event->kind == VAL_EVENT_KEY ? VAL_TYPE_DNSKEY : event->type,
+		               event->rdata);
 	if (event->sig)
 		put_signature(&row, &texts, event->sig);
 	add(explain, &row, &texts);

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include <fcntl.h>
+#include <inttypes.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -450,8 +451,7 @@ static void a_damaged_file_is_set_aside(void **state)
 		write_octets("anchors", changed, len);
 		assert_int_equal(upkeep_load(dir, 1000 + i, &read), ERR_DAMAGED);
 		assert_int_equal(read.n_zones, 0);
-		snprintf(aside, sizeof(aside), "%s/anchors.damaged-%llu", dir,
-		         (unsigned long long)(1000 + i));
+		snprintf(aside, sizeof(aside), "%s/anchors.damaged-%" PRIu64, dir, 1000 + i);
 		assert_int_equal(access(aside, F_OK), 0);
 		write_octets("anchors", octets, at);
 		assert_int_equal(upkeep_load(dir, 2000 + i, &read), ERR_DAMAGED);
