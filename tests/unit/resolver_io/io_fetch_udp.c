@@ -245,18 +245,20 @@ static void warm_up(struct world *world)
 static void a_socket_serves_again_when_there_is_a_choice(void **state)
 {
 	struct world *world = *state;
-	unsigned int n_before;
+	unsigned int n_before, n_sockets;
 
 	warm_up(world);
 	n_before = n_asked;
 	for (int i = 0; i < 1500; i++)
 		ask_again(world, NAME);
 	assert_int_equal(n_asked - n_before, 1500 + io_count(&world->io, COUNT_UPSTREAM_TIMEOUTS));
-	assert_int_equal(io_count(&world->io, COUNT_UPSTREAM_SOCKETS), n_ports);
+	/* The kernel may give a port that it had back to another socket: seldom, and once. */
+	n_sockets = (unsigned int)io_count(&world->io, COUNT_UPSTREAM_SOCKETS);
+	assert_in_range(n_ports, n_sockets - 2, n_sockets);
 	/* A full second makes sixteen new ones due, and so do 64 questions of each. */
 	assert_in_range(n_ports, 1500 / UPSTREAM_UDP_USES, 500);
 	for (unsigned int i = 0; i < n_ports; i++)
-		assert_in_range(ports[i].n, 1, UPSTREAM_UDP_USES);
+		assert_in_range(ports[i].n, 1, UPSTREAM_UDP_USES * (1 + n_sockets - n_ports));
 }
 
 static bool four_done(void *ctx)

@@ -1,6 +1,7 @@
 /* tests/unit/resolver_io/io_listen.c - what the listeners do by UDP, and when they change or end.
  */
 #include <arpa/inet.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <setjmp.h>
@@ -145,7 +146,9 @@ static void a_flood_is_read_at_once_and_what_does_not_fit_is_counted(void **stat
 	uint8_t msg[2000];
 	uint64_t lost;
 
-	assert_int_equal(setsockopt(world->udp, SOL_SOCKET, SO_RCVBUFFORCE, &big, sizeof(big)), 0);
+	if (setsockopt(world->udp, SOL_SOCKET, SO_RCVBUFFORCE, &big, sizeof(big)) < 0 &&
+	    errno == EPERM)
+		skip(); /* such a buffer is root's to give */
 	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &big, sizeof(big)), 0);
 	for (unsigned int i = 1; i <= N; i++)
 		send_udp(fd, i);
