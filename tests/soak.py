@@ -51,7 +51,7 @@ def upstream(count="20"):
     if run("./dev", "build"):
         return 1
     return sum(run("/usr/bin/python3", f"tests/e2e/{name}.py", SECONDS="20")
-               for _ in range(int(count)) for name in ("test_upstream", "test_hostile"))
+               for _ in range(int(count)) for name in ("test_upstream", "test_upstream_way", "test_upstream_cost", "test_hostile"))
 
 
 def chaos(seconds="1800"):

@@ -1,5 +1,5 @@
 """Promise P6 with an intruder in each role: of all that a taken-over role could try, what it cannot
-do without fails, and the table below says how. tests/e2e/tools/probe.c makes the tries."""
+do without fails, and the table below says how. tests/e2e/tools/probe*.c make the tries."""
 import os, re, socket, sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
@@ -70,7 +70,7 @@ def findings():
 
 def acts():
     """Every act that the probe knows, read from its source."""
-    text = open(os.path.join(h.ROOT, "tests/e2e/tools/probe.c")).read()
+    text = "".join(open(os.path.join(h.ROOT, f"tests/e2e/tools/probe{part}.c")).read() for part in ("_held", "_beyond", ""))
     return re.findall(r"^\tACT\((\w+)\),", text, re.M) + re.findall(r"^\t\{ \"(\w+)\", SYS_", text, re.M)
 
 

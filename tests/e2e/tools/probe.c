@@ -10,13 +10,9 @@
  * goes on, confined, as if nothing had been. A sibling of the role's own user, alive and traceable,
  * is there to be attacked; an act after which it is dead is done, whatever the call returned.
  */
-#include <errno.h>
 #include <fcntl.h>
-#include <linux/audit.h>
 #include <linux/capability.h>
-#include <linux/landlock.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
@@ -24,607 +20,21 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/uio.h>
-#include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "probe.h"
 #include "sallyport/cleanup.h"
 #include "sallyport/confine.h"
-#include "sallyport/role.h"
 
 int __real_confine_self(const struct confine *c);
 int __wrap_confine_self(const struct confine *c);
-
-#define FD_MAX 512
-#define MAPS_MAX 256
-
-/* What the role holds; found before it is confined, for afterwards nothing could be asked. */
-struct world {
-	pid_t sibling, parent;
-	int fds[FD_MAX]; /* all but the standard ones */
-	size_t n_fds;
-	struct {
-		void *start;
-		size_t len;
-	} readonly[MAPS_MAX]; /* shared mappings without the right to write */
-	size_t n_readonly;
-	unsigned char *secret; /* a page that no act may make executable */
-};
-
-/* An act returns 0 when it had its effect, and otherwise why not. */
-typedef int act_cb(const struct world *w);
-
-static int of(long result)
-{
-	return result >= 0 ? 0 : errno ? errno : EIO;
-}
-
-/* --- files ----------------------------------------------------------------------------------- */
-
-static int act_open_passwd(const struct world *w)
-{
-	(void)w;
-	return of(open("/etc/passwd", O_RDONLY));
-}
-
-static int act_open_parent(const struct world *w)
-{
-	int fd = open("../../../../../../etc/passwd", O_RDONLY);
-
-	(void)w;
-	return of(fd);
-}
-
-static int act_open_own_root(const struct world *w)
-{
-	(void)w;
-	return of(open("/", O_RDONLY | O_DIRECTORY));
-}
-
-static int act_create_in_root(const struct world *w)
-{
-	(void)w;
-	return of(open("/probe", O_RDWR | O_CREAT, 0600));
-}
-
-static int act_open_proc(const struct world *w)
-{
-	(void)w;
-	return of(open("/proc/self/mem", O_RDWR));
-}
-
-static int act_open_device(const struct world *w)
-{
-	(void)w;
-	return of(open("/dev/tty", O_RDWR));
-}
-
-static int act_reopen_for_writing(const struct world *w)
-{
-	char path[40];
-	int why = ENOENT;
-
-	for (size_t i = 0; i < w->n_fds; i++) {
-		snprintf(path, sizeof(path), "/proc/self/fd/%d", w->fds[i]);
-		if (open(path, O_RDWR) >= 0)
-			return 0;
-		why = errno;
-	}
-	return why;
-}
-
-/* A directory descriptor that lies outside the root is a way out of it. */
-static int act_leave_by_descriptor(const struct world *w)
-{
-	int why = ENOTDIR;
-
-	for (size_t i = 0; i < w->n_fds; i++) {
-		int fd = openat(w->fds[i], "../../../../../etc/passwd", O_RDONLY);
-
-		if (fd >= 0)
-			return 0;
-		if (errno != ENOTDIR)
-			why = errno;
-	}
-	return why;
-}
-
-static int act_stat_passwd(const struct world *w)
-{
-	struct stat st;
-
-	(void)w;
-	return of(fstatat(AT_FDCWD, "/etc/passwd", &st, 0));
-}
-
-static int act_link_out(const struct world *w)
-{
-	(void)w;
-	return of(syscall(SYS_symlinkat, "/etc/passwd", AT_FDCWD, "probe.link"));
-}
-
-static int act_device_node(const struct world *w)
-{
-	(void)w;
-	return of(syscall(SYS_mknodat, AT_FDCWD, "probe.dev", S_IFCHR | 0600, 0x101));
-}
-
-/* --- what was handed over -------------------------------------------------------------------- */
-
-static bool is_memory(int fd)
-{
-	return fcntl(fd, F_GET_SEALS) >= 0;
-}
-
-static int act_shrink_handed(const struct world *w)
-{
-	int why = EBADF;
-
-	for (size_t i = 0; i < w->n_fds; i++) {
-		if (!is_memory(w->fds[i]))
-			continue;
-		if (ftruncate(w->fds[i], 0) == 0)
-			return 0;
-		why = errno;
-	}
-	return why;
-}
-
-static int act_grow_handed(const struct world *w)
-{
-	int why = EBADF;
-
-	for (size_t i = 0; i < w->n_fds; i++) {
-		if (!is_memory(w->fds[i]))
-			continue;
-		if (ftruncate(w->fds[i], (off_t)1 << 40) == 0)
-			return 0;
-		why = errno;
-	}
-	return why;
-}
-
-static bool writable_memory(int fd)
-{
-	return is_memory(fd) && (fcntl(fd, F_GETFL) & O_ACCMODE) == O_RDWR &&
-	       !(fcntl(fd, F_GET_SEALS) & F_SEAL_WRITE);
-}
-
-static int act_write_readonly_memory(const struct world *w)
-{
-	int why = EBADF;
-
-	for (size_t i = 0; i < w->n_fds; i++) {
-		if (!is_memory(w->fds[i]) || writable_memory(w->fds[i]))
-			continue;
-		if (write(w->fds[i], "x", 1) > 0)
-			return 0;
-		why = errno;
-	}
-	return why;
-}
-
-static int act_map_readonly_writable(const struct world *w)
-{
-	int why = EBADF;
-
-	for (size_t i = 0; i < w->n_fds; i++) {
-		if (!is_memory(w->fds[i]) || writable_memory(w->fds[i]))
-			continue;
-		if (mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, w->fds[i], 0) !=
-		    MAP_FAILED)
-			return 0;
-		why = errno;
-	}
-	return why;
-}
-
-static int act_protect_readonly_writable(const struct world *w)
-{
-	int why = ENOENT;
-
-	for (size_t i = 0; i < w->n_readonly; i++) {
-		if (mprotect(w->readonly[i].start, w->readonly[i].len, PROT_READ | PROT_WRITE) == 0)
-			return 0;
-		why = errno;
-	}
-	return why;
-}
-
-static int act_seal_handed(const struct world *w)
-{
-	int why = EBADF;
-
-	for (size_t i = 0; i < w->n_fds; i++) {
-		if (!is_memory(w->fds[i]))
-			continue;
-		if (fcntl(w->fds[i], F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_FUTURE_WRITE) == 0)
-			return 0;
-		why = errno;
-	}
-	return why;
-}
-
-/* --- memory that is executed ----------------------------------------------------------------- */
-
-static int act_exec_anonymous(const struct world *w)
-{
-	(void)w;
-	return mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) ==
-	               MAP_FAILED
-	           ? errno
-	           : 0;
-}
-
-static int act_exec_protect(const struct world *w)
-{
-	return of(mprotect(w->secret, 4096, PROT_READ | PROT_EXEC));
-}
-
-static int act_exec_pkey(const struct world *w)
-{
-	return of(syscall(SYS_pkey_mprotect, w->secret, 4096, PROT_READ | PROT_EXEC, -1));
-}
-
-static int act_exec_handed(const struct world *w)
-{
-	int why = EBADF;
-
-	for (size_t i = 0; i < w->n_fds; i++) {
-		if (mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE, w->fds[i], 0) !=
-		    MAP_FAILED)
-			return 0;
-		why = errno;
-	}
-	return why;
-}
-
-static int act_memfd(const struct world *w)
-{
-	(void)w;
-	return of(memfd_create("probe", MFD_CLOEXEC));
-}
-
-static int act_exec_memfd(const struct world *w)
-{
-	int fd = memfd_create("probe", 0);
-	char *const none[] = { NULL };
-
-	(void)w;
-	if (fd < 0)
-		return errno;
-	if (mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_SHARED, fd, 0) != MAP_FAILED)
-		return 0;
-	return of(syscall(SYS_execveat, fd, "", none, none, AT_EMPTY_PATH));
-}
-
-static int act_execve(const struct world *w)
-{
-	char *const argv[] = { (char[]){ "/bin/true" }, NULL };
-
-	(void)w;
-	execve("/bin/true", argv, argv + 1);
-	return errno;
-}
-
-/* --- other processes ------------------------------------------------------------------------- */
-
-static int act_tgkill_sibling(const struct world *w)
-{
-	return of(syscall(SYS_tgkill, w->sibling, w->sibling, SIGKILL));
-}
-
-/* A descriptor's owner gets a signal of choice when something arrives. */
-static int act_signal_by_descriptor(const struct world *w)
-{
-	for (size_t i = 0; i < w->n_fds; i++) {
-		if (fcntl(w->fds[i], F_SETOWN, w->sibling) < 0 ||
-		    fcntl(w->fds[i], F_SETSIG, SIGKILL) < 0)
-			return errno;
-		if (fcntl(w->fds[i], F_SETFL, O_ASYNC | O_NONBLOCK) < 0)
-			return errno;
-	}
-	/* Anything that now happens on one of them does it: its own thread makes room by reading.
-	 */
-	return 0;
-}
-
-static int act_async_descriptor(const struct world *w)
-{
-	return of(fcntl(w->fds[0], F_SETFL, O_ASYNC));
-}
-
-static int act_async_by_ioctl(const struct world *w)
-{
-	int on = 1;
-
-	return of(ioctl(w->fds[0], FIOASYNC, &on));
-}
-
-static int act_owner_by_ioctl(const struct world *w)
-{
-	int pid = w->sibling;
-
-	return of(ioctl(w->fds[0], FIOSETOWN, &pid));
-}
-
-static int act_terminal_input(const struct world *w)
-{
-	char c = 'x';
-
-	(void)w;
-	return of(ioctl(0, TIOCSTI, &c));
-}
-
-static int act_read_sibling(const struct world *w)
-{
-	char buf[16];
-	struct iovec here = { buf, sizeof(buf) }, there = { w->secret, sizeof(buf) };
-
-	return of(process_vm_readv(w->sibling, &here, 1, &there, 1, 0));
-}
-
-static int act_write_sibling(const struct world *w)
-{
-	char buf[16] = "x";
-	struct iovec here = { buf, sizeof(buf) }, there = { w->secret, sizeof(buf) };
-
-	return of(process_vm_writev(w->sibling, &here, 1, &there, 1, 0));
-}
-
-static int act_fork(const struct world *w)
-{
-	long pid = syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
-
-	(void)w;
-	if (pid == 0)
-		_exit(0);
-	return of(pid);
-}
-
-static int act_clone3(const struct world *w)
-{
-	uint64_t args[8] = { 0 };
-	long pid;
-
-	(void)w;
-	args[4] = SIGCHLD;
-	pid = syscall(SYS_clone3, args, sizeof(args));
-	if (pid == 0)
-		_exit(0);
-	return of(pid);
-}
-
-/* A thread in a namespace of its own. */
-static int act_thread_in_namespace(const struct world *w)
-{
-	(void)w;
-	return of(
-	    syscall(SYS_clone, CLONE_VM | CLONE_SIGHAND | CLONE_THREAD | CLONE_NEWNET, 0, 0, 0, 0));
-}
-
-/* --- the network ----------------------------------------------------------------------------- */
-
-static int act_connect_tcp(const struct world *w)
-{
-	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(9) };
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
-
-	(void)w;
-	if (fd < 0)
-		return errno;
-	to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	return connect(fd, (struct sockaddr *)&to, sizeof(to)) == 0 || errno == EINPROGRESS ||
-	               errno == ECONNREFUSED || errno == ENETUNREACH
-	           ? 0
-	           : errno;
-}
-
-static int act_connect_unix(const struct world *w)
-{
-	struct sockaddr_un to = { .sun_family = AF_UNIX, .sun_path = "\0/probe" };
-	int why = ENOTSOCK;
-
-	for (size_t i = 0; i < w->n_fds; i++) {
-		if (connect(w->fds[i], (struct sockaddr *)&to,
-		            offsetof(struct sockaddr_un, sun_path) + sizeof("\0/probe") - 1) == 0)
-			return 0;
-		if (errno != ENOTSOCK && errno != EAFNOSUPPORT)
-			why = errno;
-	}
-	return why;
-}
-
-static int act_bind(const struct world *w)
-{
-	struct sockaddr_in at = { .sin_family = AF_INET };
-	int fd = socket(AF_INET, SOCK_DGRAM, 0);
-
-	return of(bind(fd >= 0 ? fd : w->fds[0], (struct sockaddr *)&at, sizeof(at)));
-}
-
-static int act_listen_anew(const struct world *w)
-{
-	int fd = socket(AF_INET, SOCK_STREAM, 0);
-
-	(void)w;
-	if (fd < 0)
-		return errno;
-	return of(listen(fd, 5));
-}
-
-static int set_option(int family, int type, int level, int name, const void *value, socklen_t len)
-{
-	int fd = socket(family, type, 0);
-
-	if (fd < 0)
-		return errno;
-	return of(setsockopt(fd, level, name, value, len));
-}
-
-/* The end of such a socket, sent to the keeper and let go here, makes the keeper wait. */
-static int act_lingering_socket(const struct world *w)
-{
-	struct linger linger = { 1, 3600 };
-
-	(void)w;
-	return set_option(AF_INET, SOCK_STREAM, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
-}
-
-static int act_socket_filter(const struct world *w)
-{
-	int fd = 0;
-
-	(void)w;
-	return set_option(AF_INET, SOCK_DGRAM, SOL_SOCKET, SO_ATTACH_BPF, &fd, sizeof(fd));
-}
-
-static int act_tcp_module(const struct world *w)
-{
-	(void)w;
-	return set_option(AF_INET, SOCK_STREAM, IPPROTO_TCP, TCP_ULP, "tls", 4);
-}
-
-static int act_reuse_port(const struct world *w)
-{
-	int on = 1;
-
-	(void)w;
-	return set_option(AF_INET, SOCK_DGRAM, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on));
-}
-
-static int act_packet_mark(const struct world *w)
-{
-	int mark = 0x10000000;
-
-	(void)w;
-	return set_option(AF_INET, SOCK_DGRAM, SOL_SOCKET, SO_MARK, &mark, sizeof(mark));
-}
-
-static int act_send_descriptor(const struct world *w)
-{
-	const int fds[1] = { w->fds[0] };
-
-	return -role_send(ROLE_FD, ROLE_MSG_READY, 0, 0, NULL, 0, fds, 1);
-}
-
-/* The pair to the other role: every unix socket but the channel. */
-static int act_send_descriptor_to_role(const struct world *w)
-{
-	int why = ENOTSOCK;
-
-	for (size_t i = 0; i < w->n_fds; i++) {
-		int domain = 0, fds[1] = { ROLE_FD };
-		socklen_t len = sizeof(domain);
-
-		if (w->fds[i] == ROLE_FD ||
-		    getsockopt(w->fds[i], SOL_SOCKET, SO_DOMAIN, &domain, &len) < 0 ||
-		    domain != AF_UNIX)
-			continue;
-		why = -role_send(w->fds[i], ROLE_MSG_READY, 0, 0, NULL, 0, fds, 1);
-		if (why <= 0)
-			return 0;
-	}
-	return why;
-}
-
-/* --- what only the firewall's own capability could do ---------------------------------------- */
-
-static int act_raise_capability(const struct world *w)
-{
-	struct __user_cap_header_struct head = { _LINUX_CAPABILITY_VERSION_3, 0 };
-	struct __user_cap_data_struct all[2] = { { ~0U, ~0U, ~0U }, { ~0U, ~0U, ~0U } };
-
-	(void)w;
-	return of(syscall(SYS_capset, &head, all));
-}
-
-#ifdef __x86_64__
-/* The other two tables of system calls that this machine has. */
-static int act_32_bit_call(const struct world *w)
-{
-	long result;
-
-	(void)w;
-	__asm__ volatile("int $0x80" : "=a"(result) : "a"(20L) : "memory"); /* getpid */
-	return result >= 0 ? 0 : (int)-result;
-}
-
-static int act_x32_call(const struct world *w)
-{
-	(void)w;
-	return of(syscall(0x40000000L | SYS_getpid));
-}
-#endif
-
-#define ACT(name)                                                                                  \
-	{                                                                                          \
-#name, act_##name                                                                  \
-	}
-static const struct {
-	const char *name;
-	act_cb *try;
-} acts[] = {
-	ACT(open_passwd),
-	ACT(open_parent),
-	ACT(open_own_root),
-	ACT(create_in_root),
-	ACT(open_proc),
-	ACT(open_device),
-	ACT(reopen_for_writing),
-	ACT(leave_by_descriptor),
-	ACT(stat_passwd),
-	ACT(link_out),
-	ACT(device_node),
-	ACT(shrink_handed),
-	ACT(grow_handed),
-	ACT(write_readonly_memory),
-	ACT(map_readonly_writable),
-	ACT(protect_readonly_writable),
-	ACT(seal_handed),
-	ACT(exec_anonymous),
-	ACT(exec_protect),
-	ACT(exec_pkey),
-	ACT(exec_handed),
-	ACT(memfd),
-	ACT(exec_memfd),
-	ACT(execve),
-	ACT(tgkill_sibling),
-	ACT(signal_by_descriptor),
-	ACT(async_descriptor),
-	ACT(async_by_ioctl),
-	ACT(owner_by_ioctl),
-	ACT(terminal_input),
-	ACT(read_sibling),
-	ACT(write_sibling),
-	ACT(fork),
-	ACT(clone3),
-	ACT(thread_in_namespace),
-	ACT(connect_tcp),
-	ACT(connect_unix),
-	ACT(bind),
-	ACT(listen_anew),
-	ACT(lingering_socket),
-	ACT(socket_filter),
-	ACT(tcp_module),
-	ACT(reuse_port),
-	ACT(packet_mark),
-	ACT(send_descriptor),
-	ACT(send_descriptor_to_role),
-	ACT(raise_capability),
-#ifdef __x86_64__
-	ACT(32_bit_call),
-	ACT(x32_call),
-#endif
-};
 
 /* Calls that need no more than their number and a few arguments. */
 #define SIBLING (-70000L)
@@ -809,10 +219,23 @@ static void name_outcome(char *text, size_t cap, int status)
 		snprintf(text, cap, "%s", strerrorname_np(WEXITSTATUS(status)));
 }
 
-#define N_ACTS ARRAY_LEN(acts)
+/* Acts first, then calls; NULL: there are no more acts. */
+static const struct probe_act *act_at(size_t i)
+{
+	if (i < probe_held.n)
+		return &probe_held.list[i];
+	i -= probe_held.n;
+	return i < probe_beyond.n ? &probe_beyond.list[i] : NULL;
+}
+
+static size_t n_acts(void)
+{
+	return probe_held.n + probe_beyond.n;
+}
 
 static void attempt(const struct confine *c, struct world *w, size_t i)
 {
+	const struct probe_act *act = act_at(i);
 	char outcome[32];
 	int status = 0;
 	pid_t pid;
@@ -824,7 +247,7 @@ static void attempt(const struct confine *c, struct world *w, size_t i)
 		prctl(PR_SET_PDEATHSIG, 0, 0, 0, 0);
 		if (__real_confine_self(c) < 0)
 			_exit(92);
-		_exit(i < N_ACTS ? acts[i].try(w) : make_call(w, i - N_ACTS));
+		_exit(act ? act->try(w) : make_call(w, i - n_acts()));
 	}
 	if (pid < 0 || waitpid(pid, &status, 0) != pid)
 		_exit(93);
@@ -835,7 +258,7 @@ static void attempt(const struct confine *c, struct world *w, size_t i)
 		snprintf(outcome, sizeof(outcome), "done");
 	}
 	fprintf(stderr, "probe role=%s act=%s outcome=%s\n", c->role,
-	        i < N_ACTS ? acts[i].name : calls[i - N_ACTS].name, outcome);
+	        act ? act->name : calls[i - n_acts()].name, outcome);
 }
 
 /* --- what the filter costs ------------------------------------------------------------------- */
@@ -885,7 +308,7 @@ int __wrap_confine_self(const struct confine *c)
 	static struct world w; /* one in a process's life */
 
 	look_around(&w);
-	for (size_t i = 0; i < N_ACTS + ARRAY_LEN(calls); i++)
+	for (size_t i = 0; i < n_acts() + ARRAY_LEN(calls); i++)
 		attempt(c, &w, i);
 	measure(c);
 	if (w.sibling) {
