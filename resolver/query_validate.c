@@ -12,7 +12,6 @@
 #include <string.h>
 
 #include "fitness.h"
-#include "listen.h"
 #include "proofs.h"
 #include "query_guard.h"
 #include "query_wait.h"
@@ -34,6 +33,8 @@ void validate_forget(struct query *q)
 void validate_stop(struct query *q)
 {
 	resolve_stop(q);
+	if (q->gave_way)
+		fair_queue_remove(&q->worker->queries->ways, q->way_class, &q->way);
 	q->gave_way = false;
 }
 
@@ -559,38 +560,40 @@ static enum query_step conclude_job(struct query *q, struct entry *entry)
 	return STEP_NEXT;
 }
 
-/* Others first: a signature costs as much as ten ordinary answers. */
+/* Others first: a signature costs as much as ten ordinary answers. One query goes on in a turn of
+ * the loop, and workloads take turns: who asks for much that is costly waits for himself. */
 
 bool validate_turn(struct worker *worker)
 {
-	struct query *next;
-	bool any = false;
+	struct fair_item *way = fair_queue_take(&worker->queries->ways);
+	struct query *q;
 
-	for (struct query *q = worker->queries->first; q; q = next) {
-		next = q->next;
-		if (!q->gave_way)
-			continue;
-		any = true;
-		q->gave_way = false;
-		val_budget_turn(&q->budget);
-		query_run(q); /* may end q alone; others only change their state */
-		listeners_look(worker);
-	}
-	return any;
+	if (!way)
+		return false;
+	q = (struct query *)(void *)((char *)way - offsetof(struct query, way));
+	q->gave_way = false;
+	val_budget_turn(&q->budget);
+	query_run(q);
+	return true;
 }
 
-static void on_turn(uv_timer_t *timer)
+static void on_turn(uv_idle_t *turns)
 {
-	struct queries *queries = timer->data;
+	struct queries *queries = turns->data;
 
 	worker_touch_clock(queries->worker);
-	validate_turn(queries->worker);
+	if (!validate_turn(queries->worker))
+		uv_idle_stop(turns);
 }
 
 static enum query_step give_way(struct query *q)
 {
+	struct queries *queries = q->worker->queries;
+
 	q->gave_way = true;
-	uv_timer_start(&q->worker->queries->turns, on_turn, 0, 0);
+	q->way_class = q->asked.j.workload;
+	fair_queue_put(&queries->ways, q->way_class, &q->way);
+	uv_idle_start(&queries->turns, on_turn);
 	return STEP_WAIT;
 }
 

@@ -551,7 +551,8 @@ struct queries *queries_new(struct worker *worker)
 		return NULL;
 	queries->worker = worker;
 	uv_timer_init(&worker->loop, &queries->timer); /* cannot fail */
-	uv_timer_init(&worker->loop, &queries->turns);
+	uv_idle_init(&worker->loop, &queries->turns);
+	fair_queue_init(&queries->ways);
 	queries->timer.data = queries->turns.data = queries;
 	return queries;
 }

@@ -17,6 +17,7 @@
 
 #include "entry.h"
 #include "explain.h"
+#include "fair_queue.h"
 #include "fetch.h"
 #include "form.h"
 #include "pinhole_client.h"
@@ -66,7 +67,7 @@ struct query {
 	struct explain
 	    *explain;  /* of a prefetch: it only explains; not fresh data is its purpose */
 	bool is_stale; /* a link has expired */
-	bool gave_way; /* goes on in the next turn of the loop */
+	bool gave_way; /* goes on when its turn comes: it is queued */
 	bool adopted;  /* links come from a memoised form, as its guard left them */
 	uint8_t n_opens;
 	uint8_t n_fetches;
@@ -97,6 +98,8 @@ struct query {
 	uint8_t avoid[ADDR_LEN]; /* who gave the link of that round: in this one nothing is asked */
 	uint16_t avoid_port;     /* there while there is another */
 	struct val_job *job;
+	struct fair_item way;        /* in queries->ways, */
+	uint32_t way_class;          /* as whose */
 	struct val_budget budget;    /* of all links together */
 	uint32_t checks;             /* what was left of them when they were last counted */
 	struct entry *need_entry;    /* what came for the job's need, which borrows from it */
@@ -118,8 +121,9 @@ struct queries {
 	size_t waiting_bytes; /* what they hold, by query_weigh() */
 	uint64_t last_uid;    /* of forms; never reused */
 	uint64_t settings_generation;
-	uv_timer_t turns;                          /* runs when a query has given way to others */
-	uv_timer_t timer;                          /* runs while something is in flight */
+	struct fair_queue ways; /* who has given way to others: one goes on in a turn of the loop */
+	uv_idle_t turns;        /* runs while there are some */
+	uv_timer_t timer;       /* runs while something is in flight */
 	uint64_t prefetched[QUERY_PREFETCH_MARKS]; /* uids of forms already refreshed */
 };
 
@@ -177,7 +181,8 @@ void validate_forget(struct query *q); /* the job that is under way */
  */
 bool validate_has_failed(struct query *q, const uint8_t *name, enum query_step *ret_step);
 void validate_expire(struct query *q); /* it took too long: that is a failure, too */
-/* Those that have given way to others go on, for one turn of the loop. False: there were none. */
+/* One of those that have given way to others goes on; workloads take turns. False: there are none.
+ */
 bool validate_turn(struct worker *worker);
 
 /* query_pin.c: open, then answer. */

@@ -11,6 +11,7 @@
 #include "amplification.h"
 #include "cookie.h"
 #include "query.h"
+#include "query_wait.h"
 #include "rig.h"
 #include "sallyport/clock.h"
 #include "sallyport/name.h"
@@ -160,6 +161,73 @@ static void limits_hold_over_all_workers(void **state)
 	rig_turn(rig);
 	assert_int_equal(tally_in_use_of(tally, &client), 0);
 	assert_int_equal(tally_in_use_of(tally, &workload), 0);
+	rig_free(rig);
+}
+
+/* A trust anchor: the key is the curve's generator, and signs nothing. */
+static const uint8_t anchor_key[4 + 64] = {
+	0x01, 0x01, 3,    13,   0x6b, 0x17, 0xd1, 0xf2, 0xe1, 0x2c, 0x42, 0x47, 0xf8, 0xbc,
+	0xe6, 0xe5, 0x63, 0xa4, 0x40, 0xf2, 0x77, 0x03, 0x7d, 0x81, 0x2d, 0xeb, 0x33, 0xa0,
+	0xf4, 0xa1, 0x39, 0x45, 0xd8, 0x98, 0xc2, 0x96, 0x4f, 0xe3, 0x42, 0xe2, 0xfe, 0x1a,
+	0x7f, 0x9b, 0x8e, 0xe7, 0xeb, 0x4a, 0x7c, 0x0f, 0x9e, 0x16, 0x2b, 0xce, 0x33, 0x57,
+	0x6b, 0x31, 0x5e, 0xce, 0xcb, 0xb6, 0x40, 0x68, 0x37, 0xbf, 0x51, 0xf5,
+};
+
+/* What is costly gives way: one goes on in a turn of the loop, and workloads take turns. */
+static void costly_validation_goes_on_one_by_one_in_turns(void **state)
+{
+	struct resolver_conf *conf = malloc(sizeof(*conf));
+	struct queries *queries;
+	struct rig *rig;
+
+	(void)state;
+	rig_conf(conf);
+	conf->dnssec = DNSSEC_MODE_VALIDATE;
+	conf->n_anchors = 1;
+	conf->anchors[0].type = 48;
+	conf->anchors[0].len = sizeof(anchor_key);
+	memcpy(conf->anchors[0].rdata, anchor_key, sizeof(anchor_key));
+	rig = rig_new(conf);
+	free(conf);
+	rig_policy(rig, policy);
+	rig->validation_holds = true;
+	queries = rig->worker.queries;
+	rig_upstream(rig, ".", "DNSKEY", 0,
+	             ". 300 IN DNSKEY 257 3 13 axfR8uEsQkf4vOblY6RA8ncDfYEt6zOg9KE5RdiYwpZP40Li/hp/"
+	             "m47n60p8D54WK84zV2sxXs7LtkBoN79R9Q==");
+	rig->upstream = RIG_UPSTREAM_HOLDS;
+	for (unsigned int i = 0; i < 4; i++) {
+		char name[64], record[128];
+
+		snprintf(name, sizeof(name), "n%u.example.org", i);
+		snprintf(record, sizeof(record), "%s. 300 IN A 8.8.100.1", name);
+		rig_upstream(rig, name, "A", 0, record);
+		ask_n(rig, i < 3 ? "10.1.0.2" : "10.2.0.2", i);
+	}
+	/* What may be checked in this turn has been. */
+	for (struct query *q = queries->first; q; q = q->next)
+		q->budget.turn_checks = 0;
+	rig->upstream = RIG_UPSTREAM_ANSWERS;
+	rig_turn(rig);
+	assert_int_equal(queries->ways.n, 4); /* all have begun, none has ended */
+	assert_true(queries->first->gave_way && queries->last->gave_way);
+
+	uv_run(&rig->worker.loop, UV_RUN_NOWAIT);
+	assert_false(queries->first->gave_way);
+	assert_int_equal(queries->ways.n, 3);
+	/* The other workload's came last, and is the next. */
+	uv_run(&rig->worker.loop, UV_RUN_NOWAIT);
+	assert_false(queries->last->gave_way);
+	assert_int_equal(queries->ways.n, 2);
+
+	/* Who ends while it waits for its turn leaves the queue. */
+	rig->upstream = RIG_UPSTREAM_HOLDS;
+	rig_advance_ms(rig, LIMIT_QUERY_MS + 1);
+	assert_int_equal(queries_in_flight(&rig->worker), 0);
+	assert_int_equal(queries->ways.n, 0);
+	uv_run(&rig->worker.loop, UV_RUN_NOWAIT);
+	rig->upstream = RIG_UPSTREAM_ANSWERS;
+	rig_turn(rig);
 	rig_free(rig);
 }
 
@@ -406,6 +474,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(limits_hold_in_all_and_per_workload_and_client),
 		cmocka_unit_test(limits_hold_over_all_workers),
+		cmocka_unit_test(costly_validation_goes_on_one_by_one_in_turns),
 		cmocka_unit_test(what_may_be_forged_is_answered_threefold_within_the_budget),
 		cmocka_unit_test(who_was_to_be_cut_is_cut_though_the_budget_is_back),
 		cmocka_unit_test(new_settings_keep_what_waits_and_forget_forms),

@@ -57,6 +57,7 @@ struct rig {
 	int fwsync; /* the other end of the pair */
 
 	enum rig_upstream_mode upstream;
+	bool validation_holds; /* who has given way waits for the loop's turns */
 	bool zone_down[4];
 	enum rig_firewall_mode firewall;
 	enum pinhole_status firewall_status;
