@@ -25,7 +25,8 @@ struct listeners *listeners_new(struct worker *worker)
 	listeners->worker = worker;
 	uv_idle_init(&worker->loop, &listeners->serving); /* cannot fail */
 	listeners->serving.data = listeners;
-	listeners->conns.next = listeners->conns.prev = &listeners->conns;
+	listeners->idle.next = listeners->idle.prev = &listeners->idle;
+	listeners->busy.next = listeners->busy.prev = &listeners->busy;
 	return listeners;
 }
 
@@ -47,6 +48,8 @@ static void listener_close(struct listener *listener)
 	if (listener->proto == IPPROTO_UDP) {
 		listen_udp_flush(listener);
 		listen_udp_read_off(listener);
+		listener->drops = NULL;
+		listener->worker->listeners->n_udp--;
 	} else {
 		listen_tcp_close(listener);
 	}
@@ -100,6 +103,46 @@ static int describe(struct listener *listener, const struct conf_listener *conf)
 	return 0;
 }
 
+/* ---- what the kernel drops ---- */
+
+static uint64_t ino_of(const struct ring_socket *row)
+{
+	return atomic_load_explicit(&row->ino, memory_order_relaxed);
+}
+
+/* The row of a socket that a predecessor has read from goes on; of a new one nothing has been told
+ * yet, and what it has dropped so far, nobody has seen. */
+static struct ring_socket *told_of(struct listener *listener)
+{
+	struct ring_head *head = listener->worker->ring.head;
+	struct ring_socket *row = &listener->own_drops;
+
+	for (size_t i = 0; head && i < RING_SOCKETS; i++) {
+		if (ino_of(&head->sockets[i]) == listener->ino)
+			return &head->sockets[i];
+		if (row == &listener->own_drops && ino_of(&head->sockets[i]) == 0)
+			row = &head->sockets[i];
+	}
+	atomic_store_explicit(&row->told, 0, memory_order_relaxed);
+	atomic_store_explicit(&row->ino, listener->ino, memory_order_relaxed);
+	return row;
+}
+
+/* Rows of sockets that are gone, whoever had them. */
+static void forget_drops(struct listeners *listeners)
+{
+	struct ring_head *head = listeners->worker->ring.head;
+
+	for (size_t i = 0; head && i < RING_SOCKETS; i++) {
+		const struct listener *l = listeners->first;
+
+		while (l && l->drops != &head->sockets[i])
+			l = l->next;
+		if (!l)
+			atomic_store_explicit(&head->sockets[i].ino, 0, memory_order_relaxed);
+	}
+}
+
 int listeners_add(struct worker *worker, int fd, unsigned int index, int proto)
 {
 	struct listeners *listeners = worker->listeners;
@@ -136,31 +179,13 @@ int listeners_add(struct worker *worker, int fd, unsigned int index, int proto)
 		return r;
 	}
 	fd_take(&owned);
-	if (proto == IPPROTO_UDP && !listeners->settled) {
-		listener->drops_seen = listen_udp_drops(listener);
-		listeners->drops_inherited += listener->drops_seen;
+	if (proto == IPPROTO_UDP) {
+		listener->drops = told_of(listener);
+		listeners->n_udp++;
 	}
 	listener->next = listeners->first;
 	listeners->first = listener;
 	return 0;
-}
-
-/* The sockets count since they were made, perhaps for a predecessor; the ring's head says how much
- * of that has been told. The rest was dropped while nobody read. */
-static void settle_drops(struct listeners *listeners)
-{
-	struct worker *worker = listeners->worker;
-	uint64_t told;
-
-	listeners->settled = true;
-	if (!worker->ring.head)
-		return;
-	told = atomic_load_explicit(&worker->ring.head->kernel_drops, memory_order_relaxed);
-	if (listeners->drops_inherited <= told)
-		return;
-	count_add(worker->lane, COUNT_KERNEL_DROPS, listeners->drops_inherited - told);
-	atomic_store_explicit(&worker->ring.head->kernel_drops, listeners->drops_inherited,
-	                      memory_order_relaxed);
 }
 
 void listeners_keep_named(struct worker *worker)
@@ -168,6 +193,12 @@ void listeners_keep_named(struct worker *worker)
 	struct listeners *listeners = worker->listeners;
 	struct listener **link = &listeners->first;
 
+	/* What has come to those that go is answered, or counted (promise P4). */
+	for (struct listener *l = listeners->first; l; l = l->next) {
+		if (!l->named && l->proto == IPPROTO_UDP)
+			listen_udp_read_out(l);
+	}
+	listeners_count_drops(worker);
 	while (*link) {
 		struct listener *l = *link;
 
@@ -179,29 +210,34 @@ void listeners_keep_named(struct worker *worker)
 			listener_close(l);
 		}
 	}
-	if (!listeners->settled)
-		settle_drops(listeners);
+	forget_drops(listeners);
+}
+
+static void count_drops(struct listener *l)
+{
+	struct worker *worker = l->worker;
+	uint32_t drops, n;
+
+	if (listen_udp_drops(l, &drops) < 0)
+		return; /* the next time */
+	/* The kernel's count wraps. */
+	n = drops - (uint32_t)atomic_load_explicit(&l->drops->told, memory_order_relaxed);
+	if (n == 0)
+		return;
+	count_add(worker->lane, COUNT_KERNEL_DROPS, n);
+	/* Who dies in between has a successor that tells them twice: better than never. */
+	if (worker->ring.head)
+		atomic_fetch_add_explicit(&worker->ring.head->kernel_drops, n,
+		                          memory_order_relaxed);
+	atomic_store_explicit(&l->drops->told, drops, memory_order_relaxed);
 }
 
 void listeners_count_drops(struct worker *worker)
 {
-	uint64_t n = 0;
-
 	for (struct listener *l = worker->listeners->first; l; l = l->next) {
-		uint32_t drops;
-
-		if (l->proto != IPPROTO_UDP)
-			continue;
-		drops = listen_udp_drops(l);
-		n += (uint32_t)(drops - l->drops_seen); /* the kernel's count wraps */
-		l->drops_seen = drops;
+		if (l->proto == IPPROTO_UDP)
+			count_drops(l);
 	}
-	if (n == 0)
-		return;
-	count_add(worker->lane, COUNT_KERNEL_DROPS, n);
-	if (worker->ring.head)
-		atomic_fetch_add_explicit(&worker->ring.head->kernel_drops, n,
-		                          memory_order_relaxed);
 }
 
 void listeners_drain(struct worker *worker)
@@ -223,7 +259,8 @@ void listeners_drain(struct worker *worker)
 void listeners_flush(struct worker *worker)
 {
 	listener_publish(worker);
-	for (struct listener *l = worker->listeners->first; l; l = l->next) {
+	for (struct listener *l = worker->listeners ? worker->listeners->first : NULL; l;
+	     l = l->next) {
 		if (l->out && l->out->n > 0)
 			listen_udp_flush(l);
 	}
@@ -235,7 +272,10 @@ void listeners_look(struct worker *worker)
 
 	uint64_t every_ns = worker_in_company(worker) ? LISTEN_LOOK_NS : 2 * LISTEN_LOOK_NS;
 
-	if (!listeners || listeners->draining || clock_mono_ns() < listeners->looked_ns + every_ns)
+	if (!listeners || listeners->draining)
+		return;
+	every_ns = MAX(every_ns, listeners->n_udp * LISTEN_LOOK_EACH_NS);
+	if (clock_mono_ns() < listeners->looked_ns + every_ns)
 		return;
 	worker_touch_clock(worker);
 	for (struct listener *l = listeners->first; l; l = l->next) {

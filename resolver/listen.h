@@ -13,6 +13,8 @@
 /* Some answers' worth of work, while a look costs half a microsecond. With one workload alone,
  * twice as much. */
 #define LISTEN_LOOK_NS UINT64_C(20000)
+/* A look at many sockets costs more: never more often than once in so long for each of them. */
+#define LISTEN_LOOK_EACH_NS UINT64_C(2000)
 /* Longest message that is read from a client, by UDP or TCP. A query needs a few hundred octets;
  * what is longer is cut, cannot be parsed then, and is answered FORMERR. */
 #define LISTEN_QUERY_BYTES 2048
@@ -30,7 +32,8 @@ int listeners_add(struct worker *worker, int fd, unsigned int index, int proto) 
  */
 void listeners_keep_named(struct worker *worker);
 void listeners_drain(struct worker *worker); /* stop reading; connections end when answered */
-void listeners_flush(struct worker *worker); /* publish the ring, then send gathered UDP answers */
+/* Publish the ring, then send gathered UDP answers. A worker of a test may have no listeners. */
+void listeners_flush(struct worker *worker);
 /* Before the loop waits: what connections have kept back, then listeners_flush(). */
 void listeners_turn(struct worker *worker);
 /* Between two pieces of work of one turn: if LISTEN_LOOK_NS have passed since the last look, read

@@ -17,7 +17,6 @@
 
 #define ACCEPTS_PER_TURN 16
 #define ACCEPT_PAUSE_NS (200 * NS_PER_MS)
-#define EVICT_PROBES 64
 #define OUT_READ_MAX (64 * 1024) /* more than this not taken: no further query is read */
 #define OUT_MAX (256 * 1024)     /* more than this not taken: closed */
 #define DNS_HEADER_LEN 12
@@ -101,17 +100,31 @@ static void set_timer(struct tcp_connection *conn)
 		wheel_set(conn->worker->wheel, &conn->timer, due_ns);
 }
 
-static void touch(struct tcp_connection *conn)
+static bool owes(const struct tcp_connection *conn)
 {
-	struct tcp_connection *head = &conn->worker->listeners->conns;
+	return conn->pending > 0 || conn->delivering || stream_waiting(&conn->stream) > 0;
+}
 
-	conn->active_ns = conn->worker->now_ns;
+/* Last in its list. */
+static void put_last(struct tcp_connection *conn)
+{
+	struct listeners *listeners = conn->worker->listeners;
+	struct tcp_connection *head;
+
+	conn->is_busy = owes(conn);
+	head = conn->is_busy ? &listeners->busy : &listeners->idle;
 	conn->next->prev = conn->prev;
 	conn->prev->next = conn->next;
 	conn->next = head;
 	conn->prev = head->prev;
 	head->prev->next = conn;
 	head->prev = conn;
+}
+
+static void touch(struct tcp_connection *conn)
+{
+	conn->active_ns = conn->worker->now_ns;
+	put_last(conn);
 }
 
 static void hand_on(struct tcp_connection *conn, const uint8_t *msg, size_t len)
@@ -174,11 +187,13 @@ static void proceed(struct tcp_connection *conn)
 		r = stream_read_on(&conn->stream);
 	/* RFC 7766, section 6.2.3 and 6.2.4: a client that has closed its side still gets its
 	 * answers. */
-	if (r < 0 || ((conn->eof || draining) && !stopped && conn->pending == 0 &&
-	              stream_waiting(&conn->stream) == 0))
+	if (r < 0 || ((conn->eof || draining) && !stopped && !owes(conn))) {
 		conn_close(conn);
-	else
+	} else {
 		set_timer(conn);
+		if (conn->is_busy != owes(conn))
+			put_last(conn);
+	}
 	/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): the count that was taken above */
 	listen_tcp_unref(conn);
 }
@@ -208,6 +223,7 @@ void listen_tcp_turn(struct listeners *listeners)
 		if (conn->open)
 			proceed(conn);
 		listen_tcp_unref(conn);
+		listeners_look(listeners->worker);
 	}
 	if (listeners->resume)
 		listen_udp_stay_awake(listeners);
@@ -286,15 +302,12 @@ static uint32_t share(const struct worker *worker)
 
 static bool evict_idle(struct listeners *listeners)
 {
-	struct tcp_connection *conn = listeners->conns.next;
+	struct tcp_connection *conn = listeners->idle.next;
 
-	for (int i = 0; i < EVICT_PROBES && conn != &listeners->conns; i++, conn = conn->next) {
-		if (conn->pending > 0 || conn->delivering || stream_waiting(&conn->stream) > 0)
-			continue;
-		conn_close(conn);
-		return true;
-	}
-	return false;
+	if (conn == &listeners->idle)
+		return false;
+	conn_close(conn);
+	return true;
 }
 
 /* A place in all, for which an idle connection gives way (RFC 7766, section 6.2.2: under pressure
@@ -404,6 +417,7 @@ static void on_accept(struct poller_item *item, uint32_t events)
 
 		if (fd >= 0) {
 			connected(listener, fd, &from);
+			listeners_look(worker);
 			continue;
 		}
 		if (errno == EAGAIN)
@@ -443,13 +457,14 @@ void listen_tcp_close(struct listener *listener)
 
 void listen_tcp_drain(struct listeners *listeners)
 {
-	struct tcp_connection *conn = listeners->conns.next;
+	struct tcp_connection *const heads[] = { &listeners->idle, &listeners->busy };
 
-	while (conn != &listeners->conns) {
-		struct tcp_connection *next = conn->next;
-
-		proceed(conn); /* closes what owes no answer, reads no more from the rest */
-		conn = next;
+	for (size_t i = 0; i < ARRAY_LEN(heads); i++) {
+		for (struct tcp_connection *conn = heads[i]->next, *next; conn != heads[i];
+		     conn = next) {
+			next = conn->next;
+			proceed(conn); /* closes what owes no answer, reads no more from the rest */
+		}
 	}
 }
 
@@ -462,8 +477,10 @@ void listen_tcp_close_all(struct listeners *listeners)
 		conn->resuming = false;
 		listen_tcp_unref(conn);
 	}
-	/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): who is closed leaves the ring */
-	while (listeners->conns.next != &listeners->conns)
-		/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): as above */
-		conn_close(listeners->conns.next);
+	/* NOLINTBEGIN(clang-analyzer-unix.Malloc): who is closed leaves the ring */
+	while (listeners->idle.next != &listeners->idle)
+		conn_close(listeners->idle.next);
+	while (listeners->busy.next != &listeners->busy)
+		conn_close(listeners->busy.next);
+	/* NOLINTEND(clang-analyzer-unix.Malloc) */
 }

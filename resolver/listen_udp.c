@@ -20,6 +20,7 @@
 #include "sallyport/log.h"
 
 #define READS_PER_TURN 4 /* batches that one turn takes from one socket */
+#define READS_OUT 256    /* the same, of one that is closed: 4 MiB hold some 10,000 datagrams */
 #define DROPS_AT_ONCE 32
 
 static void on_ready(uv_poll_t *handle, int status, int events);
@@ -369,6 +370,20 @@ void listen_udp_look(struct listener *listener)
 		queue_all(listener, 0, n);
 }
 
+void listen_udp_read_out(struct listener *listener)
+{
+	struct udp_in *in = listener->worker->listeners->in;
+
+	/* No more than its buffer may have held when this began: others may go on sending. */
+	for (unsigned int reads = 0; reads < READS_OUT; reads += READS_PER_TURN) {
+		unsigned int n = read_some(listener, in);
+
+		if (n == 0)
+			return;
+		queue_all(listener, 0, n);
+	}
+}
+
 /* With nobody waiting, what has come is served as it came as far as one turn goes. What is left
  * then may be one workload's and keep the others waiting, so it is taken in turns. */
 static void read_batch(struct listener *listener)
@@ -550,15 +565,16 @@ void listen_udp_flush(struct listener *listener)
 	}
 }
 
-uint32_t listen_udp_drops(const struct listener *listener)
+int listen_udp_drops(const struct listener *listener, uint32_t *ret_drops)
 {
 	uint32_t mem[SK_MEMINFO_VARS] = { 0 };
 	socklen_t len = sizeof(mem);
 
 	/* Exact at any moment; SO_RXQ_OVFL would tell only with the next datagram that gets in. */
 	if (getsockopt(listener->fd, SOL_SOCKET, SO_MEMINFO, mem, &len) < 0)
-		return listener->drops_seen;
-	return mem[SK_MEMINFO_DROPS];
+		return -errno;
+	*ret_drops = mem[SK_MEMINFO_DROPS];
+	return ERR_OK;
 }
 
 int listen_udp_open(struct listener *listener)

@@ -86,7 +86,8 @@ struct listener {
 	int family;
 	bool wildcard;
 	uint8_t addr[ADDR_LEN];
-	uint32_t drops_seen; /* of the kernel's count for this socket */
+	struct ring_socket *drops;    /* what has been told of the kernel's count: in the ring, */
+	struct ring_socket own_drops; /* or, without one, here */
 	uv_poll_t udp_poll;
 	struct poller_item tcp_accept;
 	struct wheel_item tcp_pause; /* no descriptors left: accept again later */
@@ -94,7 +95,7 @@ struct listener {
 };
 
 struct tcp_connection {
-	struct tcp_connection *next, *prev; /* of all, the longest without a query first */
+	struct tcp_connection *next, *prev; /* in idle or busy, the longest without a query first */
 	struct tcp_connection *resume_next;
 	struct worker *worker;
 	struct stream stream;
@@ -109,6 +110,7 @@ struct tcp_connection {
 	bool open;
 	bool delivering; /* query_received() is on the stack for this connection */
 	bool resuming;   /* in the list of those with room again */
+	bool is_busy;    /* in which list it is */
 	uint8_t addr[ADDR_LEN], local[ADDR_LEN];
 	uint16_t port;
 	uint32_t scope;
@@ -118,13 +120,13 @@ struct tcp_connection {
 struct listeners {
 	struct worker *worker;
 	struct listener *first;
+	unsigned int n_udp; /* of these */
 	struct udp_in *in;
 	uv_idle_t serving;  /* while something waits in the backlog */
 	uint64_t looked_ns; /* CLOCK_MONOTONIC: when the sockets were last read */
 	bool draining;
-	bool settled;                /* the first set is complete */
-	uint64_t drops_inherited;    /* what its sockets had dropped before */
-	struct tcp_connection conns; /* list head */
+	/* List heads: those that do nothing, and so may give way, and those that owe something. */
+	struct tcp_connection idle, busy;
 	struct tcp_connection *resume;
 	uint32_t n_conns;
 	uint8_t tcp_out[2 + LIMIT_MSG_BYTES]; /* the answer that is being written */
@@ -163,11 +165,13 @@ static inline unsigned int listener_turn_cost(const struct worker *worker)
 
 int listen_udp_open(struct listener *listener) MUST_CHECK; /* options, poll, buffers */
 void listen_udp_read_off(struct listener *listener);
-void listen_udp_close(struct listener *listener); /* frees it when the handle has closed */
+void listen_udp_read_out(struct listener *listener); /* all that had come, into the backlog */
+void listen_udp_close(struct listener *listener);    /* frees it when the handle has closed */
 void listen_udp_flush(struct listener *listener);
 uint8_t *listen_udp_buffer(struct listener *listener);
 void listen_udp_answer(const struct client *client, size_t len);
-uint32_t listen_udp_drops(const struct listener *listener);
+/* The kernel's count for this socket, which wraps. Returns 0 or -errno. */
+int listen_udp_drops(const struct listener *listener, uint32_t *ret_drops) MUST_CHECK;
 struct udp_in *listen_udp_in_new(void);
 void listen_udp_look(struct listener *listener);          /* what has come, into the backlog */
 void listen_udp_serve(struct listeners *listeners);       /* the next batch of the backlog */

@@ -24,11 +24,20 @@
 #include <stdint.h>
 
 #include "sallyport/cleanup.h"
+#include "sallyport/limits.h"
 #include "sallyport/record.h"
 #include "sallyport/verdict.h"
 
 #define RING_MAGIC UINT64_C(0x31474e4952505331)
 #define RING_SLOT 64
+#define RING_SOCKETS (2 * LIMIT_LISTENERS) /* old ones and new ones, while a set is changed */
+
+/* A socket counts what the kernel has dropped at it since it was made, for whoever reads it in
+ * turn: here stands how far that count is in kernel_drops already. */
+struct ring_socket {
+	_Atomic uint64_t ino;  /* names it; 0: this row is free */
+	_Atomic uint64_t told; /* the kernel's count, of 32 bits, when it was last taken over */
+};
 
 struct ring_head {
 	uint64_t magic;
@@ -44,6 +53,7 @@ struct ring_head {
 	_Alignas(64) _Atomic uint64_t taken; /* queries read from sockets */
 	_Atomic uint64_t dropped;            /* of these: never judged, for want of time or room */
 	_Atomic uint64_t abandoned;
+	_Alignas(64) struct ring_socket sockets[RING_SOCKETS]; /* the producer's own */
 };
 struct ring_back {
 	uint64_t magic;

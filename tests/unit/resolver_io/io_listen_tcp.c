@@ -5,6 +5,7 @@
 #include <setjmp.h>
 #include <sodium.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -39,6 +40,7 @@ static void a_message_may_come_octet_by_octet(void **state)
 	uint8_t msg[2 + QUERY_LEN] = { 0, QUERY_LEN };
 
 	query(msg + 2, 99);
+	world->io.worker.settings->conf.tcp_read_ms = IO_PATIENCE_MS; /* on a busy machine, too */
 	for (size_t i = 0; i < sizeof(msg); i++) {
 		assert_int_equal(send(fd, msg + i, 1, MSG_NOSIGNAL), 1);
 		io_run_ms(&world->io, 1);
@@ -281,6 +283,80 @@ static void under_pressure_the_idle_go_first(void **state)
 	assert_int_equal(io_count(&world->io, COUNT_LIMIT_TCP), 2);
 }
 
+/* However many owe answers, and however long: who does nothing is found. */
+static void an_idle_one_is_found_behind_any_number_of_busy_ones(void **state)
+{
+	struct world *world = *state;
+	enum { BUSY = 70 };
+	char from[16];
+	int fd;
+
+	world->io.worker.settings->conf.tcp_connections = BUSY + 1;
+	pipeline.what = HOLD;
+	for (size_t i = 0; i <= BUSY; i++) {
+		snprintf(from, sizeof(from), "127.0.0.%zu", 2 + i / 10);
+		fd = connect_from(world, i, from);
+		if (i < BUSY)
+			send_tcp(fd, (unsigned int)i);
+		io_run_ms(&world->io, 1);
+	}
+	until_received(world, BUSY);
+	fd = connect_from(world, BUSY + 1, "127.0.0.30");
+	send_tcp(fd, 1000);
+	until_received(world, BUSY + 1);
+	assert_int_equal(read_tcp(world, world->clients[BUSY]), -1);
+	/* Answered, they are idle again, the first of them for longest. */
+	for (unsigned int i = 0; i < 2; i++) {
+		(void)answer(&world->io.worker, &pipeline.held[i], pipeline.held_msg[i], QUERY_LEN);
+		assert_int_equal(read_tcp(world, world->clients[i]), i);
+	}
+	fd = connect_from(world, BUSY + 2, "127.0.0.30");
+	send_tcp(fd, 1001);
+	until_received(world, BUSY + 2);
+	assert_int_equal(read_tcp(world, world->clients[0]), -1);
+	assert_int_equal(listeners_connections(&world->io.worker), BUSY + 1);
+}
+
+static struct world *crowd;
+static unsigned int udp_sent_at, udp_came_at;
+
+static void on_crowd_query(void)
+{
+	if (!pipeline.last.tcp)
+		udp_came_at = pipeline.n_received;
+	if (pipeline.n_received == udp_sent_at)
+		send_udp(crowd->clients[0], 7);
+}
+
+/* A turn of many connections is not one piece: a datagram that comes meanwhile is looked after. */
+static void connections_that_go_on_keep_no_datagram_waiting(void **state)
+{
+	struct world *world = *state;
+	enum { CONNS = 10, EACH = 60 };
+	uint8_t msgs[EACH][2 + QUERY_LEN];
+
+	crowd = world;
+	udp_came_at = 0;
+	client(world, 0, SOCK_DGRAM, "127.0.0.1");
+	for (size_t i = 1; i <= CONNS; i++)
+		client(world, i, SOCK_STREAM, "127.0.0.1");
+	io_run_ms(&world->io, 20); /* all are accepted */
+	for (unsigned int i = 0; i < EACH; i++) {
+		msgs[i][0] = 0;
+		msgs[i][1] = QUERY_LEN;
+		query(msgs[i] + 2, i);
+	}
+	for (size_t i = 1; i <= CONNS; i++)
+		assert_int_equal(send(world->clients[i], msgs, sizeof(msgs), MSG_NOSIGNAL),
+		                 sizeof(msgs));
+	/* Each has 32 looked after as it is read; the rest come in one turn of them all. */
+	udp_sent_at = CONNS * 32 + 1;
+	pipeline.us = 10;
+	pipeline.on_query = on_crowd_query;
+	until_received(world, CONNS * EACH + 1);
+	assert_in_range(udp_came_at, udp_sent_at + 1, udp_sent_at + 32);
+}
+
 static const struct {
 	const char *title;
 	size_t len; /* of the message, as announced */
@@ -348,6 +424,8 @@ int main(void)
 		WORLD_TEST(a_large_answer_to_a_slow_reader_arrives_whole),
 		WORLD_TEST(one_client_has_so_many_connections),
 		WORLD_TEST(under_pressure_the_idle_go_first),
+		WORLD_TEST(an_idle_one_is_found_behind_any_number_of_busy_ones),
+		WORLD_TEST(connections_that_go_on_keep_no_datagram_waiting),
 		WORLD_TEST(the_stream_stays_in_step_whatever_the_length),
 	};
 

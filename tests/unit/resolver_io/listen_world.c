@@ -42,6 +42,10 @@ void query_received(struct worker *worker, struct client *client, const uint8_t 
 	pipeline.n_received++;
 	pipeline.longest = MAX(pipeline.longest, len);
 	pipeline.last = *client;
+	if (pipeline.on_query)
+		pipeline.on_query();
+	for (uint64_t end = clock_mono_ns() + pipeline.us * 1000; clock_mono_ns() < end;)
+		;
 	switch (pipeline.what) {
 	case ANSWER:
 	case ANSWER_BIG:

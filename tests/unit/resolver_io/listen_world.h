@@ -21,7 +21,9 @@ extern struct pipeline {
 	enum what what;
 	unsigned int n_received, n_held, n_no_buffer;
 	size_t longest;
-	size_t big; /* octets of an ANSWER_BIG */
+	size_t big;             /* octets of an ANSWER_BIG */
+	unsigned int us;        /* how long each takes */
+	void (*on_query)(void); /* before it is answered; may be NULL */
 	struct client held[HELD_MAX];
 	uint8_t held_msg[HELD_MAX][QUERY_LEN];
 	struct client last;
