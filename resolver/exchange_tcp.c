@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 
 #include "fair_queue.h"
+#include "listen.h"
 #include "sallyport/clock.h"
 #include "sallyport/err.h"
 #include "sallyport/limits.h"
@@ -222,8 +223,10 @@ static void on_readable(struct upstream_tcp *conn)
 		return;
 	}
 	tcp_frames_added(&conn->frames, (size_t)n);
-	while (conn->state == UPSTREAM_TCP_OPEN && tcp_frames_next(&conn->frames, &msg, &len))
+	while (conn->state == UPSTREAM_TCP_OPEN && tcp_frames_next(&conn->frames, &msg, &len)) {
 		on_message(conn, msg, len);
+		listeners_look(conn->worker); /* there may be many, and each may be long */
+	}
 }
 
 static void on_writable(struct upstream_tcp *conn)
@@ -323,9 +326,9 @@ static struct upstream_tcp *who_goes(const struct server *server, uint32_t class
 
 	_Static_assert(LIMIT_UPSTREAM_TCP <= UINT8_MAX, "counted in octets");
 	for (const struct upstream_tcp *c = server->conns; c; c = c->next)
-		n[c->class % FAIR_CLASSES] = (uint8_t)(n[c->class % FAIR_CLASSES] + may_go(c));
+		n[fair_class_of(c->class)] = (uint8_t)(n[fair_class_of(c->class)] + may_go(c));
 	for (struct upstream_tcp *c = server->conns; c; c = c->next) {
-		unsigned int has = n[c->class % FAIR_CLASSES], mine = n[class % FAIR_CLASSES];
+		unsigned int has = n[fair_class_of(c->class)], mine = n[fair_class_of(class)];
 		bool hung = now_ns - c->joined_ns >= UPSTREAM_TCP_HUNG_MS * NS_PER_MS;
 
 		if (!may_go(c) || has < mine || (has <= mine + 1 && !hung))

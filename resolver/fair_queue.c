@@ -76,7 +76,7 @@ static void put_to_sleep(struct fair_list *list)
 
 void fair_queue_put(struct fair_queue *queue, uint32_t class, struct fair_item *item)
 {
-	struct fair_class *c = &queue->classes[class % FAIR_CLASSES];
+	struct fair_class *c = &queue->classes[fair_class_of(class)];
 
 	if (queue->n == 0) { /* the round is over */
 		put_to_sleep(&queue->fresh);
@@ -127,7 +127,7 @@ struct fair_item *fair_queue_take(struct fair_queue *queue)
 
 void fair_queue_put_back(struct fair_queue *queue, uint32_t class, struct fair_item *item)
 {
-	struct fair_class *c = &queue->classes[class % FAIR_CLASSES];
+	struct fair_class *c = &queue->classes[fair_class_of(class)];
 	struct fair_list *list = &queue->fresh;
 
 	if (c->place != FAIR_ASLEEP)
@@ -147,7 +147,7 @@ void fair_queue_put_back(struct fair_queue *queue, uint32_t class, struct fair_i
 
 void fair_queue_remove(struct fair_queue *queue, uint32_t class, struct fair_item *item)
 {
-	struct fair_class *c = &queue->classes[class % FAIR_CLASSES];
+	struct fair_class *c = &queue->classes[fair_class_of(class)];
 
 	for (struct fair_item **at = &c->first; *at; at = &(*at)->next) {
 		if (*at != item)

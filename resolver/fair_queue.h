@@ -20,8 +20,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Workloads are told apart by their index, modulo this: more than so many share queues. */
-#define FAIR_CLASSES 1024
+/* Workloads are told apart by their index, modulo one less than this: more than so many share
+ * queues. The last queue is of all who are no workload, and nobody shares that with them. */
+#define FAIR_CLASSES 1025
+#define FAIR_NOBODY UINT32_MAX
+
+static inline uint32_t fair_class_of(uint32_t class)
+{
+	return class == FAIR_NOBODY ? FAIR_CLASSES - 1 : class % (FAIR_CLASSES - 1);
+}
 
 struct fair_item { /* in the owner's memory while it is queued */
 	struct fair_item *next;
@@ -45,7 +52,7 @@ struct fair_queue {
 };
 
 void fair_queue_init(struct fair_queue *queue);
-/* Last in the queue of @class (any number, mostly a workload's index). */
+/* Last in the queue of @class: a workload's index, or FAIR_NOBODY. */
 void fair_queue_put(struct fair_queue *queue, uint32_t class, struct fair_item *item);
 /* The one whose turn it is; NULL: nothing waits. */
 struct fair_item *fair_queue_peek(const struct fair_queue *queue);

@@ -1,8 +1,8 @@
 /* resolver/fetch.c
  *
- *   ASKING --usable answer--------------> ENDED (OK)      in the cache, waiters told by
- * fetches_turn() |  ^--timeout, TC, near-miss, failure: next try, while tries and servers are left
- *      '-----nothing left, deadline-----> ENDED (FAILED)
+ *   ASKING --usable answer----------> ENDED (OK)      in the cache; fetches_turn() tells
+ *   |  ^--timeout, TC, near-miss, failure: next try, while tries and servers are left
+ *   '------nothing left, deadline---> ENDED (FAILED)
  *
  * A try that got no answer in time keeps its socket until the fetch ends: a recursive upstream may
  * need longer for a cold name than for a warm one, and its late answer is as good. So one fetch has
@@ -254,6 +254,8 @@ static void advance(struct fetch *fetch)
  * question that may leave anyhow and that does not wait for it. */
 static void probe(struct fetch *fetch)
 {
+	const bool starved = fetch->starved; /* which is about the living ones */
+
 	for (size_t i = 0; i < fetch->n_servers && !fetch->ended; i++) {
 		if (fetch->servers[i].n_asked > 0 || fetch->servers[i].unfit ||
 		    fetch->n_udp + 1 >= LIMIT_UPSTREAM_UDP_TRIES)
@@ -261,7 +263,7 @@ static void probe(struct fetch *fetch)
 		if (!server_probe(fetch->servers[i].server, now_of(fetch)))
 			continue;
 		(void)try(fetch, i); /* it was dead before, too */
-		fetch->starved = false;
+		fetch->starved = starved;
 	}
 }
 
@@ -350,6 +352,8 @@ static void broken(struct fetch *fetch, size_t i, int why)
 {
 	fetch->servers[i].n_broken++;
 	fetch->oversize |= why == ERR_LIMIT;
+	if (why == ERR_NOMEM) /* ours */
+		return;
 	count(fetch->worker->lane,
 	      why == ERR_LIMIT ? COUNT_LIMIT_UPSTREAM_MESSAGE : COUNT_UPSTREAM_MALFORMED);
 }

@@ -173,8 +173,8 @@ static void fetch_free(struct fetch *fetch)
 	free(fetch);
 }
 
-static void tell(struct fetch_waiter **head, enum fetch_status status, struct entry *const *entries,
-                 size_t n)
+static void tell(struct worker *worker, struct fetch_waiter **head, enum fetch_status status,
+                 struct entry *const *entries, size_t n)
 {
 	/* Each call may add, cancel or free other waiters: always the head, never a saved next. */
 	while (*head) {
@@ -182,6 +182,7 @@ static void tell(struct fetch_waiter **head, enum fetch_status status, struct en
 
 		waiter_remove(waiter);
 		waiter->done(waiter, status, entries, n);
+		listeners_look(worker); /* a thousand may have asked the same */
 	}
 }
 
@@ -198,14 +199,13 @@ void fetches_turn(struct worker *worker)
 
 	fetches->ended = NULL;
 	fetches->ended_tail = &fetches->ended;
-	tell(&fetches->denied, FETCH_DENIED, NULL, 0);
+	tell(worker, &fetches->denied, FETCH_DENIED, NULL, 0);
 	while (ended) {
 		struct fetch *fetch = ended;
 
 		ended = fetch->ended_next;
-		tell(&fetch->waiters, fetch->status, fetch->entries, fetch->n_entries);
+		tell(worker, &fetch->waiters, fetch->status, fetch->entries, fetch->n_entries);
 		fetch_free(fetch);
-		listeners_look(worker);
 	}
 	/* What ended meanwhile waits for the next turn of the loop, which must not sleep. */
 	if (fetches->ended || fetches->denied)

@@ -277,8 +277,8 @@ static void raise_file_limit(void)
 {
 	struct rlimit limit;
 
-	/* One socket an exchange: as many as the keeper lets us have. Less is a limit that counts.
-	 */
+	/* A socket for each question in flight and each connection: as many as the keeper lets us
+	 * have. Less is a limit that counts. */
 	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
 		return;
 	limit.rlim_cur = limit.rlim_max;

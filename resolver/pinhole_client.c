@@ -26,9 +26,8 @@ enum ask_state {
 
 struct pinhole_client {
 	struct worker *worker;
-	uv_poll_t *poll;      /* of its own memory: it is bound to one descriptor for life */
-	uv_prepare_t prepare; /* runs before the loop waits: the end of a turn */
-	uv_idle_t awake;      /* while something is to be sent: then the loop does not wait */
+	uv_poll_t *poll; /* of its own memory: it is bound to one descriptor for life */
+	uv_idle_t awake; /* while something is to be sent: then the loop does not wait */
 	uv_timer_t timer;
 	unsigned int handles; /* still to be closed before this memory may go */
 	bool full, broken;
@@ -314,6 +313,7 @@ static void on_poll(uv_poll_t *poll, int status, int events)
 		log_warning("pinhole", "an over-long message from fwsync was ignored");
 	} else if (n > 0) {
 		pinhole_client_result(worker, client->in, (size_t)n);
+		listeners_flush(worker); /* others' work may come before the end of this turn */
 	} else if (n == 0 || (errno != EINTR && errno != EAGAIN && errno != EWOULDBLOCK) ||
 	           status != 0) {
 		/* End of file or a broken socket: without a stop the loop would spin. */
@@ -323,16 +323,10 @@ static void on_poll(uv_poll_t *poll, int status, int events)
 	pinhole_client_send(worker);
 }
 
-/* Only there so that a request made late in a turn, after on_prepare(), does not wait for the next
- * event from outside. */
+/* A request made late in a turn, after its batch, does not wait for the next event from outside. */
 static void on_awake(uv_idle_t *awake)
 {
-	uv_idle_stop(awake);
-}
-
-static void on_prepare(uv_prepare_t *prepare)
-{
-	struct pinhole_client *client = prepare->data;
+	struct pinhole_client *client = awake->data;
 
 	pinhole_client_send(client->worker);
 }
@@ -363,9 +357,17 @@ int pinhole_ask(struct worker *worker, struct pinhole_ask *ask)
 		return ERR_CLOSED;
 	ask->view.request = &ask->request;
 	elements = elements_of(&ask->view);
-	if (elements == 0 || elements > LIMIT_PINHOLE_OPS || bytes > LIMIT_PINHOLE_MESSAGE ||
-	    request->names_len > LIMIT_PINHOLE_NAMES || client->queued.n >= QUEUED_MAX)
+	if (elements == 0) /* nothing to be opened: nothing to wait for */
 		return ERR_LIMIT;
+	if (elements > LIMIT_PINHOLE_OPS || bytes > LIMIT_PINHOLE_MESSAGE ||
+	    request->names_len > LIMIT_PINHOLE_NAMES) {
+		count(worker->lane, COUNT_LIMIT_ADDRESSES);
+		return ERR_LIMIT;
+	}
+	if (client->queued.n >= QUEUED_MAX) {
+		count(worker->lane, COUNT_LIMIT_IN_FLIGHT);
+		return ERR_LIMIT;
+	}
 	ask->deadline_ns = worker->now_ns + timeout_ns(worker);
 	ask->state = ASK_QUEUED;
 	fair_queue_put(&client->queued, ask->request.workload, &ask->turn);
@@ -406,13 +408,10 @@ static void on_poll_closed(uv_handle_t *handle)
 	free(handle);
 }
 
-static int attach(struct pinhole_client *client, int fd)
+static int watch_socket(struct pinhole_client *client, int fd)
 {
 	int r;
 
-	if (client->poll)
-		uv_close((uv_handle_t *)TAKE(client->poll), on_poll_closed);
-	client->broken = client->full = false;
 	if (fd < 0)
 		return ERR_OK;
 	client->poll = calloc(1, sizeof(*client->poll));
@@ -428,11 +427,6 @@ static int attach(struct pinhole_client *client, int fd)
 	return uv_poll_start(client->poll, UV_READABLE, on_poll);
 }
 
-int pinhole_client_attach(struct worker *worker)
-{
-	return attach(worker->pinholes, worker->pinhole_fd);
-}
-
 struct pinhole_client *pinhole_client_new(struct worker *worker)
 {
 	struct pinhole_client *client = calloc(1, sizeof(*client));
@@ -444,15 +438,12 @@ struct pinhole_client *pinhole_client_new(struct worker *worker)
 	/* Larger than any number that a predecessor on this pair can have reached: it used at most
 	 * one a nanosecond, and the clock has gone on. */
 	client->seq = worker->now_ns;
-	uv_prepare_init(&worker->loop, &client->prepare); /* these cannot fail */
-	uv_prepare_start(&client->prepare, on_prepare);
-	uv_timer_init(&worker->loop, &client->timer);
+	uv_timer_init(&worker->loop, &client->timer); /* these cannot fail */
 	uv_idle_init(&worker->loop, &client->awake);
-	client->prepare.data = client->timer.data = client->awake.data = client;
-	uv_unref((uv_handle_t *)&client->prepare);
+	client->timer.data = client->awake.data = client;
 	uv_unref((uv_handle_t *)&client->timer);
-	client->handles = 3;
-	if (attach(client, worker->pinhole_fd) < 0) {
+	client->handles = 2;
+	if (watch_socket(client, worker->pinhole_fd) < 0) {
 		pinhole_client_free(client);
 		return NULL;
 	}
@@ -465,7 +456,6 @@ void pinhole_client_free(struct pinhole_client *client)
 		return;
 	if (client->poll)
 		uv_close((uv_handle_t *)TAKE(client->poll), on_poll_closed);
-	uv_close((uv_handle_t *)&client->prepare, on_closed);
 	uv_close((uv_handle_t *)&client->timer, on_closed);
 	uv_close((uv_handle_t *)&client->awake, on_closed);
 }

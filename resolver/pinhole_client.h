@@ -47,12 +47,9 @@ void pinhole_client_free(struct pinhole_client *client);
 int pinhole_ask(struct worker *worker, struct pinhole_ask *ask) MUST_CHECK;
 void pinhole_cancel(struct worker *worker, struct pinhole_ask *ask);
 
-/* worker->pinhole_fd is another one now (or -1): watch that. Returns 0 or a uv error. What is in
- * flight on the old one gets no word any more and ends at its deadline. */
-int pinhole_client_attach(struct worker *worker);
-
+/* At the end of a turn: its requests leave as a batch, if none is in flight. */
+void pinhole_client_send(struct worker *worker);
 /* What the loop's handles call; tests call them with a clock of their own. */
-void pinhole_client_send(struct worker *worker); /* the batch of this turn, if none is in flight */
 void pinhole_client_tick(struct worker *worker); /* end what is past its deadline */
 /* One message from fwsync, 8-aligned. Whatever breaks the format is ignored: its batch times out.
  */

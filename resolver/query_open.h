@@ -56,7 +56,6 @@ int open_fill(const struct worker *worker, const struct asked *asked, const stru
               const struct policy_pinhole *pinhole, bool internal, uint32_t life_s,
               struct open_request *room, struct pinhole_ask *ask);
 
-/* The firewall's present epoch; 0: unknown, nothing counts as held. */
 /* held_until() and held_set() for @form, whose epoch is not 0. A form is mostly asked again by the
  * one who asked before: then its own copy of the row answers. */
 uint64_t open_held_until(struct worker *worker, struct form *form,
@@ -64,4 +63,5 @@ uint64_t open_held_until(struct worker *worker, struct form *form,
 void open_held_set(struct worker *worker, struct form *form, const uint8_t addr[static ADDR_LEN],
                    uint32_t workload, uint64_t epoch, uint64_t until_ns);
 
+/* The firewall's present epoch; 0: unknown, nothing counts as held. */
 uint64_t open_epoch(const struct worker *worker);

@@ -132,7 +132,7 @@ enum query_step pin_step(struct query *q)
 		return fail(q, REASON_LIMIT, "limit addresses: more than one answer may open");
 	}
 	q->ask.done = on_done;
-	r = pinhole_ask(worker, &q->ask);
+	r = pinhole_ask(worker, &q->ask); /* counts its limits itself */
 	if (r == ERR_CLOSED)
 		return fail(q, REASON_PINHOLE, "there is no firewall to ask");
 	if (r < 0)

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "listen.h"
 #include "query.h"
 #include "query_guard.h"
 #include "sallyport/clock.h"
@@ -525,7 +526,10 @@ void queries_tick(struct worker *worker)
 				resolve_due(q);
 		} else if (q->deadline_ns <= worker->now_ns) {
 			expire(q);
+		} else {
+			continue;
 		}
+		listeners_look(worker); /* which ends none of these: a new one comes last */
 	}
 }
 

@@ -81,6 +81,7 @@ struct servers *servers_new(const struct settings *settings, const struct server
 				servers_free(servers);
 				return NULL;
 			}
+			server->n_places++;
 			to->list[to->n++] = server;
 		}
 	}
@@ -97,7 +98,8 @@ void servers_free(struct servers *servers)
 
 			/* Only idle ones go; who is being asked still holds the server. */
 			/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): one count is ours */
-			exchange_tcp_retire(server);
+			if (--server->n_places == 0)
+				exchange_tcp_retire(server);
 			server_unref(server);
 		}
 	}

@@ -32,6 +32,7 @@ struct upstream_tcp;
 
 struct server { /* reference-counted within one worker */
 	unsigned int refs;
+	unsigned int n_places; /* in zones of the configurations that there are */
 	uint8_t addr[ADDR_LEN];
 	uint16_t port;
 	bool dead;

@@ -62,10 +62,13 @@ static void fire_slot(struct wheel *wheel, struct wheel_item *slot, uint64_t now
 		struct wheel_item *item = due.next;
 
 		wheel_clear(item);
-		if (item->due_ns > now_ns)
+		if (item->due_ns > now_ns) {
 			place(wheel, item);
-		else
-			item->fire(item);
+			continue;
+		}
+		item->fire(item);
+		if (wheel->between)
+			wheel->between(wheel->ctx);
 	}
 }
 
@@ -105,6 +108,7 @@ int wheel_init(struct wheel *wheel, uv_loop_t *loop, void (*turn)(void *ctx), vo
 	wheel->tick = clock_mono_ns() / TICK_NS;
 	wheel->armed_ns = UINT64_MAX;
 	wheel->turn = turn;
+	wheel->between = NULL;
 	wheel->ctx = ctx;
 	for (size_t i = 0; i < WHEEL_SLOTS; i++)
 		list_init(&wheel->slots[i]);

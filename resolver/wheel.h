@@ -25,8 +25,10 @@ struct wheel {
 	uint64_t tick;                        /* every slot before it is done */
 	uint64_t armed_ns;                    /* when the timer runs; UINT64_MAX: it does not */
 	struct wheel_item slots[WHEEL_SLOTS]; /* list heads */
-	void (*turn)(
-	    void *ctx); /* called before a round of firing (the worker's clock); may be NULL */
+	/* Called before a round of firing (the worker's clock), and after each that has fired (what
+	 * else there is to be done in between); may be NULL. */
+	void (*turn)(void *ctx);
+	void (*between)(void *ctx);
 	void *ctx;
 };
 

@@ -228,6 +228,8 @@ static void on_before_wait(uv_prepare_t *prepare)
 	worker_touch_clock(worker);
 	worker->poller->most = worker_in_company(worker) ? UPSTREAMS_IN_COMPANY : POLLER_BATCH;
 	fetches_turn(worker);
+	if (worker->pinholes) /* what the answers need leaves before anything else is begun */
+		pinhole_client_send(worker);
 	listeners_turn(worker);
 	if (!worker->draining)
 		return;
@@ -332,7 +334,7 @@ static int make_loop(struct worker_thread *thread)
 	if (r < 0)
 		return r;
 	thread->have_poller = true;
-	thread->poller.between = look;
+	thread->poller.between = thread->wheel.between = look;
 	worker->poller = &thread->poller;
 	return 0;
 }

@@ -216,6 +216,56 @@ static void tcp_questions_share_a_connection_and_answers_find_theirs(void **stat
 	assert_int_equal(world->servers[0].n_conns, 1);
 }
 
+static void truncate_udp_then_reply(struct fake *fake, struct fake_conn *conn, const uint8_t *msg,
+                                    size_t len, const struct sockaddr_in *from)
+{
+	if (conn)
+		reply_well(fake, conn, msg, len, from);
+	else
+		truncate_udp(fake, NULL, msg, len, from);
+}
+
+/* A new configuration with other zones: a server that it names, too, keeps its connections. */
+static void changed_zones_keep_the_connections_of_servers_that_stay(void **state)
+{
+	struct world *world = *state;
+	struct worker *worker = &world->io.worker;
+	struct resolver_conf *conf = calloc(1, sizeof(*conf));
+	struct servers *old;
+
+	begin(world, 2);
+	for (size_t i = 0; i < 2; i++)
+		world->servers[i].on_query = truncate_udp_then_reply;
+	for (size_t i = 0; i < 2; i++) {
+		server_of(world, i)->srtt_us = 1;
+		server_of(world, 1 - i)->srtt_us = 100000;
+		ask_again(world, i ? "\5other\4test" : NAME);
+		assert_answered(world, 7);
+		assert_int_equal(server_of(world, i)->n_conns, 1);
+	}
+	/* The second one goes, the first is named twice. */
+	*conf = worker->settings->conf;
+	conf->zones[0].n_servers = 1;
+	conf->n_zones = 2;
+	conf->zones[1] = conf->zones[0];
+	memcpy(conf->zones[1].name, "\4test", 6);
+	settings_unref(worker->settings);
+	worker->settings = settings_new(conf);
+	free(conf);
+	old = worker->servers;
+	worker->servers = servers_new(worker->settings, old);
+	servers_free(old);
+	fetches_zones_changed(worker);
+	assert_int_equal(server_of(world, 0)->n_conns, 1);
+	ask_again(world, NAME);
+	assert_answered(world, 7);
+	assert_int_equal(world->servers[0].n_conns, 1);
+	assert_int_equal(world->servers[0].n_tcp, 2);
+	assert_int_equal(io_count(&world->io, COUNT_UPSTREAM_TCP), 3);
+	io_run_ms(&world->io, 20);
+	assert_null(world->servers[1].conns); /* the other's has been closed */
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -223,6 +273,7 @@ int main(void)
 		WORLD_TEST(tcp_one_octet_at_a_time_is_read),
 		WORLD_TEST(tcp_never_ending_is_given_up),
 		WORLD_TEST(tcp_questions_share_a_connection_and_answers_find_theirs),
+		WORLD_TEST(changed_zones_keep_the_connections_of_servers_that_stay),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

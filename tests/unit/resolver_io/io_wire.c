@@ -284,16 +284,27 @@ static void on_fire(struct wheel_item *item)
 		wheel_clear(&deadlines[i + 1].item);
 }
 
+static unsigned int n_between;
+
+static void on_between(void *ctx)
+{
+	(void)ctx;
+	n_between++;
+}
+
 static void deadlines_fire_once_in_time_and_not_early(void **state)
 {
 	struct io io;
 	struct resolver_conf *conf = io_conf();
+	unsigned int n_fired = 0;
 	uint64_t now;
 
 	(void)state;
 	io_init(&io, conf, NULL);
 	free(conf);
 	memset(deadlines, 0, sizeof(deadlines));
+	n_between = 0;
+	io.wheel.between = on_between;
 	now = clock_mono_ns();
 	for (size_t i = 0; i < N_ITEMS; i++) {
 		deadlines[i].item.fire = on_fire;
@@ -309,7 +320,10 @@ static void deadlines_fire_once_in_time_and_not_early(void **state)
 			continue; /* cleared by the one before */
 		assert_int_equal(d->n_fired, 1);
 		assert_true(d->fired_ns >= d->item.due_ns);
+		n_fired++;
 	}
+	/* However many are due at once, there is a moment for others after each. */
+	assert_int_equal(n_between, n_fired);
 	io_fini(&io);
 }
 

@@ -282,6 +282,7 @@ static void more_than_a_request_may_hold_is_refused(void **state)
 	pinhole_cancel(&rig->worker, &a.ask);
 	a.ask.request.n_dst = LIMIT_PINHOLE_OPS + 1;
 	assert_int_equal(pinhole_ask(&rig->worker, &a.ask), ERR_LIMIT);
+	assert_int_equal(rig_count(rig, COUNT_LIMIT_ADDRESSES), 1);
 	/* Pairs of different families open nothing: no request at all. */
 	a.ask.request.n_dst = 1;
 	a.dst[0] = 0x20;

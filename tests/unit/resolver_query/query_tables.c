@@ -363,6 +363,29 @@ static void who_asks_now_and_then_goes_before_who_always_asks(void **state)
 	assert_ptr_equal(fair_queue_take_fresh(&queue), &w[150].turn);
 }
 
+static void who_is_no_workload_shares_a_queue_with_none(void **state)
+{
+	static struct fair_queue queue;
+	static struct waiting w[FAIR_CLASSES + 1];
+
+	(void)state;
+	fair_queue_init(&queue);
+	for (unsigned int i = 0; i < FAIR_CLASSES; i++) {
+		w[i].class = i < FAIR_CLASSES - 1 ? i : FAIR_NOBODY;
+		fair_queue_put(&queue, w[i].class, &w[i].turn);
+	}
+	/* One more for nobody: its turn comes after that of every workload. */
+	w[FAIR_CLASSES].class = FAIR_NOBODY;
+	fair_queue_put(&queue, FAIR_NOBODY, &w[FAIR_CLASSES].turn);
+	for (unsigned int i = 0; i <= FAIR_CLASSES; i++)
+		assert_ptr_equal(fair_queue_take(&queue), &w[i].turn);
+	fair_queue_put(&queue, FAIR_NOBODY, &w[0].turn);
+	fair_queue_put(&queue, FAIR_CLASSES - 2, &w[1].turn);
+	fair_queue_remove(&queue, FAIR_NOBODY, &w[0].turn);
+	assert_ptr_equal(fair_queue_take(&queue), &w[1].turn);
+	assert_int_equal(queue.n, 0);
+}
+
 /* Against a slow model: an array of what waits. */
 static void a_fair_queue_loses_and_invents_nothing(void **state)
 {
@@ -423,6 +446,7 @@ int main(void)
 		cmocka_unit_test(a_limit_holds_over_all_workers),
 		cmocka_unit_test(turns_go_round_whatever_comes),
 		cmocka_unit_test(who_asks_now_and_then_goes_before_who_always_asks),
+		cmocka_unit_test(who_is_no_workload_shares_a_queue_with_none),
 		cmocka_unit_test(a_fair_queue_loses_and_invents_nothing),
 	};
 
