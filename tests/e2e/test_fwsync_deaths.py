@@ -56,6 +56,24 @@ def a_row_that_the_kernel_does_not_have_is_dropped_at_adoption():
 
 
 @h.case
+def an_element_that_was_lengthened_while_nobody_watched_gets_its_end_back():
+    f = fresh(owner=0)
+    for i in range(1, 4):
+        f.open(f"44.0.0.{i}")
+    f.kill()
+    for i, life in ((1, "timeout 1d"), (2, "timeout 0s")):
+        key = "10.1.0.2 . 44.0.0.%d . 6 . 443" % i
+        h.nft("gw", "delete element inet sallyport pinhole4 { %s }; add element inet sallyport pinhole4 { %s %s }"
+              % (key, key, life))
+    f.up()
+
+    def ends():
+        return [f"{end}" for _, end in k.element_set("gw", "pinhole4").values() if not 50 <= end <= 62]
+    h.until("put right", lambda: not ends(), seconds=2)
+    h.same(len(k.element_set("gw", "pinhole4")), 3, "elements")
+
+
+@h.case
 def a_table_lost_between_two_lives_is_built_from_the_ledger():
     f = fresh(owner=0)
     f.open(NET4)
