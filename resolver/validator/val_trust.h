@@ -35,7 +35,7 @@ struct val_trust {
 	uint16_t type;    /* of BOGUS: DS or DNSKEY, whichever failed */
 	uint8_t streak;   /* of BOGUS: how often in a row, val_failure_hold_s() */
 	uint64_t held_ns; /* of BOGUS: expires_ns as it was made, which needs no lock */
-	uint64_t expires_ns;
+	uint64_t expires_ns;   /* once it is in the table: for the table alone, under its lock */
 	struct val_keys *keys; /* of SECURE */
 	uint8_t name_len;
 	uint8_t name[]; /* lower case */
