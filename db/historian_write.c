@@ -256,8 +256,12 @@ static int write_batch(struct historian *h, uint64_t wall_us)
 		historian_save(h);
 		return r;
 	}
-	if (h->batch)
+	if (h->batch) {
 		historian_end_batch(h);
+		/* The backlog still says under which token that one was held, and would have the
+		 * files asked for it: what is written from here on has another one. */
+		historian_save(h);
+	}
 	/* A batch that does not fit takes as much of the processor as one that does, and more with
 	 * each try; whoever answers queries wants it, too. */
 	if (h->no_room && !has_room(h)) {

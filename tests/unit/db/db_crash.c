@@ -58,8 +58,30 @@ static void play(struct kit *kit, bool to_the_end)
 	historian_free(h);
 }
 
-/* The child dies at step @n; returns false when it lived. */
-static bool child_dies_at(struct kit *kit, uint64_t n, enum kit_disk disk)
+static void live(struct kit *kit)
+{
+	play(kit, true);
+}
+
+/* The files cannot be opened at first: what they may hold already is asked later. */
+static void live_and_ask_late(struct kit *kit)
+{
+	struct historian *h;
+
+	kit->options.on_step = kit_step;
+	kit_vfs.disk = KIT_DISK_SHUT;
+	h = kit_historian(kit);
+	kit_tick(kit, h);
+	kit_vfs.disk = KIT_DISK_FINE;
+	kit_pass(kit, 10000);
+	kit_tick(kit, h);
+	historian_stop(h, kit->wall_ns, kit->boot_ns);
+	historian_free(h);
+}
+
+/* The child dies at step @n of its life; returns false when it lived. */
+static bool child_dies_at(struct kit *kit, uint64_t n, enum kit_disk disk,
+                          void (*life)(struct kit *kit))
 {
 	pid_t pid = fork();
 	int status;
@@ -68,7 +90,7 @@ static bool child_dies_at(struct kit *kit, uint64_t n, enum kit_disk disk)
 	if (pid == 0) {
 		kit_vfs.die_after = n;
 		kit_vfs.disk = disk;
-		play(kit, true);
+		life(kit);
 		_exit(0);
 	}
 	assert_int_equal(waitpid(pid, &status, 0), pid);
@@ -103,7 +125,7 @@ static void each_query_is_there_once_whatever_step_it_died_at(void **state)
 		kit_init(&kit, 1024);
 		kit_vfs_install();
 		ask_all(&kit, 0);
-		died = child_dies_at(&kit, n, KIT_DISK_FINE);
+		died = child_dies_at(&kit, n, KIT_DISK_FINE, live);
 		kit_pass(&kit, 100);
 		ask_all(&kit, 1); /* what comes while nobody reads */
 		kit_vfs = (struct kit_vfs){ 0 };
@@ -129,15 +151,43 @@ static void the_backlog_is_written_once_whatever_step_it_died_at(void **state)
 		kit_init(&kit, 1024);
 		kit_vfs_install();
 		ask_all(&kit, 0);
-		child_dies_at(&kit, 0, KIT_DISK_FULL); /* lives: everything is in the backlog now */
+		child_dies_at(&kit, 0, KIT_DISK_FULL,
+		              live); /* lives: everything is in the backlog now */
 		assert_int_equal(atomic_load(&kit.producers[0].back->tail),
 		                 atomic_load(&kit.producers[0].head->head));
 		ask_all(&kit, 1);
 		kit_pass(&kit, 100);
-		died = child_dies_at(&kit, n, KIT_DISK_FINE);
+		died = child_dies_at(&kit, n, KIT_DISK_FINE, live);
 		kit_vfs = (struct kit_vfs){ 0 };
 		play(&kit, true);
 		check(&kit, 2, n, "backlog");
+		kit_fini(&kit);
+	}
+	assert_true(n > 50);
+}
+
+/* What nobody could say at the start is asked once the files can be opened, and then written under
+ * another token than the one that it was kept under. */
+static void what_was_held_is_written_once_whatever_step_it_died_at(void **state)
+{
+	bool died = true;
+	uint64_t n;
+
+	(void)state;
+	for (n = 1; died; n += kit_stride(STRIDE)) {
+		struct kit kit;
+
+		assert_true(n < STEPS_MAX);
+		kit_init(&kit, 1024);
+		kit_vfs_install();
+		ask_all(&kit, 0);
+		child_dies_at(&kit, 0, KIT_DISK_FULL, live);
+		ask_all(&kit, 1);
+		kit_pass(&kit, 100);
+		died = child_dies_at(&kit, n, KIT_DISK_FINE, live_and_ask_late);
+		kit_vfs = (struct kit_vfs){ 0 };
+		play(&kit, true);
+		check(&kit, 2, n, "held");
 		kit_fini(&kit);
 	}
 	assert_true(n > 50);
@@ -163,7 +213,7 @@ static void gaps_are_told_once_whatever_step_it_died_at(void **state)
 		ring_taken(&kit.producers[0], 1 + 7 + 4); /* four were in flight */
 		/* Put, never published: the producer died in between. */
 		kit_put(&kit, 1, &denied);
-		died = child_dies_at(&kit, n, KIT_DISK_FINE);
+		died = child_dies_at(&kit, n, KIT_DISK_FINE, live);
 		play(&kit, true);
 		sums = kit_sum(&kit);
 		if (sums.lost[VERDICT_ALLOW] != 7 || sums.lost[VERDICT_DENY] != 1 ||
@@ -190,7 +240,7 @@ static void many_deaths_in_a_row_lose_nothing(void **state)
 	kit_vfs_install();
 	for (uint64_t n = 3; n < 150; n += 21) {
 		ask_all(&kit, (int)batches++);
-		child_dies_at(&kit, n, n % 2 ? KIT_DISK_FINE : KIT_DISK_FULL);
+		child_dies_at(&kit, n, n % 2 ? KIT_DISK_FINE : KIT_DISK_FULL, live);
 		kit_pass(&kit, 300);
 	}
 	kit_vfs = (struct kit_vfs){ 0 };
@@ -292,6 +342,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(each_query_is_there_once_whatever_step_it_died_at),
 		cmocka_unit_test(the_backlog_is_written_once_whatever_step_it_died_at),
+		cmocka_unit_test(what_was_held_is_written_once_whatever_step_it_died_at),
 		cmocka_unit_test(gaps_are_told_once_whatever_step_it_died_at),
 		cmocka_unit_test(many_deaths_in_a_row_lose_nothing),
 		cmocka_unit_test(a_batch_before_all_is_read_again_repeats_nothing),
