@@ -225,4 +225,43 @@ def end(failed):
     sp.down()
 
 
+@h.case
+def a_connection_that_was_cut_goes_on_when_its_name_is_allowed_again():
+    """From the same port, as of a client that has a fixed one and never rests: its entry in conntrack does
+    not end meanwhile."""
+    with h.inside("net"):
+        server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    server.bind(("44.128.5.2", 4000))
+    server.settimeout(0.3)
+    with h.inside("app"):
+        client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    client.connect(("44.128.5.2", 4000))
+    client.settimeout(0.3)
+
+    def echoed():
+        token = os.urandom(8)
+        try:
+            client.send(token)
+            data, sender = server.recvfrom(100)
+            server.sendto(data, sender)
+            return client.recv(100) == token
+        except OSError:  # nothing came, or what was refused is told
+            return False
+
+    def allowed():
+        sp.apply(WITH.replace("sometimes.good.test}", "sometimes.good.test, ports: [udp/4000]}"))
+        with h.inside("app"):
+            assert h.ask(n.DNS4, "sometimes.good.test").addresses
+    allowed()
+    assert echoed(), "the first time"
+    sp.apply(WITHOUT)
+    h.until("it is cut", lambda: not echoed(), 5, 0.1)
+    for _ in range(3):
+        assert not echoed(), "it came back by itself"
+    allowed()
+    assert any([echoed(), echoed()]), "allowed again"  # the first may meet the last refusal
+    server.close()
+    client.close()
+
+
 h.main()
