@@ -176,7 +176,9 @@ static bool is_over(const struct nf_conntrack *ct)
 	return state == TCP_CONNTRACK_TIME_WAIT || state == TCP_CONNTRACK_CLOSE;
 }
 
-/* Take our bit from the entry's mark and leave the others' alone. */
+/* The entry goes, and our bit with it. Were only the bit taken, the entry would live as long as its
+ * sender goes on, and a connection from the same port would be refused for good, though its
+ * pinhole is open again: the bit is given to first packets alone. */
 static int cut(struct flows *flows, const struct nf_conntrack *ct)
 {
 	uint8_t buf[4096] __attribute__((aligned(8)));
@@ -190,11 +192,9 @@ static int cut(struct flows *flows, const struct nf_conntrack *ct)
 	nfct_copy(name, ct, NFCT_CP_ORIG);
 	if (nfct_attr_is_set(ct, ATTR_ZONE) > 0)
 		nfct_copy_attr(name, ct, ATTR_ZONE);
-	msg = head(buf, ++flows->seq, IPCTNL_MSG_CT_NEW, NLM_F_ACK, family);
+	msg = head(buf, ++flows->seq, IPCTNL_MSG_CT_DELETE, NLM_F_ACK, family);
 	if (nfct_nlmsg_build(msg, name) < 0)
 		return -EINVAL;
-	mnl_attr_put_u32(msg, CTA_MARK, htonl(0));
-	mnl_attr_put_u32(msg, CTA_MARK_MASK, htonl(flows->mark));
 	r = say(flows->cut_fd, msg);
 	if (r < 0)
 		return r;

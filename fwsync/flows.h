@@ -1,8 +1,8 @@
 /* fwsync/flows.h - passes over the kernel's connections (conntrack) that carry our egress bit.
  *
  * A pass serves two ends. It tells the book which elements still have connections, so that their
- * rows linger; and, when asked to cut, it takes the bit from every connection that no row explains:
- * its next packet is rejected. A pass is read piece by piece between other work.
+ * rows linger; and, when asked to cut, it deletes the entry of every connection that no row
+ * explains: its next packet is rejected. A pass is read piece by piece between other work.
  */
 #pragma once
 

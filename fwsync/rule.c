@@ -175,10 +175,8 @@ static void put_egress(struct rule_maker *m)
 	rule_has_mark(m, m->inbound);
 	rule_verdict(m, NF_ACCEPT, NULL);
 	rule_end(m);
-	/* A connection that was cut keeps its entry as long as its sender goes on. */
 	rule_begin(m, chain);
-	rule_has_state(m, RULE_STATE_ESTABLISHED | RULE_STATE_NEW);
-	rule_has_direction(m, IP_CT_DIR_ORIGINAL);
+	rule_has_state(m, RULE_STATE_NEW);
 	rule_verdict(m, NFT_JUMP, "open");
 	rule_end(m);
 	for (int i = 0; i < 2; i++) {
