@@ -143,6 +143,9 @@ class Asker:
                 continue
             self.out[struct.unpack(">H", msg[:2])[0]][1:] = [time.monotonic(), h.Message(msg)]
 
+    def has_lost(self):
+        return any(m and m.addresses != [GOOD] for _, _, m in list(self.out.values()))
+
     def stop(self):
         """All of it: (asked, seconds until answered, Message or None), in order."""
         self.ended, self.stopped = time.monotonic(), True
@@ -176,7 +179,8 @@ def service_is_back_when_the_only_server_is():
         time.sleep(0.3)
         down = time.monotonic()
         dies(main, how)
-        time.sleep(1.2 if how == "silent" else 0.6)
+        h.until("it has been given up", asker.has_lost)
+        time.sleep(0.1)
         up = time.monotonic()
         comes_back(main, how)
         time.sleep(0.4)
