@@ -125,6 +125,8 @@
 	X(LIMIT_VAL_KEYS_TAG, "limit_val_keys_tag",                                                \
 	  "key tags that more keys share than are tried")                                          \
 	X(LIMIT_VAL_KEYS, "limit_val_keys", "zones with more keys than are kept")                  \
+	X(LIMIT_VAL_KEYS_ALL, "limit_val_keys_all",                                                \
+	  "zones forgotten because all of them had more keys than are kept")                       \
 	X(LIMIT_VAL_DS, "limit_val_ds", "delegations with more DS than are looked at")             \
 	X(LIMIT_VAL_DENIAL, "limit_val_denial", "proofs with more NSEC or NSEC3 than are taken")   \
 	X(LIMIT_VAL_HASHES, "limit_val_hashes",                                                    \

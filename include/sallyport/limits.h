@@ -97,6 +97,8 @@ enum limit {
 	                                   for key tags that collide */
 	LIMIT_VAL_KEYS_TAG = 4,         /* keys tried of one tag and algorithm (CVE-2023-50387) */
 	LIMIT_VAL_KEYS = 32,            /* of one zone that are kept; the rest are left out */
+	LIMIT_VAL_KEYS_ALL = 1 << 15,   /* of all zones that are kept, 2 KiB each and more; over it
+	                                   other zones are forgotten */
 	LIMIT_VAL_DS = 8,               /* of one zone that are looked at; the rest are left out */
 	LIMIT_VAL_DENIAL = 16,    /* NSEC or NSEC3 RRsets of one proof; an honest one has four */
 	LIMIT_VAL_HASHES = 16384, /* blocks of SHA-1 for NSEC3 (CVE-2023-50868) */

@@ -20,6 +20,7 @@
 	X(FAILURES_MESSAGE)                                                                        \
 	X(KEYS_TAG)                                                                                \
 	X(KEYS)                                                                                    \
+	X(KEYS_ALL)                                                                                \
 	X(DS)                                                                                      \
 	X(DENIAL)                                                                                  \
 	X(HASHES)                                                                                  \

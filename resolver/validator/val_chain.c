@@ -115,7 +115,8 @@ static void put(struct val_chain *chain, enum val_trust_kind kind, enum val_why 
 		return;
 	trust->tag = tag;
 	trace_trust(chain, trust);
-	val_table_put(chain->config->table, trust);
+	if (val_table_put(chain->config->table, trust))
+		val_budget_meet(chain->budget, VAL_LIMIT_KEYS_ALL);
 }
 
 /* RFC 9520: a failure is kept a while, the longer the more often it comes back; but not before the
@@ -141,7 +142,7 @@ static void fail(struct val_chain *chain, enum val_why why, uint16_t tag, const 
 void val_chain_hold(struct val_chain *chain)
 {
 	if (chain->failed)
-		val_table_put(chain->config->table, chain->failed);
+		(void)val_table_put(chain->config->table, chain->failed); /* it has no keys */
 }
 
 /* Each record of @rdata as an event of its own. */

@@ -16,6 +16,8 @@ enum { WAYS = 4, SETS = VAL_TRUST_ROWS / WAYS, LOCKS = 64 };
 struct val_table {
 	pthread_mutex_t locks[LOCKS]; /* of set i: i % LOCKS; held for a few comparisons */
 	uint8_t key[crypto_shorthash_KEYBYTES];
+	_Atomic uint32_t n_keys;            /* in all rows */
+	_Atomic uint32_t hand;              /* whose rows with keys go next for room, in turn */
 	struct val_trust *rows[SETS][WAYS]; /* newest first */
 };
 
@@ -110,11 +112,51 @@ struct val_trust *val_table_get(struct val_table *table, const uint8_t *name, ui
 	return row;
 }
 
-void val_table_put(struct val_table *table, struct val_trust *trust)
+static uint32_t keys_of(const struct val_trust *row)
+{
+	return row && row->keys ? row->keys->n : 0;
+}
+
+/* Out of its set, under whose lock. */
+static struct val_trust *take_out(struct val_trust **rows, size_t i)
+{
+	struct val_trust *row = rows[i];
+
+	memmove(&rows[i], &rows[i + 1], (WAYS - 1 - i) * sizeof(rows[0]));
+	rows[WAYS - 1] = NULL;
+	return row;
+}
+
+/* The next row with keys goes, but not @but. False: it has been once around. */
+static bool make_room(struct val_table *table, const struct val_trust *but)
+{
+	for (size_t n = 0; n < SETS; n++) {
+		size_t set =
+		    atomic_fetch_add_explicit(&table->hand, 1, memory_order_relaxed) % SETS;
+		struct val_trust **rows = table->rows[set], *gone = NULL;
+
+		pthread_mutex_lock(&table->locks[set % LOCKS]);
+		for (size_t i = 0; i < WAYS && !gone; i++) {
+			if (rows[i] != but && keys_of(rows[i]) > 0)
+				gone = take_out(rows, i);
+		}
+		pthread_mutex_unlock(&table->locks[set % LOCKS]);
+		if (!gone)
+			continue;
+		atomic_fetch_sub_explicit(&table->n_keys, keys_of(gone), memory_order_relaxed);
+		val_trust_unref(gone);
+		return true;
+	}
+	return false;
+}
+
+bool val_table_put(struct val_table *table, struct val_trust *trust)
 {
 	size_t set = set_of(table, trust->name, trust->name_len), i;
 	struct val_trust **rows = table->rows[set], *gone;
+	bool crowded = false;
 
+	atomic_fetch_add_explicit(&table->n_keys, keys_of(trust), memory_order_relaxed);
 	pthread_mutex_lock(&table->locks[set % LOCKS]);
 	for (i = 0; i < WAYS - 1 && rows[i]; i++) {
 		if (rows[i]->name_len == trust->name_len &&
@@ -125,7 +167,13 @@ void val_table_put(struct val_table *table, struct val_trust *trust)
 	memmove(&rows[1], &rows[0], i * sizeof(rows[0]));
 	rows[0] = val_trust_ref(trust);
 	pthread_mutex_unlock(&table->locks[set % LOCKS]);
+	atomic_fetch_sub_explicit(&table->n_keys, keys_of(gone), memory_order_relaxed);
 	val_trust_unref(gone);
+	while (keys_of(trust) > 0 &&
+	       atomic_load_explicit(&table->n_keys, memory_order_relaxed) > LIMIT_VAL_KEYS_ALL &&
+	       make_room(table, trust))
+		crowded = true;
+	return crowded;
 }
 
 void val_table_forget(struct val_table *table, const uint8_t *name)
@@ -161,6 +209,8 @@ void val_table_clear(struct val_table *table)
 	for (size_t set = 0; set < SETS; set++) {
 		pthread_mutex_lock(&table->locks[set % LOCKS]);
 		for (size_t i = 0; i < WAYS; i++) {
+			atomic_fetch_sub_explicit(&table->n_keys, keys_of(table->rows[set][i]),
+			                          memory_order_relaxed);
 			val_trust_unref(table->rows[set][i]);
 			table->rows[set][i] = NULL;
 		}

@@ -2,7 +2,8 @@
  *
  * A row says of one name: a zone with these keys; a delegation that is proven unsigned; no zone cut
  * at all, or not even a name; or that its proof failed. Rows are immutable and counted; the table
- * is bounded, a full set of it forgets its oldest. Losing a row costs its questions again, never
+ * is bounded, a full set of it forgets its oldest, and so are the keys in it all together, for
+ * whoever may make zones may give each of them many. Losing a row costs its questions again, never
  * more.
  */
 #pragma once
@@ -54,7 +55,8 @@ void val_table_free(struct val_table *table); /* NULL is fine */
 DEFINE_CLEANUP(struct val_table *, val_table_free)
 /* The row of @name (lower case), with a reference for the caller, or NULL. */
 struct val_trust *val_table_get(struct val_table *table, const uint8_t *name, uint64_t now_ns);
-void val_table_put(struct val_table *table, struct val_trust *trust); /* takes its own reference */
+/* Takes its own reference. True: others with keys had to go for it (LIMIT_VAL_KEYS_ALL). */
+bool val_table_put(struct val_table *table, struct val_trust *trust);
 /* Forget @name (lower case): it is to be asked about again. */
 void val_table_forget(struct val_table *table, const uint8_t *name);
 /* The streak of a failure of @name that happens now. */

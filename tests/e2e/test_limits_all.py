@@ -98,6 +98,7 @@ TABLE = {
     "LIMIT_VAL_FAILURES_MESSAGE": ("unit/validator/val_scenarios.c:every_scenario_ends_as_it_says", "limit_val_failures_message"),
     "LIMIT_VAL_KEYS_TAG": ("unit/validator/val_scenarios.c:every_scenario_ends_as_it_says", "limit_val_keys_tag"),
     "LIMIT_VAL_KEYS": ("unit/validator/val_scenarios.c:every_scenario_ends_as_it_says", "limit_val_keys"),
+    "LIMIT_VAL_KEYS_ALL": ("unit/validator/val_tables.c:the_keys_of_all_zones_are_bounded", "limit_val_keys_all"),
     "LIMIT_VAL_DS": ("unit/validator/val_scenarios.c:every_scenario_ends_as_it_says", "limit_val_ds"),
     "LIMIT_VAL_DENIAL": ("unit/validator/val_scenarios.c:every_scenario_ends_as_it_says", "limit_val_denial"),
     "LIMIT_VAL_HASHES": ("unit/validator/val_scenarios.c:every_scenario_ends_as_it_says", "limit_val_hashes"),

@@ -150,9 +150,64 @@ static void workers_never_see_half_a_row(void **state)
 	val_seen_free(seen);
 }
 
+enum { FIT = LIMIT_VAL_KEYS_ALL / LIMIT_VAL_KEYS, ZONES = FIT * 3 / WORKERS };
+
+/* Zones of one worker's own, each with as many keys as are kept. */
+static void *crowd(void *arg)
+{
+	CLEANUP(val_keys_unref) struct val_keys *keys = calloc(1, sizeof(*keys));
+	struct worker *worker = arg;
+	uint8_t name[NAME_MAX_WIRE];
+
+	if (!keys)
+		abort();
+	atomic_init(&keys->refs, 1);
+	keys->n = LIMIT_VAL_KEYS;
+	for (unsigned int i = 0; i < ZONES; i++) {
+		CLEANUP(val_trust_unref) struct val_trust *made = NULL;
+
+		name_of(worker->seed * ZONES + i, name);
+		made = val_trust_new(name, VAL_TRUST_SECURE, VAL_WHY_NONE, keys, UINT64_MAX);
+		if (made)
+			val_table_put(table, made);
+	}
+	return NULL;
+}
+
+static void all_workers_together_keep_so_many_keys(void **state)
+{
+	static struct worker workers[WORKERS];
+	pthread_t threads[WORKERS];
+	uint8_t name[NAME_MAX_WIRE];
+	unsigned int n_kept = 0;
+
+	(void)state;
+	table = val_table_new(hash_key);
+	assert_non_null(table);
+	for (unsigned int i = 0; i < WORKERS; i++) {
+		workers[i].seed = i;
+		assert_int_equal(pthread_create(&threads[i], NULL, crowd, &workers[i]), 0);
+	}
+	for (unsigned int i = 0; i < WORKERS; i++)
+		assert_int_equal(pthread_join(threads[i], NULL), 0);
+	for (unsigned int i = 0; i < WORKERS * ZONES; i++) {
+		struct val_trust *known;
+
+		name_of(i, name);
+		known = val_table_get(table, name, 0);
+		n_kept += known != NULL;
+		val_trust_unref(known);
+	}
+	assert_in_range(n_kept, FIT * 9 / 10, FIT);
+	val_table_free(table);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(workers_never_see_half_a_row) };
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(workers_never_see_half_a_row),
+		cmocka_unit_test(all_workers_together_keep_so_many_keys),
+	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "records.h"
@@ -39,7 +40,7 @@ static void put_row(struct val_table *table, const char *name, enum val_trust_ki
 	    val_trust_new(records_name(&world, name), kind, VAL_WHY_NO_DS, NULL, expires_ns);
 
 	assert_non_null(trust);
-	val_table_put(table, trust);
+	(void)val_table_put(table, trust);
 }
 
 static int kind_of(struct val_table *table, const char *name, uint64_t now_ns)
@@ -89,6 +90,54 @@ static void the_table_is_bounded_and_forgets_the_oldest(void **state)
 	assert_true(n_kept <= VAL_TRUST_ROWS);
 	assert_true(n_kept > VAL_TRUST_ROWS * 9 / 10);
 	assert_true(n_late > 990); /* of a thousand newest */
+}
+
+/* A zone with as many keys as are kept of one; true: others went for it. */
+static bool put_zone(struct val_table *table, const char *name)
+{
+	CLEANUP(val_keys_unref) struct val_keys *keys = calloc(1, sizeof(*keys));
+	CLEANUP(val_trust_unref) struct val_trust *trust = NULL;
+
+	assert_non_null(keys);
+	atomic_init(&keys->refs, 1);
+	keys->n = LIMIT_VAL_KEYS;
+	trust = val_trust_new(records_name(&world, name), VAL_TRUST_SECURE, VAL_WHY_NONE, keys,
+	                      UINT64_MAX);
+	assert_non_null(trust);
+	return val_table_put(table, trust);
+}
+
+/* Rows alone are no bound: 32 keys of P-384 in each would take more than a gigabyte. */
+static void the_keys_of_all_zones_are_bounded(void **state)
+{
+	enum { FIT = LIMIT_VAL_KEYS_ALL / LIMIT_VAL_KEYS };
+	static const uint8_t key[16] = { 1 };
+	CLEANUP(val_table_free) struct val_table *table = val_table_new(key);
+	unsigned int n_kept = 0, n_crowded = 0;
+	char name[32];
+
+	(void)state;
+	put_row(table, "plain.", VAL_TRUST_NO_CUT, UINT64_MAX);
+	for (unsigned int i = 0; i < 3 * FIT; i++) {
+		snprintf(name, sizeof(name), "n%u.", i);
+		n_crowded += put_zone(table, name);
+		assert_int_equal(kind_of(table, name, 0), VAL_TRUST_SECURE);
+	}
+	for (unsigned int i = 0; i < 3 * FIT; i++) {
+		snprintf(name, sizeof(name), "n%u.", i);
+		n_kept += kind_of(table, name, 0) >= 0;
+	}
+	assert_in_range(n_kept, FIT * 9 / 10, FIT);
+	assert_in_range(n_crowded, 2 * FIT - FIT / 10, 2 * FIT);
+	assert_int_equal(kind_of(table, "plain.", 0), VAL_TRUST_NO_CUT); /* it takes no keys */
+	/* Told again it counts once, and what has gone does not count at all. */
+	for (unsigned int i = 0; i < 3; i++)
+		put_zone(table, name);
+	val_table_clear(table);
+	for (unsigned int i = 0; i < FIT; i++) {
+		snprintf(name, sizeof(name), "m%u.", i);
+		assert_false(put_zone(table, name));
+	}
 }
 
 static void a_failure_is_held_longer_each_time(void **state)
@@ -152,6 +201,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_table_keeps_the_newest_row_until_its_time),
 		cmocka_unit_test(the_table_is_bounded_and_forgets_the_oldest),
+		cmocka_unit_test(the_keys_of_all_zones_are_bounded),
 		cmocka_unit_test(a_failure_is_held_longer_each_time),
 		cmocka_unit_test(a_failure_that_follows_from_another_ends_with_it),
 	};
