@@ -180,10 +180,15 @@ static enum query_step begin(struct query *q, const struct entry *entry)
 /* The job borrows from @entry until it needs something else. */
 static void give(struct query *q, struct entry *entry)
 {
+	struct val_message *message = NULL;
+
 	entry_unref(TAKE(q->need_entry));
-	if (entry && entry->kind != ENTRY_FAILURE)
+	if (entry && entry->kind != ENTRY_FAILURE) {
 		q->need_entry = entry_ref(entry);
-	val_job_give(q->job, q->need_entry ? message_of(q->need_entry, q->worker->now_ns) : NULL);
+		message = message_of(entry, q->worker->now_ns);
+		q->need_bytes = entry->bytes + (message ? message->bytes : 0);
+	}
+	val_job_give(q->job, message);
 }
 
 static void on_fetched(struct fetch_waiter *waiter, enum fetch_status status,
@@ -236,6 +241,8 @@ static enum query_step ask(struct query *q)
 	}
 	/* That we are busy is no failure of the zone's, so it is none that others should know of.
 	 */
+	if (!query_weigh(q, SIZE_MAX))
+		return resolve_too_heavy(q);
 	if (fetch_join_round(worker, need->name, need->type, zone, q->round, q->avoid,
 	                     q->avoid_port, &q->waiter) < 0)
 		return resolve_no_room(q);
@@ -590,6 +597,8 @@ static enum query_step give_way(struct query *q)
 {
 	struct queries *queries = q->worker->queries;
 
+	if (!query_weigh(q, SIZE_MAX))
+		return resolve_too_heavy(q);
 	q->gave_way = true;
 	q->way_class = q->asked.j.workload;
 	fair_queue_put(&queries->ways, q->way_class, &q->way);

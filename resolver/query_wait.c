@@ -180,21 +180,28 @@ enum query_step query_end_judged(struct query *q)
 
 /* Limits. */
 
-/* The owner of a zone can make links of a hundred KiB, and then make us wait for the next one. Who
- * holds little is let through always: it shall not suffer from who holds much. */
-bool query_weigh(struct query *q)
+static size_t bytes_of_links(const struct query *q)
 {
-	struct queries *queries = q->worker->queries;
-	size_t others = queries->waiting_bytes - q->held_bytes, bytes = 0;
+	size_t bytes = q->doubted ? q->doubted->bytes : 0;
 
 	for (unsigned int i = 0; i < q->n_links; i++)
 		bytes += q->links[i]->bytes;
 	for (unsigned int i = 0; i < q->n_given; i++)
 		bytes += q->given[i]->bytes;
-	if (q->doubted)
-		bytes += q->doubted->bytes;
-	if (bytes > LIMIT_WAITING_QUERY_BYTES)
+	return bytes;
+}
+
+/* The owner of a zone can make links of a hundred KiB, and then make us wait for the next one, or
+ * for his keys. Who holds little is let through always: it shall not suffer from who holds much. */
+bool query_weigh(struct query *q, size_t most)
+{
+	struct queries *queries = q->worker->queries;
+	size_t others = queries->waiting_bytes - q->held_bytes, bytes = bytes_of_links(q);
+
+	if (bytes > most)
 		return false;
+	bytes += q->records ? q->records->bytes : 0;
+	bytes += q->need_entry ? q->need_bytes : 0;
 	if (bytes > LIMIT_WAITING_SMALL_BYTES && others + bytes > LIMIT_WAITING_BYTES)
 		return false;
 	q->held_bytes = bytes;

@@ -87,7 +87,7 @@ struct query {
 	bool observed;              /* some target is let through by observe mode only */
 	uint8_t n_links, n_given;
 	struct entry *given[LIMIT_CHAIN];
-	size_t held_bytes;   /* of links, given and doubted, as counted for the limits */
+	size_t held_bytes;   /* of what it waits with, as counted for the limits */
 	struct entry *stale; /* what the cache had of the link that is being asked for */
 	/* VALIDATING: how many links are judged, the job for the next, and in which round it is. */
 	uint8_t n_validated, round;
@@ -103,6 +103,7 @@ struct query {
 	struct val_budget budget;    /* of all links together */
 	uint32_t checks;             /* what was left of them when they were last counted */
 	struct entry *need_entry;    /* what came for the job's need, which borrows from it */
+	size_t need_bytes;           /* of that, and of what the job has made of it */
 	struct val_message *records; /* of the link that is judged */
 	uint64_t memo_generation;    /* before the first look into the cache */
 
@@ -137,8 +138,9 @@ void query_adopt(struct query *q, struct form *form);
 /* Go on until it waits or ends. */
 void query_run(struct query *q);
 void query_enter(struct query *q, enum query_state next);
-/* Count the links that it holds, for it is going to wait with them. False: over a limit. */
-bool query_weigh(struct query *q) MUST_CHECK;
+/* Count what it holds, for it is going to wait with that. False: over a limit; of its links over
+ * @most octets. */
+bool query_weigh(struct query *q, size_t most) MUST_CHECK;
 
 /* The ends; all of them free @q. */
 enum query_step query_fail(struct query *q, const struct refusal *refusal);
@@ -163,6 +165,7 @@ void resolve_stop(struct query *q); /* leave the fetch */
 enum query_step resolve_again(struct query *q, unsigned int i);
 bool resolve_may_send(struct fetch_waiter *waiter); /* for what else a query has asked */
 void resolve_denied(struct query *q);               /* it may not; ends the query, or nearly */
+enum query_step resolve_too_heavy(struct query *q); /* it cannot wait with what it holds: its end */
 enum query_step resolve_no_room(struct query *q);   /* nor does anything else for now: its end */
 void resolve_due(struct query *q); /* waited long enough while stale data is at hand */
 

@@ -107,6 +107,12 @@ enum query_step resolve_no_room(struct query *q)
 	return query_fail(q, &no_room);
 }
 
+enum query_step resolve_too_heavy(struct query *q)
+{
+	return fail_limit(q, COUNT_LIMIT_WAITING,
+	                  "limit waiting: what it waits with takes too much memory");
+}
+
 static enum query_step fail_fetches(struct query *q)
 {
 	count(q->worker->lane, COUNT_LIMIT_IN_FLIGHT);
@@ -245,9 +251,8 @@ static enum query_step fetch_link(struct query *q, const uint8_t *name, uint16_t
 	if (q->n_fetches == LIMIT_SUBQUERIES)
 		return fail_limit(q, COUNT_LIMIT_SUBQUERIES,
 		                  "limit subqueries: the chain needs too many questions");
-	if (!query_weigh(q))
-		return fail_limit(q, COUNT_LIMIT_WAITING,
-		                  "limit waiting: the chain's links take too much memory");
+	if (!query_weigh(q, LIMIT_WAITING_QUERY_BYTES))
+		return resolve_too_heavy(q);
 	q->n_fetches++;
 	q->asked.fetched = true;
 	q->waiter.may_send = resolve_may_send;

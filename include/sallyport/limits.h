@@ -82,10 +82,12 @@ enum limit {
 	LIMIT_UPSTREAM_FETCHES = 4096,  /* questions with upstreams at once, per worker */
 	LIMIT_UPSTREAM_TCP = 64,        /* connections to one server, per worker; the oldest of the
 	                                   workload that holds most makes room */
-	LIMIT_WAITING_BYTES = 32 << 20, /* links that waiting queries hold, per worker; over it
-	                                   only those that hold little go on */
-	LIMIT_WAITING_SMALL_BYTES = 4 << 10,   /* little */
-	LIMIT_WAITING_QUERY_BYTES = 128 << 10, /* of one query; an answer has 64 KiB at most */
+	LIMIT_WAITING_BYTES = 32 << 20, /* what waiting queries hold, per worker: links, and what it
+	                                   takes to validate them; over it only those that hold
+	                                   little go on */
+	LIMIT_WAITING_SMALL_BYTES = 8 << 10,   /* little: more than honest signed answers need */
+	LIMIT_WAITING_QUERY_BYTES = 128 << 10, /* links of one query that asks for another; an
+	                                          answer has 64 KiB at most */
 
 	/* Validating the answer to one query. Over it all that is not yet proven is bogus:
 	 * SERVFAIL, and cached as a failure; what was verified stays known, so that a later try

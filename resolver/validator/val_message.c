@@ -103,6 +103,7 @@ int val_message_make(const struct val_row *rows, size_t n, uint16_t rcode,
 	message = calloc(1, at + octets + sizeof(struct val_rdata));
 	if (!message)
 		return ERR_NOMEM;
+	message->bytes = at + octets + sizeof(struct val_rdata);
 	message->rcode = rcode;
 	message->sets = (struct val_set *)(void *)(message + 1);
 	store = (uint8_t *)message + at + sizeof(struct val_rdata);

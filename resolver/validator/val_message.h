@@ -39,6 +39,7 @@ struct val_set {
 };
 
 struct val_message {
+	size_t bytes; /* of all of it */
 	size_t n_sets;
 	struct val_set *sets;
 	uint16_t rcode;

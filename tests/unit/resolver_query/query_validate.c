@@ -12,9 +12,12 @@
 #include <cmocka.h>
 
 #include "keys.h"
+#include "query.h"
+#include "query_wait.h"
 #include "rig.h"
 #include "sallyport/clock.h"
 #include "sallyport/name.h"
+#include "val_trust.h"
 #include "val_wire.h"
 #include "wire.h"
 #include "zone.h"
@@ -24,6 +27,7 @@ enum lie {
 	SPOILT,   /* each signature is wrong */
 	UNSIGNED, /* there is none */
 	COSTLY,   /* true, with more NSEC records to verify */
+	HEAVY,    /* true, with as many signatures more as fit a message */
 	LATER,    /* no answer yet */
 	NO_ROOM,  /* nobody can be asked now */
 	LOST,     /* no answer */
@@ -42,6 +46,7 @@ struct play {
 		unsigned int good_in;
 		unsigned int n; /* of COSTLY: so many */
 	} lies[8];
+	const char *heavy;     /* all addresses in this zone are HEAVY; or NULL */
 	unsigned int n_costly; /* of the names of the zone of costs: each is used once */
 };
 
@@ -117,6 +122,26 @@ static void make_costly(struct play *p, struct answer *answer, unsigned int n)
 	}
 }
 
+/* Signatures that nobody made, each another one, beside the good one. */
+static void make_heavy(struct play *p, struct answer *answer)
+{
+	const struct val_row *sig = NULL;
+
+	for (unsigned int i = 0; i < answer->n && !sig; i++)
+		sig = answer->rows[i].type == TYPE_RRSIG ? &answer->rows[i] : NULL;
+	assert_non_null(sig);
+	for (unsigned int i = 0; i < 230; i++) {
+		uint8_t *rdata = world_alloc(&p->world, 240);
+
+		memset(rdata, 0x55, 240);
+		memcpy(rdata, sig->rdata, sig->rdata_len);
+		val_put16(rdata + 16, i); /* its key tag */
+		answer->rows[answer->n] = *sig;
+		answer->rows[answer->n].rdata = rdata;
+		answer->rows[answer->n++].rdata_len = 240;
+	}
+}
+
 static void spoil(struct play *p, struct answer *answer, enum lie lie)
 {
 	unsigned int kept = 0;
@@ -143,6 +168,10 @@ static enum lie lie_about(const struct play *p, const struct rig_question *quest
 {
 	uint8_t name[NAME_MAX_WIRE];
 
+	if (p->heavy && question->type == TYPE_A) {
+		wire_of(p->heavy, name);
+		return name_is_under(question->name, name) ? HEAVY : TRUTH;
+	}
 	for (size_t i = 0; i < ARRAY_LEN(p->lies) && p->lies[i].name; i++) {
 		wire_of(p->lies[i].name, name);
 		if (name_equal(name, question->name) && p->lies[i].type == question->type &&
@@ -173,6 +202,7 @@ static enum rig_says on_question(struct rig *rig, const struct rig_question *que
 	case SPOILT:
 	case UNSIGNED:
 	case COSTLY:
+	case HEAVY:
 		break;
 	}
 	memset(answer, 0, sizeof(*answer));
@@ -180,6 +210,8 @@ static enum rig_says on_question(struct rig *rig, const struct rig_question *que
 	assert_false(answer->missing);
 	if (lie == COSTLY)
 		make_costly(p, answer, n);
+	if (lie == HEAVY)
+		make_heavy(p, answer);
 	spoil(p, answer, lie);
 	write_message(answer, question->name, question->type, msg, ret_len);
 	return RIG_SAYS_THIS;
@@ -476,10 +508,85 @@ static void a_name_is_not_blamed_for_what_the_links_before_it_have_spent(void **
 	rig_turn(p->rig);
 	expect(answer, "SERVFAIL ede=6 \"www.sub.example. A: a limit");
 	assert_int_equal(rig_count(p->rig, COUNT_LIMIT_VAL_CHECKS), 1);
+	assert_int_equal(rig_count(p->rig, COUNT_LIMIT_DNSSEC), 1);
 	assert_string_equal(p->rig->opened, "");
 	answer = ask(p, "10.1.0.3", "www.sub.example", false);
 	rig_turn(p->rig);
 	expect(answer, "8.8.100.3");
+	finish(p);
+}
+
+/* Whoever has made many zones known, each with many keys, drives out others and keeps nobody from
+ * being validated. */
+static void a_crowd_of_keys_gives_way_and_is_counted(void **state)
+{
+	struct play *p = begin(plain);
+	struct val_table *table = p->rig->worker.settings->validation.table;
+	CLEANUP(val_keys_unref) struct val_keys *keys = calloc(1, sizeof(*keys));
+	struct rig_answer *answer;
+
+	(void)state;
+	assert_non_null(keys);
+	atomic_init(&keys->refs, 1);
+	keys->n = LIMIT_VAL_KEYS;
+	for (unsigned int i = 0; i < LIMIT_VAL_KEYS_ALL / LIMIT_VAL_KEYS; i++) {
+		CLEANUP(val_trust_unref) struct val_trust *trust = NULL;
+		uint8_t name[NAME_MAX_WIRE];
+		char text[32];
+
+		snprintf(text, sizeof(text), "z%u.test.", i);
+		wire_of(text, name);
+		trust = val_trust_new(name, VAL_TRUST_SECURE, VAL_WHY_NONE, keys, UINT64_MAX);
+		assert_non_null(trust);
+		val_table_put(table, trust);
+	}
+	answer = ask(p, "10.1.0.2", "www.example", false);
+	rig_turn(p->rig);
+	expect(answer, "8.8.100.1");
+	assert_int_equal(rig_count(p->rig, COUNT_LIMIT_VAL_KEYS_ALL), 1);
+	finish(p);
+}
+
+/* Who makes answers as heavy as they can be, and keeps his keys back, takes a bounded memory with
+ * him; others go on. */
+static void what_waits_to_be_validated_holds_a_bounded_memory(void **state)
+{
+	enum { N = 480 };
+	static const char *const lines[] = { "zone . 13c",      "zone example. 13c",
+		                             "www A 8.8.100.1", "zone sub.example. 13c",
+		                             "* A 8.8.100.2",   NULL };
+	static char names[N][32];
+	struct rig_answer *answers[N], *answer;
+	unsigned int n_refused = 0;
+	struct play *p = begin(lines);
+
+	(void)state;
+	p->lies[0].name = "sub.example.";
+	p->lies[0].type = TYPE_DNSKEY;
+	p->lies[0].lie = LATER;
+	p->lies[0].good_in = 3;
+	p->heavy = "sub.example.";
+	for (unsigned int i = 0; i < N; i++) {
+		snprintf(names[i], sizeof(names[i]), "h%03u.sub.example.", i);
+		answers[i] = ask(p, i % 2 ? "10.1.0.2" : "10.1.0.3", names[i], false);
+	}
+	rig_turn(p->rig);
+	for (unsigned int i = 0; i < N; i++) {
+		if (answers[i]->times == 0)
+			continue;
+		expect(answers[i], "SERVFAIL ede=0 \"limit waiting: ");
+		n_refused++;
+	}
+	assert_in_range(n_refused, 1, N - 100);
+	assert_int_equal(rig_count(p->rig, COUNT_LIMIT_WAITING), n_refused);
+	assert_true(p->rig->worker.queries->waiting_bytes <= LIMIT_WAITING_BYTES);
+	answer = ask(p, "10.1.0.2", "www.example", false);
+	rig_turn(p->rig);
+	expect(answer, "8.8.100.1");
+	p->lies[0].lie = TRUTH;
+	rig_turn(p->rig);
+	assert_int_equal(queries_in_flight(&p->rig->worker), 0);
+	assert_int_equal(p->rig->worker.queries->waiting_bytes, 0);
 	finish(p);
 }
 
@@ -563,6 +670,8 @@ int main(void)
 		cmocka_unit_test(that_we_are_busy_is_no_failure_of_a_zone),
 		cmocka_unit_test(a_denied_ds_is_learnt_from),
 		cmocka_unit_test(a_name_is_not_blamed_for_what_the_links_before_it_have_spent),
+		cmocka_unit_test(a_crowd_of_keys_gives_way_and_is_counted),
+		cmocka_unit_test(what_waits_to_be_validated_holds_a_bounded_memory),
 		cmocka_unit_test(what_a_negative_anchor_excused_is_not_served_stale_after_its_end),
 	};
 

@@ -13,7 +13,7 @@
 #include "sallyport/record.h"
 #include "worker.h"
 
-#define RIG_ANSWERS 256
+#define RIG_ANSWERS 512
 #define RIG_TEXT 4096
 
 /* One client's query and what came back. */
