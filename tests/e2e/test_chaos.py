@@ -1,7 +1,7 @@
 """Chaos in short (the long form: soak_chaos.py), and the checker itself: whoever says that all is well
 must be able to see that it is not. Each fault is planted while nothing else happens.
 
-CHAOS_SEED and CHAOS_SECONDS (30) in the environment.
+CHAOS_SEED and CHAOS_SECONDS (60) in the environment.
 """
 import os, sqlite3, sys, time
 
@@ -10,7 +10,7 @@ import harness as h
 import network as n
 from chaos import Chaos, POLICIES, words
 
-SECONDS = float(os.environ.get("CHAOS_SECONDS", "30"))
+SECONDS = float(os.environ.get("CHAOS_SECONDS", "60"))
 SEED = int(os.environ.get("CHAOS_SEED", time.time_ns() % 1000000))
 h.enter(os.path.abspath(__file__), seconds=300 + 2 * SECONDS)
 n.build()

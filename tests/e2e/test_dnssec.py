@@ -17,7 +17,7 @@ ZONES = {
     "": ("test NS ns.test.\nns.test A 44.128.0.54\n", "ecdsa"),
     "test": ("good NS ns\nplain NS ns\nthree NS ns\nrsa NS ns\nns A 44.128.0.54\n", "ecdsa"),
     "good.test": ("www A 44.128.1.1\nwww AAAA 2a00:ffff::101\n*.wild A 44.128.1.2\nc CNAME www\n"
-                  "out CNAME www.plain.test.\na.b.c.ent TXT x\nd DNAME rsa.test.\nforged A 44.128.1.8\n"
+                  "out CNAME www.plain.test.\nlure CNAME www.secret.test.\na.b.c.ent TXT x\nd DNAME rsa.test.\nforged A 44.128.1.8\n"
                   "slow A 44.128.1.9\nmany A 44.128.1.10\nown A 44.128.1.11\n"
                   + "".join(f"h{i} CNAME h{i + 1}\n" for i in range(11)) + "h11 A 44.128.1.7\n", "ecdsa"),
     "plain.test": ("www A 44.128.1.3\n", None),
@@ -32,6 +32,7 @@ profiles:
     allow:
       - {zone: test, ports: [tcp/443]}
       - {name: www.plain.test, ports: [tcp/443], require: [dnssec]}
+    deny: [{zone: secret.test}]
 workloads:
   app: {source: [10.1.0.2, "fd00:1::2"], profile: p}
 """
@@ -190,6 +191,24 @@ def what_is_denied_is_not_asked():
     for words in (["nobody", "www.good.test"], ["app", "www.good.test", "A", "--at", "2h"], ["app", "bad..name"]):
         r = sp.cli("explain", *words, "--dnssec", check=False)
         assert r.returncode == 2 and r.stderr and not r.stdout, r
+    upstreams("44.128.0.54")
+
+
+@h.case
+def validation_asks_about_what_was_allowed_and_about_nothing_else():
+    """P2: DS and DNSKEY of the names themselves and of those above them; of a denied target nothing at all."""
+    upstreams("44.128.0.55")
+    liar.asked.clear()
+    assert "44.128.1.1" in dig("c.good.test")
+    chain = {("c.good.test.", "A"), ("www.good.test.", "A")}
+    above = {".", "test.", "good.test.", "c.good.test.", "www.good.test."}
+    asked = set(liar.asked)
+    h.same([a for a in asked - chain if a[0] not in above or a[1] not in ("DS", "DNSKEY")], [], "beside the chain")
+    assert ("test.", "DNSKEY") in asked and ("good.test.", "DS") in asked, asked
+    liar.asked.clear()
+    text = dig("lure.good.test")
+    assert "EDE: 15" in text and "ANSWER: 0" in text, text
+    h.same(set(liar.asked) - {(".", "DNSKEY")}, {("lure.good.test.", "A")}, "when its target is denied")
     upstreams("44.128.0.54")
 
 

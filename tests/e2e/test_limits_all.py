@@ -1,7 +1,7 @@
 """Promise P8: every limit of limits.h is hit once, by the test that the table below names, and tells
 so: an error in words for people's input, a counter for the network's. The table is checked against
 limits.h; what only needs a text is hit right here."""
-import os, re, subprocess, sys
+import glob, os, re, subprocess, sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import harness as h
@@ -42,13 +42,14 @@ TABLE = {
     "LIMIT_ZONES": ("faults_of_configurations",),
     "LIMIT_ZONE_SERVERS": ("faults_of_configurations",),
     "LIMIT_MSG_BYTES": ("unit/resolver_io/io_listen_tcp.c:the_stream_stays_in_step_whatever_the_length",),
-    "LIMIT_MSG_HOPS_NAME": ("unit/resolver_codec/codec_scan.c:a_chain_of_pointers_is_refused", "upstream_malformed"),
-    "LIMIT_MSG_HOPS": ("unit/resolver_codec/codec_scan.c:hops_are_counted_over_the_message", "upstream_malformed"),
-    "LIMIT_MSG_RECORDS": ("unit/resolver_codec/codec_scan.c:records_are_bounded", "upstream_malformed"),
-    "LIMIT_MSG_GROWN": ("unit/resolver_codec/codec_entry.c:what_a_message_grows_to_is_bounded", "upstream_malformed"),
-    "LIMIT_RRSET_RECORDS": ("unit/resolver_codec/codec_entry.c:records_of_a_set_are_bounded", "upstream_malformed"),
+    "LIMIT_MSG_HOPS_NAME": ("unit/resolver_codec/codec_scan.c:a_chain_of_pointers_is_refused", "limit_upstream_message"),
+    "LIMIT_MSG_HOPS": ("unit/resolver_codec/codec_scan.c:hops_are_counted_over_the_message", "limit_upstream_message"),
+    "LIMIT_MSG_RECORDS": ("unit/resolver_codec/codec_scan.c:records_are_bounded", "limit_upstream_message"),
+    "LIMIT_MSG_GROWN": ("unit/resolver_codec/codec_entry.c:what_a_message_grows_to_is_bounded", "limit_upstream_message"),
+    "LIMIT_RRSET_RECORDS": ("unit/resolver_io/io_fetch_udp.c:an_answer_over_a_limit_is_told_apart_and_counted",
+                            "limit_upstream_message"),
     "LIMIT_ANSWER_BYTES": ("unit/resolver_codec/codec_entry.c:what_a_message_grows_to_is_bounded",
-                           "upstream_malformed"),
+                           "limit_upstream_message"),
     "LIMIT_EDNS_OPTIONS": ("unit/resolver_codec/codec_question.c:too_many_options_are_malformed", "formerr"),
     "LIMIT_EDNS_UDP_BYTES": ("unit/resolver_codec/codec_reply.c:what_does_not_fit_is_truncated_to_nothing",
                              "truncated"),
@@ -81,7 +82,7 @@ TABLE = {
                             "limit_answer_age"),
     "LIMIT_QUEUE_AGE_MS": ("e2e/test_clients_hostile.py:what_waited_over_4_s_in_the_kernel_is_dropped_and_counted",
                            "dropped_old"),
-    "LIMIT_FOLLOW_TARGETS": ("unit/resolver_query/query_tables.c:targets_of_a_workload_are_bounded_and_come_free_again",
+    "LIMIT_FOLLOW_TARGETS": ("unit/resolver_query/query_limits.c:a_chains_target_that_finds_no_place_is_counted",
                              "limit_follow"),
     "LIMIT_UPSTREAM_TRIES": ("unit/resolver_io/io_fetch.c:silence_ends_in_a_failure_within_the_deadline",
                              "upstream_failed"),
@@ -139,6 +140,14 @@ def limits():
     return re.findall(r"^\s*(LIMIT_\w+) =", text, re.M)
 
 
+def looked_at(counter):
+    """Is there a test that reads this counter, or, of validation, the limit behind it?"""
+    words = [counter, "COUNT_" + counter.upper(), "met=" + counter.upper().removeprefix("LIMIT_VAL_")]
+    word = re.compile(r"\b(%s)\b" % "|".join(words))
+    return any(word.search(source(path)) for kind in ("e2e/*.py", "unit/*/*.c", "unit/*/scenarios/*.txt")
+               for path in glob.glob("tests/" + kind, root_dir=h.ROOT) if not path.endswith("limits_all.py"))
+
+
 @h.case
 def the_table_names_every_limit_and_a_test_that_exists():
     h.same(sorted(set(limits()) - set(TABLE)), [], "limits that no test hits; hit them, and name the test here")
@@ -150,6 +159,7 @@ def the_table_names_every_limit_and_a_test_that_exists():
         kind = r"^static void %s\(" if path.endswith(".c") else r"^def %s\("
         assert re.search(kind % case, text, re.M), f"{name}: there is no {where}"
         assert not counter or counter[0] in counters, f"{name}: there is no counter {counter}"
+        assert not counter or looked_at(counter[0]), f"{name}: no test looks at the counter {counter}"
 
 
 # ---- texts

@@ -351,6 +351,40 @@ static void an_old_socket_serves_no_more(void **state)
 	assert_int_equal(pool->n, 0);
 }
 
+/* One record more than an RRset may have, of a type that nobody knows. */
+static void pile(struct fake *fake, struct fake_conn *conn, const uint8_t *msg, size_t len,
+                 const struct sockaddr_in *from)
+{
+	uint8_t out[4096];
+	size_t at = fake_empty(msg, len, 0, false, out);
+
+	for (unsigned int i = 0; i <= LIMIT_RRSET_RECORDS; i++) {
+		const uint8_t rr[] = {
+			0xc0, 12, 0xff, 0, 0, 1, 0, 0, 1, 44, 0, 2, (uint8_t)(i >> 8), (uint8_t)i
+		};
+
+		memcpy(out + at, rr, sizeof(rr));
+		at += sizeof(rr);
+	}
+	out[6] = (LIMIT_RRSET_RECORDS + 1) >> 8;
+	out[7] = (LIMIT_RRSET_RECORDS + 1) & 255;
+	fake_send(fake, conn, from, out, at);
+}
+
+static void an_answer_over_a_limit_is_told_apart_and_counted(void **state)
+{
+	struct world *world = *state;
+
+	begin(world, 1);
+	world->servers[0].on_query = pile;
+	join(world, 0, NAME, 0xff00);
+	wait_first(world);
+	assert_int_equal(world->waiting[0].status, FETCH_OVERSIZE);
+	assert_true(io_count(&world->io, COUNT_LIMIT_UPSTREAM_MESSAGE) > 0);
+	assert_int_equal(io_count(&world->io, COUNT_UPSTREAM_MALFORMED), 0);
+	assert_int_equal(io_count(&world->io, COUNT_UPSTREAM_FAILED), 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -363,6 +397,7 @@ int main(void)
 		WORLD_TEST(a_guess_at_a_resting_socket_ends_it),
 		WORLD_TEST(guesses_get_one_chance_at_a_socket_that_has_served),
 		WORLD_TEST(an_old_socket_serves_no_more),
+		WORLD_TEST(an_answer_over_a_limit_is_told_apart_and_counted),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -10,6 +10,7 @@
 
 #include "amplification.h"
 #include "cookie.h"
+#include "follow_table.h"
 #include "query.h"
 #include "query_wait.h"
 #include "rig.h"
@@ -445,6 +446,35 @@ static void an_answer_is_told_once_a_generation(void **state)
 	rig_free(rig);
 }
 
+/* The answer is given all the same; only asking for its target by itself is not. */
+static void a_chains_target_that_finds_no_place_is_counted(void **state)
+{
+	struct rig *rig = rig_with(8, 8, 8);
+	struct worker *w = &rig->worker;
+	struct rig_ask target = { .client = "10.1.0.2", .name = "edge.cdn.test", .type = "A" };
+	uint8_t name[NAME_MAX_WIRE], begin[NAME_MAX_WIRE];
+	char text[32];
+
+	(void)state;
+	rig_upstream(rig, "n1.example.org", "A", 0,
+	             "n1.example.org. 300 IN CNAME edge.cdn.test.\n"
+	             "edge.cdn.test. 300 IN A 8.8.100.1");
+	assert_true(name_from_text("www.example.org.", begin) > 0);
+	for (unsigned int i = 0; i < LIMIT_FOLLOW_TARGETS; i++) {
+		snprintf(text, sizeof(text), "t%u.cdn.test.", i);
+		assert_true(name_from_text(text, name) > 0);
+		assert_int_equal(follow_table_put(w->follow, rig->policy_version, 0, name, begin,
+		                                  w->now_ns, w->now_ns + 3600 * NS_PER_S),
+		                 0);
+	}
+	answers("a chain", ask_n(rig, "10.1.0.2", 1), "none");
+	rig_turn(rig);
+	assert_int_equal(rig_count(rig, COUNT_LIMIT_FOLLOW), 1);
+	answers("its target", rig_ask(rig, &target), "NXDOMAIN ede=15");
+	answers("the chain again", ask_n(rig, "10.1.0.2", 1), "NOERROR");
+	rig_free(rig);
+}
+
 static void the_cached_way_allocates_nothing(void **state)
 {
 	struct rig *rig = rig_with(8, 8, 8);
@@ -481,6 +511,7 @@ int main(void)
 		cmocka_unit_test(new_settings_keep_what_waits_and_forget_forms),
 		cmocka_unit_test(every_message_read_is_in_the_history_once),
 		cmocka_unit_test(an_answer_is_told_once_a_generation),
+		cmocka_unit_test(a_chains_target_that_finds_no_place_is_counted),
 		cmocka_unit_test(the_cached_way_allocates_nothing),
 	};
 
