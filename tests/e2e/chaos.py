@@ -153,9 +153,11 @@ class Chaos:
             threading.Thread(target=lambda: self.sp.cli("flush", "--all", check=False)).start()
 
     def fill(self, _, seconds):
-        used = shutil.disk_usage(self.state).used
-        h.run(["mount", "-o", f"remount,size={max(used, 4096)}", self.state])
-        return seconds, self.room, None
+        for _ in range(100):  # what is written meanwhile needs more than was asked for: refused
+            used = shutil.disk_usage(self.state).used
+            if h.run(["mount", "-o", f"remount,size={max(used, 4096)}", self.state], check=False).returncode == 0:
+                return seconds, self.room, None
+        raise AssertionError("the disk cannot be filled")
 
     def room(self, _):
         h.run(["mount", "-o", "remount,size=4g", self.state])
