@@ -97,7 +97,7 @@ sp.apply(POLICY)
 
 
 def dig(name="www.test"):
-    return h.run(["dig", "@10.1.0.1", "+time=3", "+tries=1", "+adflag", name, "A"], ns="app").stdout
+    return h.run(["dig", "@10.1.0.1", "+time=2", "+tries=3", "+adflag", name, "A"], ns="app").stdout
 
 
 def is_secure():

@@ -80,7 +80,7 @@ sp.apply(POLICY)
 
 
 def dig(name, qtype="A", *options):
-    return h.run(["dig", "@10.1.0.1", "+time=3", "+tries=1", *options, name, qtype], ns="app").stdout
+    return h.run(["dig", "@10.1.0.1", "+time=2", "+tries=3", *options, name, qtype], ns="app").stdout
 
 
 def opened():
