@@ -349,6 +349,21 @@ uint64_t book_wanted_by(const struct book *book, const struct ledger_element *el
 	return until;
 }
 
+bool book_speaks(const struct book *book, uint32_t row, uint32_t policy_version)
+{
+	const struct ledger_row *rows = book->ledger.rows;
+	uint32_t speaker = BOOK_NONE;
+
+	for (uint32_t i = chain_of(book, &rows[row].element); i != BOOK_NONE;
+	     i = book->links[i].next)
+		if (book->links[i].state == BOOK_LIVE &&
+		    (policy_version == 0 || rows[i].policy_version == policy_version) &&
+		    same_element(&rows[i].element, &rows[row].element) &&
+		    (speaker == BOOK_NONE || rows[i].expires_ns > rows[speaker].expires_ns))
+			speaker = i;
+	return speaker == row;
+}
+
 struct element_ids book_ids(const struct book *book, uint32_t row)
 {
 	const struct ledger_cell *cell = &book->ledger.cells[book->ledger.rows[row].reason];

@@ -81,6 +81,9 @@ uint64_t book_wanted_until(const struct book *book, const struct ledger_element 
 /* The same among rows that @policy_version has judged. */
 uint64_t book_wanted_by(const struct book *book, const struct ledger_element *element,
                         uint32_t policy_version);
+/* Is @row the one of its element's live rows that ends last? Of several that do one is.
+ * @policy_version: only rows that it has judged count; 0: all. */
+bool book_speaks(const struct book *book, uint32_t row, uint32_t policy_version);
 /* Why @row is there, by its newest ids; and why @element is in the kernel, by those of the row that
  * wants it longest. */
 struct element_ids book_ids(const struct book *book, uint32_t row);

@@ -3,6 +3,8 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "sallyport/clock.h"
 #include "sallyport/err.h"
@@ -12,9 +14,14 @@
 
 #define TAG "firewall"
 
+static int compare_elements(const void *a, const void *b)
+{
+	return memcmp(a, b, sizeof(struct ledger_element));
+}
+
 /* Elements of condemned rows (@n <= FIREWALL_CLOSED) end now, or when the longest of the remaining
- * reasons does. */
-static int settle_elements(struct firewall *fw, const struct ledger_element *elements, size_t n)
+ * reasons does; one of several condemned rows once. */
+static int settle_elements(struct firewall *fw, struct ledger_element *elements, size_t n)
 {
 	struct ledger_element *gone = fw->closed;
 	struct element_wish *kept = fw->wishes;
@@ -22,9 +29,12 @@ static int settle_elements(struct firewall *fw, const struct ledger_element *ele
 	size_t n_gone = 0, n_kept = 0;
 	int r = 0;
 
+	qsort(elements, n, sizeof(*elements), compare_elements);
 	for (size_t i = 0; i < n; i++) {
 		uint64_t until_ns = firewall_wanted_until(fw, &elements[i]);
 
+		if (i > 0 && compare_elements(&elements[i - 1], &elements[i]) == 0)
+			continue;
 		if (until_ns > now_ns)
 			kept[n_kept++] =
 			    (struct element_wish){ elements[i], (until_ns - now_ns) / NS_PER_MS + 1,
@@ -72,8 +82,8 @@ static bool still_judged(const struct firewall *fw, const struct role_close_row 
 
 /* First the epoch, so that no answer leaves on the strength of what goes now; then the kernel lets
  * go of the elements, then the book of the rows that explain them. */
-static int close_rows(struct firewall *fw, const uint32_t *rows,
-                      const struct ledger_element *elements, size_t n)
+static int close_rows(struct firewall *fw, const uint32_t *rows, struct ledger_element *elements,
+                      size_t n)
 {
 	int r;
 

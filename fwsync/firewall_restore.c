@@ -69,14 +69,15 @@ uint64_t firewall_wanted_until(const struct firewall *fw, const struct ledger_el
 	return version > 0 ? book_wanted_by(fw->book, element, version) : 0;
 }
 
-/* The same, if it is @row that says so: of several rows of one element the longest speaks. */
-static uint64_t put_back_until(const struct firewall *fw, const struct ledger_row *row)
+/* The same, if it is @row that says so: of several rows of one element one speaks, for a
+ * transaction must name an element once (RENEW_ADD_DELETE). */
+static uint64_t put_back_until(const struct firewall *fw, uint32_t i, const struct ledger_row *row)
 {
-	uint64_t until_ns = firewall_wanted_until(fw, &row->element);
+	uint32_t version = guard_version(&fw->guard);
 
-	if (fw->held_back && row->policy_version != guard_version(&fw->guard))
+	if (fw->held_back && version == 0)
 		return 0;
-	return row->expires_ns == until_ns ? until_ns : 0;
+	return book_speaks(fw->book, i, fw->held_back ? version : 0) ? row->expires_ns : 0;
 }
 
 /* The next @max elements of open rows, from row @next on, for the rest of their lives. */
@@ -91,7 +92,7 @@ static size_t gather(struct firewall *fw, uint32_t *next, size_t max)
 
 		if (book_state(fw->book, *next) != BOOK_LIVE || !book_row(fw->book, *next, &row))
 			continue;
-		until_ns = put_back_until(fw, row);
+		until_ns = put_back_until(fw, *next, row);
 		if (until_ns > now_ns)
 			fw->wishes[n++] =
 			    (struct element_wish){ row->element,
