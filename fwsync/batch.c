@@ -224,6 +224,17 @@ static size_t gather(struct batch *batch, size_t from, size_t to, uint64_t now_n
 	return n;
 }
 
+/* What was foreseen for requests [from, to) has come, or does not come. */
+static void foresee_end(struct batch *batch, size_t from, size_t to)
+{
+	for (size_t r = from; r < to; r++) {
+		const struct req *req = &batch->reqs[r];
+
+		for (uint32_t i = 0; i < req->n_ops; i++)
+			book_foresee_end(batch->book, batch->ops[req->first_op + i].row);
+	}
+}
+
 /* Ask for what requests [from, to) need until the kernel takes or refuses it. */
 static int send_wishes(struct batch *batch, size_t from, size_t to, struct sending *ret_sending)
 {
@@ -258,7 +269,8 @@ static int send_wishes(struct batch *batch, size_t from, size_t to, struct sendi
 		case ENOBUFS:
 			kernel->pause_ms(kernel, 1u << try);
 			break;
-		case ENOENT: /* the table or a set is gone */
+		case ENOENT: /* the table or a set is gone, and comes back as it was */
+			foresee_end(batch, from, to);
 			if (restored || kernel->restore(kernel) < 0)
 				return r;
 			restored = true;
@@ -273,7 +285,7 @@ static int send_wishes(struct batch *batch, size_t from, size_t to, struct sendi
 }
 
 /* The outcome is not known and never will be: nothing that we cannot explain may stay. What is new
- * goes; what was there before may be there for longer, and its row says so. */
+ * goes; what was there before may be there for longer, and a row says so. */
 static void withdraw(struct batch *batch, size_t from, size_t to, uint64_t now_ns)
 {
 	size_t n = 0;
@@ -286,10 +298,8 @@ static void withdraw(struct batch *batch, size_t from, size_t to, uint64_t now_n
 			const struct op *op = &batch->ops[req->first_op + i];
 			const struct ledger_row *row;
 
-			if (!op->added && op->kernel)
-				book_believe(batch->book, op->row, end_ns);
-			if (op->added && book_row(batch->book, op->row, &row) &&
-			    book_wanted_until(batch->book, &row->element) == 0 && n < OPS_MAX)
+			if (op->kernel && book_row(batch->book, op->row, &row) &&
+			    !book_believe(batch->book, &row->element, end_ns) && n < OPS_MAX)
 				batch->undo[n++] = row->element;
 		}
 	}
@@ -327,10 +337,13 @@ static void commit(struct batch *batch, size_t from, size_t to)
 		for (size_t i = from; i < to; i++)
 			if (batch->reqs[i].n_ops > 0)
 				confirm(batch, &batch->reqs[i], sending.sent_ns, now_ns);
+		foresee_end(batch, from, to);
 		return;
 	}
 	if (sending.unknown)
 		withdraw(batch, from, to, now_ns);
+	/* Before others ask on: what was refused must not lengthen what they ask for. */
+	foresee_end(batch, from, to);
 	if (same_for_all(r) || to - from == 1) {
 		for (size_t i = from; i < to; i++)
 			if (batch->reqs[i].n_ops > 0)
@@ -346,8 +359,6 @@ static void flush_group(struct batch *batch)
 {
 	if (batch->n_reqs > 0)
 		commit(batch, 0, batch->n_reqs);
-	for (size_t i = 0; i < batch->n_ops; i++)
-		book_foresee_end(batch->book, batch->ops[i].row);
 	batch->n_reqs = 0;
 	batch->n_ops = 0;
 }

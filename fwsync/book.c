@@ -256,11 +256,22 @@ void book_foresee(struct book *book, uint32_t row, uint64_t expires_ns)
 	set_expiry(book, row, expires_ns);
 }
 
-void book_believe(struct book *book, uint32_t row, uint64_t expires_ns)
+bool book_believe(struct book *book, const struct ledger_element *element, uint64_t expires_ns)
 {
-	book_foresee(book, row, expires_ns);
-	if (book->links[row].sure_ns)
-		book->links[row].sure_ns = MAX(book->links[row].sure_ns, expires_ns);
+	const struct ledger_row *rows = book->ledger.rows;
+	uint32_t longest = BOOK_NONE;
+
+	for (uint32_t i = chain_of(book, element); i != BOOK_NONE; i = book->links[i].next)
+		if (book->links[i].state == BOOK_LIVE && same_element(&rows[i].element, element) &&
+		    (longest == BOOK_NONE || rows[i].expires_ns > rows[longest].expires_ns))
+			longest = i;
+	if (longest == BOOK_NONE)
+		return false;
+	if (book->links[longest].sure_ns)
+		book->links[longest].sure_ns = MAX(book->links[longest].sure_ns, expires_ns);
+	if (expires_ns > rows[longest].expires_ns)
+		set_expiry(book, longest, expires_ns);
+	return true;
 }
 
 void book_foresee_end(struct book *book, uint32_t row)

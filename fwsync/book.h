@@ -55,11 +55,12 @@ uint32_t book_add(struct book *book, const struct ledger_element *element, uint3
 void book_revive(struct book *book, uint32_t row);
 /* The kernel is about to be asked to hold the row's element until @expires_ns: the ledger says so
  * first, for who asks may die before the answer. At the end of it the row ends when it did before,
- * or when book_confirm() said; or at @expires_ns of book_believe(), when nobody can know what
- * became of it. */
+ * or when book_confirm() said. */
 void book_foresee(struct book *book, uint32_t row, uint64_t expires_ns);
-void book_believe(struct book *book, uint32_t row, uint64_t expires_ns);
 void book_foresee_end(struct book *book, uint32_t row);
+/* Nobody can know whether the kernel holds @element until @expires_ns: of the rows that want it the
+ * one with the latest end says so. False: there is none. */
+bool book_believe(struct book *book, const struct ledger_element *element, uint64_t expires_ns);
 /* The kernel holds the row's element at least until @kernel_ns (@epoch); the row expires at
  * @expires_ns, if that is later than before. @policy_version: that judged it; 0: as before. */
 void book_confirm(struct book *book, uint32_t row, uint64_t expires_ns, uint64_t kernel_ns,

@@ -538,6 +538,60 @@ static void a_renewal_is_in_the_ledger_before_it_is_in_the_kernel(void **state)
 	unmake(f);
 }
 
+/* No element stays in the kernel for longer than the ledger knows. */
+static void everything_is_explained(const struct fixture *f)
+{
+	for (size_t i = 0; i < f->fake.n; i++)
+		assert_true(book_wanted_until(f->book, &f->fake.elements[i].element) + NS_PER_MS >=
+		            f->fake.elements[i].until_ns);
+}
+
+/* Of two requests in one transaction the guilty one wanted an element of both for much longer. */
+static void what_was_refused_lengthens_nothing(void **state)
+{
+	struct fixture *f = make(1024);
+	struct ledger_element a = element(1), b = element(66);
+	uint8_t two[2][ADDR_LEN];
+
+	(void)state;
+	ask(f, 1, 60, 'a');
+	go(f);
+	memcpy(two[0], a.dst, ADDR_LEN);
+	memcpy(two[1], b.dst, ADDR_LEN);
+	f->fake.poison = b;
+	f->fake.poisoned = true;
+	ask(f, 1, 6000, 'a');
+	f->req[0].n_dst = 2;
+	f->views[0].dst = (const uint8_t(*)[ADDR_LEN])two;
+	ask(f, 1, 600, 'b');
+	go(f);
+	assert_int_equal(f->results[0].status, PINHOLE_FAILED);
+	assert_int_equal(f->results[1].status, PINHOLE_OPEN);
+	assert_true(f->fake.elements[0].until_ns <= f->fake.now_ns + 602 * S);
+	everything_is_explained(f);
+	unmake(f);
+}
+
+/* Nobody knows whether a new reason has lengthened what another one opened. */
+static void what_may_have_been_lengthened_is_explained_by_who_is_left(void **state)
+{
+	struct fixture *f = make(1024);
+
+	(void)state;
+	ask(f, 1, 60, 'a');
+	go(f);
+	for (size_t i = 0; i < BATCH_TRIES; i++)
+		f->fake.errs[i] = ERR_TIMEOUT;
+	f->fake.n_errs = BATCH_TRIES;
+	ask(f, 1, 6000, 'b');
+	go(f);
+	assert_int_equal(f->results[0].status, PINHOLE_FAILED);
+	assert_int_equal(f->fake.n, 1);
+	assert_int_equal(f->ledger.head->rows_used, 1);
+	everything_is_explained(f);
+	unmake(f);
+}
+
 /* The first try loses its acknowledgement, the next ones are refused: it may be there all the same.
  */
 static void what_cannot_be_withdrawn_is_rebuilt_from_the_book(void **state)
@@ -713,6 +767,8 @@ int main(void)
 		cmocka_unit_test(the_deadline_passes_while_others_are_tried),
 		cmocka_unit_test(a_request_that_fails_leaves_its_row_to_an_equal_one),
 		cmocka_unit_test(a_renewal_is_in_the_ledger_before_it_is_in_the_kernel),
+		cmocka_unit_test(what_was_refused_lengthens_nothing),
+		cmocka_unit_test(what_may_have_been_lengthened_is_explained_by_who_is_left),
 		cmocka_unit_test(what_cannot_be_withdrawn_is_rebuilt_from_the_book),
 		cmocka_unit_test(what_was_held_in_an_epoch_that_is_over_is_asked_for_again),
 		cmocka_unit_test(what_is_held_is_held_no_longer_than_the_kernel_does),
