@@ -493,6 +493,13 @@ static void expire(struct query *q)
 	count(q->worker->lane, COUNT_LIMIT_QUERY_TIME);
 	switch (q->state) {
 	case QUERY_VALIDATING:
+		/* It waits for us, not for anybody of the name's: no failure that others should
+		 * know of, or who asks for much that is costly would take names away from them. */
+		if (q->gave_way && q->round == FETCH_FIRST) {
+			refusal.reason = REASON_LIMIT;
+			refusal.text = "limit query_time: too much waits to be validated";
+			break;
+		}
 		validate_stop(q);
 		validate_expire(q);
 		refusal.reason = REASON_UPSTREAM;

@@ -174,6 +174,19 @@ static const uint8_t anchor_key[4 + 64] = {
 	0x6b, 0x31, 0x5e, 0xce, 0xcb, 0xb6, 0x40, 0x68, 0x37, 0xbf, 0x51, 0xf5,
 };
 
+/* Is it known to have failed? */
+static bool is_held(const struct rig *rig, unsigned int n)
+{
+	struct val_failure failure;
+	uint8_t name[NAME_MAX_WIRE];
+	char text[64];
+
+	snprintf(text, sizeof(text), "n%u.example.org", n);
+	assert_true(name_from_text(text, name) > 0);
+	return val_failures_get(rig->worker.settings->failures, name, 1, rig->worker.now_ns,
+	                        &failure);
+}
+
 /* What is costly gives way: one goes on in a turn of the loop, and workloads take turns. */
 static void costly_validation_goes_on_one_by_one_in_turns(void **state)
 {
@@ -227,6 +240,9 @@ static void costly_validation_goes_on_one_by_one_in_turns(void **state)
 	rig_advance_ms(rig, LIMIT_QUERY_MS + 1);
 	assert_int_equal(queries_in_flight(&rig->worker), 0);
 	assert_int_equal(queries->ways.n, 0);
+	/* That we were busy is not held against the name. */
+	assert_false(is_held(rig, 1) || is_held(rig, 2));
+	assert_true(is_held(rig, 0) && is_held(rig, 3));
 	uv_run(&rig->worker.loop, UV_RUN_NOWAIT);
 	rig->upstream = RIG_UPSTREAM_ANSWERS;
 	rig_turn(rig);
