@@ -625,6 +625,34 @@ static void what_a_negative_anchor_excused_is_not_served_stale_after_its_end(voi
 	finish(p);
 }
 
+static void serves_stale(struct resolver_conf *conf)
+{
+	conf->cache_serve_stale_s = 3600;
+}
+
+/* RFC 4035, section 5.3.3: a key is not used beyond its TTL, though the cache still has it. */
+static void a_stale_key_verifies_nothing(void **state)
+{
+	static const char *const lines[] = { "zone . 13c", "zone example. 13c ttl=60",
+		                             "www A 8.8.100.1", "ftp A 8.8.100.2", NULL };
+	struct play *p = begin_with(lines, serves_stale);
+	struct rig_answer *answer;
+
+	(void)state;
+	answer = ask(p, "10.1.0.2", "www.example", false);
+	rig_turn(p->rig);
+	expect(answer, "8.8.100.1");
+	p->lies[0].name = "example.";
+	p->lies[0].type = TYPE_DNSKEY;
+	p->lies[0].lie = LOST;
+	p->lies[0].good_in = 3;
+	rig_advance_ms(p->rig, 100000);
+	answer = ask(p, "10.1.0.2", "ftp.example", false);
+	rig_turn(p->rig);
+	expect(answer, "SERVFAIL ede=22");
+	finish(p);
+}
+
 static void learns(struct resolver_conf *conf)
 {
 	conf->dnssec_aggressive = 1;
@@ -672,6 +700,7 @@ int main(void)
 		cmocka_unit_test(a_name_is_not_blamed_for_what_the_links_before_it_have_spent),
 		cmocka_unit_test(a_crowd_of_keys_gives_way_and_is_counted),
 		cmocka_unit_test(what_waits_to_be_validated_holds_a_bounded_memory),
+		cmocka_unit_test(a_stale_key_verifies_nothing),
 		cmocka_unit_test(what_a_negative_anchor_excused_is_not_served_stale_after_its_end),
 	};
 
