@@ -653,6 +653,70 @@ static void a_stale_key_verifies_nothing(void **state)
 	finish(p);
 }
 
+/* RFC 4035, section 5.3.3, of the answer itself; and it is not served stale beyond its signature.
+ */
+static void an_answer_lives_no_longer_than_its_signature(void **state)
+{
+	static const char *const lines[] = { "zone . 13c", "zone example. 13c times=-10m,+20m",
+		                             "www A 8.8.100.1", "brief 60 A 8.8.100.2", NULL };
+	struct play *p = begin_with(lines, serves_stale);
+	struct rig_answer *answer;
+
+	(void)state;
+	answer = ask(p, "10.1.0.2", "www.example", false);
+	rig_turn(p->rig);
+	expect(answer, "www.example. 1200 IN A 8.8.100.1");
+	answer = ask(p, "10.1.0.2", "brief.example", false);
+	rig_turn(p->rig);
+	expect(answer, "brief.example. 60 IN A 8.8.100.2");
+	p->lies[0].name = "brief.example.";
+	p->lies[0].type = TYPE_A;
+	p->lies[0].lie = LOST;
+	p->lies[0].good_in = 3;
+	rig_advance_ms(p->rig, 600000);
+	answer = ask(p, "10.1.0.2", "brief.example", false);
+	rig_turn(p->rig);
+	expect(answer, "NOERROR ede=3");
+	p->lies[1].name = "example.";
+	p->lies[1].type = TYPE_DNSKEY;
+	p->lies[1].lie = LOST;
+	p->lies[1].good_in = 3;
+	rig_advance_ms(p->rig, 700000);
+	answer = ask(p, "10.1.0.2", "brief.example", false);
+	rig_turn(p->rig);
+	expect(answer, "SERVFAIL");
+	finish(p);
+}
+
+/* RFC 9520, also for who sets CD: it is asked for, once, and not validated again. */
+static void what_has_failed_is_not_validated_again_for_who_sets_cd(void **state)
+{
+	static const char *const lines[] = { "zone . 13c", "zone example. 13c", "www 0 A 8.8.100.1",
+		                             NULL };
+	struct play *p = begin(lines);
+	struct rig_answer *answer;
+	uint64_t n_checks;
+
+	(void)state;
+	p->lies[0].name = "www.example.";
+	p->lies[0].type = TYPE_A;
+	p->lies[0].lie = SPOILT;
+	p->lies[0].good_in = 3;
+	answer = ask(p, "10.1.0.2", "www.example", true);
+	rig_turn(p->rig);
+	expect(answer, "NOERROR ede=6");
+	n_checks = rig_count(p->rig, COUNT_DNSSEC_CHECKS);
+	assert_true(n_checks > 0);
+	p->rig->sent[0] = '\0';
+	answer = ask(p, "10.1.0.3", "www.example", true);
+	rig_turn(p->rig);
+	expect(answer, "NOERROR ede=6");
+	assert_string_equal(p->rig->sent, "www.example. A\n");
+	assert_int_equal(rig_count(p->rig, COUNT_DNSSEC_CHECKS), n_checks);
+	assert_string_equal(p->rig->opened, "");
+	finish(p);
+}
+
 static void learns(struct resolver_conf *conf)
 {
 	conf->dnssec_aggressive = 1;
@@ -701,6 +765,8 @@ int main(void)
 		cmocka_unit_test(a_crowd_of_keys_gives_way_and_is_counted),
 		cmocka_unit_test(what_waits_to_be_validated_holds_a_bounded_memory),
 		cmocka_unit_test(a_stale_key_verifies_nothing),
+		cmocka_unit_test(what_has_failed_is_not_validated_again_for_who_sets_cd),
+		cmocka_unit_test(an_answer_lives_no_longer_than_its_signature),
 		cmocka_unit_test(what_a_negative_anchor_excused_is_not_served_stale_after_its_end),
 	};
 
