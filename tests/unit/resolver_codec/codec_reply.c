@@ -280,11 +280,12 @@ static void what_does_not_fit_is_truncated_to_nothing(void **state)
 	assert_int_equal(r.len, 12 + 19 + 640 + 11);
 
 	reply.limit = 12 + 19 + 640 + 11; /* exactly */
+	reply.ad = a.q.ad = true;
 	r = reply_form(out, sizeof(out), &a.q, &reply, form, NOW, UINT32_MAX);
 	assert_false(r.truncated);
+	assert_int_equal(out[3] & WIRE_AD, WIRE_AD);
 
 	reply.limit--;
-	reply.ad = true;
 	r = reply_form(out, sizeof(out), &a.q, &reply, form, NOW, UINT32_MAX);
 	assert_true(r.truncated);
 	assert_int_equal(r.len, 12 + 19 + 11);

@@ -717,6 +717,73 @@ static void what_has_failed_is_not_validated_again_for_who_sets_cd(void **state)
 	finish(p);
 }
 
+static const char strict_policy[] =
+    "version: 1\n"
+    "profiles:\n"
+    "  web:\n"
+    "    allow: [{zone: example, ports: [tcp/443], require: [dnssec]}]\n"
+    "workloads:\n"
+    "  app01: {source: 10.1.0.2, profile: web}\n";
+
+/* Wherever in the chain it is. */
+static void the_weakest_link_decides_where_dnssec_is_required(void **state)
+{
+	static const char *const lines[] = { "zone . 13c",
+		                             "zone example. 13c",
+		                             "www A 8.8.100.1",
+		                             "out CNAME www.plain",
+		                             "zone plain.example. unsigned",
+		                             "www A 8.8.100.2",
+		                             "in CNAME www.example.",
+		                             NULL };
+	static const struct {
+		const char *name, *want;
+	} cases[] = {
+		{ "www.example", "NOERROR" },
+		{ "www.plain.example", "NOERROR ede=15" },
+		{ "out.example", "NOERROR ede=15" },
+		{ "in.plain.example", "NOERROR ede=15" },
+	};
+	struct play *p = begin(lines);
+
+	(void)state;
+	rig_policy(p->rig, strict_policy);
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct rig_answer *answer;
+
+		p->rig->opened[0] = '\0';
+		answer = ask(p, "10.1.0.2", cases[i].name, false);
+		rig_turn(p->rig);
+		expect(answer, cases[i].want);
+		assert_int_equal(p->rig->opened[0] != '\0', i == 0);
+	}
+	finish(p);
+}
+
+/* Nothing of it is asked again at once, nor validated. */
+static void what_could_not_be_validated_in_time_is_a_failure_for_a_while(void **state)
+{
+	struct play *p = begin(plain);
+	struct rig_answer *answer;
+
+	(void)state;
+	p->lies[0].name = "sub.example.";
+	p->lies[0].type = TYPE_DNSKEY;
+	p->lies[0].lie = LATER;
+	p->lies[0].good_in = 3;
+	answer = ask(p, "10.1.0.2", "www.sub.example", false);
+	rig_turn(p->rig);
+	assert_int_equal(answer->times, 0);
+	rig_advance_ms(p->rig, 20000);
+	expect(answer, "SERVFAIL ede=22");
+	p->rig->sent[0] = '\0';
+	answer = ask(p, "10.1.0.3", "www.sub.example", false);
+	rig_turn(p->rig);
+	expect(answer, "SERVFAIL ede=22");
+	assert_string_equal(p->rig->sent, "");
+	finish(p);
+}
+
 static void learns(struct resolver_conf *conf)
 {
 	conf->dnssec_aggressive = 1;
@@ -765,6 +832,8 @@ int main(void)
 		cmocka_unit_test(a_crowd_of_keys_gives_way_and_is_counted),
 		cmocka_unit_test(what_waits_to_be_validated_holds_a_bounded_memory),
 		cmocka_unit_test(a_stale_key_verifies_nothing),
+		cmocka_unit_test(the_weakest_link_decides_where_dnssec_is_required),
+		cmocka_unit_test(what_could_not_be_validated_in_time_is_a_failure_for_a_while),
 		cmocka_unit_test(what_has_failed_is_not_validated_again_for_who_sets_cd),
 		cmocka_unit_test(an_answer_lives_no_longer_than_its_signature),
 		cmocka_unit_test(what_a_negative_anchor_excused_is_not_served_stale_after_its_end),
