@@ -3,7 +3,7 @@ and ledger as its headers describe them, requests over the workers' pairs, and w
 
 The formats are those of include/sallyport/{role,guard_table,ledger,pinhole,counter}.h.
 """
-import ctypes, fcntl, json, mmap, os, re, select, signal, socket, struct, subprocess, sys, time
+import ctypes, fcntl, itertools, json, mmap, os, re, select, signal, socket, struct, subprocess, sys, time
 
 import harness as h
 
@@ -17,6 +17,8 @@ OPEN, OUTSIDE, STALE, LATE, WORKLOAD_FULL, FULL, MALFORMED = 1, 2, 3, 4, 5, 6, 7
 TCP, UDP, ICMP = 6, 17, 1
 EGRESS, INBOUND = 0x10000000, 0x20000000
 HEAD, ROW, CELL, NEAR, LONG = 304, 64, 192, 88, 1000  # octets of the ledger's parts
+
+_logs = itertools.count()
 
 
 def _role_types():
@@ -111,6 +113,7 @@ class Fwsync:
         self.ns, self.program, self.env = ns, program, env
         self.conf_args = kw
         self.p = None
+        self.log_path = h.work(f"fwsync-{next(_logs)}.log")  # one of its own, for all its lives
         self.seq = 0
         self.n_rows = ledger_rows
         n_reasons = max(1, ledger_rows // 4)
@@ -161,7 +164,6 @@ class Fwsync:
     def spawn(self, *args):
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.channel = ours
-        self.log_path = h.work(f"fwsync-{id(self)}.log")
         fd = theirs.fileno()
         out = open(self.log_path, "ab")
 
