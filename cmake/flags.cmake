@@ -12,7 +12,9 @@ set(SALLYPORT_SANITIZE "" CACHE STRING "sanitizers, comma-separated: address,und
 if(SALLYPORT_SANITIZE)
   add_compile_options(-fsanitize=${SALLYPORT_SANITIZE} -fno-omit-frame-pointer
                       -fno-sanitize-recover=all)
-  add_link_options(-fsanitize=${SALLYPORT_SANITIZE})
+  add_link_options(-fsanitize=${SALLYPORT_SANITIZE} -fuse-ld=lld)
+  # More than a hundred programs: lines are all that a report names, and a third of the time is saved.
+  set(CMAKE_C_FLAGS_DEBUG "-g1")
 elseif(CMAKE_BUILD_TYPE STREQUAL "Release" OR CMAKE_BUILD_TYPE STREQUAL "RelWithDebInfo")
   add_compile_options(-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3 -fstack-clash-protection)
   # What the processor itself checks: CET, or BTI and PAC.

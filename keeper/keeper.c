@@ -195,6 +195,24 @@ void keeper_audit(struct keeper *k, uint32_t uid, const char *action, const char
 		          diag.n_items ? diag.items[0].text : "?");
 }
 
+bool keeper_audit_room(struct keeper *k, const struct server_request *request)
+{
+	uint64_t n_left_out;
+	char detail[64];
+
+	if (request->may_change)
+		return true;
+	if (!trail_take(&k->trail, clock_mono_ns(), &n_left_out)) {
+		count(&k->shared.pages[ROLE_RESOLVER]->lanes[0], COUNT_LIMIT_AUDIT);
+		return false;
+	}
+	if (n_left_out > 0) {
+		snprintf(detail, sizeof(detail), "%" PRIu64 " refusals before this one", n_left_out);
+		keeper_audit(k, STORE_UID_NONE, "left-out", detail);
+	}
+	return true;
+}
+
 static int start_apply(struct keeper *k, struct apply_texts *texts, const struct store_actor *actor,
                        const char *action, const char *comment, uint32_t stored_version)
 {

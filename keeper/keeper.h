@@ -26,6 +26,7 @@
 #include "server.h"
 #include "shared.h"
 #include "tell.h"
+#include "trail.h"
 #include "unfiltered.h"
 
 #define KEEPER_EDITIONS 4 /* older versions kept for explaining */
@@ -68,6 +69,7 @@ struct keeper {
 	struct keeper_explain explain; /* one at a time */
 	struct keeper_dnssec dnssec[KEEPER_DNSSEC];
 	uint64_t dnssec_last; /* the newest id */
+	struct trail trail; /* of those who may only read */
 	struct restart restart;
 	struct tell tell;
 	struct ntas ntas;      /* by command */
@@ -107,6 +109,9 @@ int keeper_apply(struct keeper *keeper, struct apply_texts *texts, const struct 
                  const char *action, const char *comment, struct server_client *client) MUST_CHECK;
 /* Has everything an audit row; a failure is logged. */
 void keeper_audit(struct keeper *keeper, uint32_t uid, const char *action, const char *detail);
+/* May @request, which is about to be done or refused, leave its row? False: it is over
+ * LIMIT_AUDIT_ROWS, and that is counted. */
+bool keeper_audit_room(struct keeper *keeper, const struct server_request *request);
 
 /* request*.c */
 void request_handle(void *keeper, struct server_client *client,

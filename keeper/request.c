@@ -504,7 +504,8 @@ void request_handle(void *arg, struct server_client *client, const struct server
 	}
 	if (verbs[verb].changes && !request->may_change) {
 		server_error(client, "error: %s is for root and the admin group", verbs[verb].word);
-		keeper_audit(k, request->uid, verbs[verb].word, "refused: not permitted");
+		if (keeper_audit_room(k, request))
+			keeper_audit(k, request->uid, verbs[verb].word, "refused: not permitted");
 		server_exit(client, 2);
 		return;
 	}

@@ -9,6 +9,7 @@
 #include "request.h"
 #include "sallyport/clock.h"
 #include "sallyport/err.h"
+#include "sallyport/limits.h"
 
 /* --- asking ---------------------------------------------------------------------------------- */
 
@@ -95,6 +96,16 @@ static void ask_resolver(struct keeper *k, struct server_client *client,
 	if (!x) {
 		json_decref(policy);
 		server_error(client, "error: other explanations are under way; try again");
+		server_exit(client, 2);
+		return;
+	}
+	if (!keeper_audit_room(k, request)) { /* what is not audited is not asked */
+		json_decref(policy);
+		server_error(client,
+		             "error: limit audit: each explanation is a row of the audit trail, "
+		             "which has room for one every %d s from those who may only read; "
+		             "try again, or ask as an administrator",
+		             LIMIT_AUDIT_ROW_MS / 1000);
 		server_exit(client, 2);
 		return;
 	}

@@ -161,7 +161,9 @@
 	X(FW_TABLE_LOST, "fw_table_lost", "times that the table was missing or another")           \
 	X(FW_UNFILTERED, "fw_unfiltered", "packets forwarded meanwhile, at most, of all hosts")    \
 	X(FW_CLOSED, "fw_closed", "elements removed by a revocation")                              \
-	X(FW_FLOWS_CUT, "fw_flows_cut", "live flows whose mark was cleared by a revocation")       \
+	X(FW_FLOWS_CUT, "fw_flows_cut", "live flows ended by a revocation")                        \
+	X(LIMIT_AUDIT, "limit_audit",                                                              \
+	  "refusals and explanations that the audit trail had no room for")                        \
 	X(HISTORY_ROWS, "history_rows", "rows written")                                            \
 	X(HISTORY_FOLDED, "history_folded", "records folded into a row that stands for several")   \
 	X(HISTORY_GAPS, "history_gaps", "gap rows written")                                        \

@@ -139,6 +139,8 @@ enum limit {
 	LIMIT_CONTROL_CLIENTS = 64, /* connections to control.sock at once */
 	LIMIT_CONTROL_READERS = 56, /* the same, when one more may only read */
 	LIMIT_CONTROL_FRAME = 1 << 20,
+	LIMIT_AUDIT_ROWS = 60,     /* that callers who may only read leave in the audit trail at once; */
+	LIMIT_AUDIT_ROW_MS = 6000, /* and one more each time */
 	LIMIT_CONTROL_UNREAD = 64 << 20, /* octets of answers that callers who may only read leave
 	                                    unread, all together; over it they are dropped */
 };

@@ -127,6 +127,8 @@ TABLE = {
     "LIMIT_CONTROL_CLIENTS": ("e2e/test_limits_e2e.py:control_connections_are_bounded",),
     "LIMIT_CONTROL_READERS": ("e2e/test_limits_e2e.py:analysts_cannot_keep_administrators_out",),
     "LIMIT_CONTROL_FRAME": ("unit/keeper/keeper_server.c:a_head_that_is_no_request_is_refused",),
+    "LIMIT_AUDIT_ROWS": ("e2e/test_hostile_keeper.py:what_an_analyst_leaves_in_the_audit_trail_is_bounded", "limit_audit"),
+    "LIMIT_AUDIT_ROW_MS": ("unit/keeper/keeper_trail.c:so_many_at_once_and_one_more_each_time", "limit_audit"),
     "LIMIT_CONTROL_UNREAD": ("e2e/test_hostile_keeper.py:answers_that_analysts_do_not_read_take_a_bounded_room",),
 }
 
