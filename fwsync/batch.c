@@ -414,6 +414,15 @@ static size_t elements_of(const struct pinhole_view *view)
 	return (src4 * dst4 + (r->n_src - src4) * (r->n_dst - dst4)) * r->n_ports;
 }
 
+/* A name is a row of its own, so without this limit whoever may ask a pattern could fill the ledger,
+ * and who allows a hundred ports a set: then nobody would have anything opened any more. */
+static uint32_t rows_max(const struct guard_workload *w)
+{
+	uint64_t most = (uint64_t)w->pinholes_max * LIMIT_PINHOLE_ROWS;
+
+	return (uint32_t)MIN(MAX(most, (uint64_t)LIMIT_PINHOLE_OPS), (uint64_t)UINT32_MAX);
+}
+
 static void plan(struct batch *batch, const struct pinhole_view *view, uint64_t deadline_ns,
                  struct pinhole_result *result)
 {
@@ -422,7 +431,7 @@ static void plan(struct batch *batch, const struct pinhole_view *view, uint64_t 
 	uint64_t now_ns = batch->kernel->now_ns(batch->kernel);
 	enum pinhole_status status;
 	struct req *req;
-	uint32_t before;
+	uint32_t before, rows_before;
 	bool planned;
 
 	if (now_ns > deadline_ns) {
@@ -452,12 +461,15 @@ static void plan(struct batch *batch, const struct pinhole_view *view, uint64_t 
 		return;
 	}
 	before = book_destinations(batch->book, req->reason);
+	rows_before = book_rows_of(batch->book, req->reason);
 	planned = plan_all(batch, req, now_ns);
 
 	/* What a workload holds already may always be renewed, even after its limit shrank. */
 	uint32_t after = book_destinations(batch->book, req->reason);
+	uint32_t rows_after = book_rows_of(batch->book, req->reason);
 
-	if (planned && (after <= before || after <= w->pinholes_max)) {
+	if (planned && (after <= before || after <= w->pinholes_max) &&
+	    (rows_after <= rows_before || rows_after <= rows_max(w))) {
 		batch->n_reqs++;
 		return;
 	}

@@ -89,6 +89,11 @@ uint32_t book_destinations(const struct book *book, uint32_t reason)
 	return tenants_destinations(&book->tenants, reasons_workload(&book->reasons, reason));
 }
 
+uint32_t book_rows_of(const struct book *book, uint32_t reason)
+{
+	return tenants_rows(&book->tenants, reasons_workload(&book->reasons, reason));
+}
+
 /* Rows. */
 
 static bool same_element(const struct ledger_element *a, const struct ledger_element *b)

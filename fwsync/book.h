@@ -94,6 +94,8 @@ bool book_explains(const struct book *book, const struct ledger_element *element
 
 /* Distinct destinations that the workload of @reason has open (pending ones included). */
 uint32_t book_destinations(const struct book *book, uint32_t reason);
+/* The rows of that workload: elements, each once for each question that wants it. */
+uint32_t book_rows_of(const struct book *book, uint32_t reason);
 
 /* Walk over all rows that were ever used: true when @row is in use (@ret_row points into the
  * ledger).

@@ -95,6 +95,7 @@ uint32_t tenants_open(struct tenants *t, uint64_t workload, const uint8_t addr[s
 		*head = i;
 	}
 	t->dests[i].rows++;
+	t->tenants[t->dests[i].tenant].rows++;
 	return i;
 }
 
@@ -102,7 +103,10 @@ void tenants_close(struct tenants *t, uint32_t dest)
 {
 	uint32_t *at;
 
-	if (dest == TENANTS_NONE || --t->dests[dest].rows > 0)
+	if (dest == TENANTS_NONE)
+		return;
+	t->tenants[t->dests[dest].tenant].rows--;
+	if (--t->dests[dest].rows > 0)
 		return;
 	at = dest_head(t, t->dests[dest].workload, t->dests[dest].addr);
 	while (*at != dest)
@@ -118,4 +122,11 @@ uint32_t tenants_destinations(const struct tenants *t, uint64_t workload)
 	uint32_t i = find(t, workload);
 
 	return i == HASH_NONE ? 0 : t->tenants[i].dests;
+}
+
+uint32_t tenants_rows(const struct tenants *t, uint64_t workload)
+{
+	uint32_t i = find(t, workload);
+
+	return i == HASH_NONE ? 0 : t->tenants[i].rows;
 }

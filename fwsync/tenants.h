@@ -1,4 +1,4 @@
-/* fwsync/tenants.h - how many distinct destinations each workload has open.
+/* fwsync/tenants.h - how many distinct destinations, and how many rows, each workload has open.
  *
  * A destination counts once for a workload however many rows hold it. A workload is a hash of its
  * name (the caller's); it is here while it has a destination open.
@@ -21,7 +21,7 @@ struct tenants_dest { /* one destination of one workload */
 };
 struct tenant { /* a workload with open destinations */
 	uint64_t workload;
-	uint32_t next, dests;
+	uint32_t next, dests, rows;
 };
 struct tenants {
 	const struct hash_key *key; /* borrowed */
@@ -42,3 +42,4 @@ uint32_t tenants_open(struct tenants *tenants, uint64_t workload,
                       const uint8_t addr[static ADDR_LEN]);
 void tenants_close(struct tenants *tenants, uint32_t dest); /* TENANTS_NONE is fine */
 uint32_t tenants_destinations(const struct tenants *tenants, uint64_t workload);
+uint32_t tenants_rows(const struct tenants *tenants, uint64_t workload);

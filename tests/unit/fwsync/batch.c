@@ -701,6 +701,53 @@ static void a_workloads_limit_is_kept_and_renewing_is_free(void **state)
 	unmake(f);
 }
 
+static void names_and_ports_of_a_workload_are_limited_too(void **state)
+{
+	struct fixture *f = make(4096);
+	struct pinhole_port ports[16];
+	const unsigned int fit = LIMIT_PINHOLE_OPS / ARRAY_LEN(ports);
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(ports); i++)
+		ports[i] = (struct pinhole_port){ PINHOLE_KIND_PORT, 17, (uint16_t)(1000 + i) };
+	f->image.workloads[1].pinholes_max = 1;
+	for (unsigned int i = 0; i < fit + 2; i++) { /* one address, a new name each time */
+		ask(f, 1, 60, (char)i);
+		f->req[i].n_ports = ARRAY_LEN(ports);
+		f->views[i].ports = ports;
+	}
+	go(f);
+	for (unsigned int i = 0; i < fit + 2; i++)
+		assert_int_equal(f->results[i].status,
+		                 i < fit ? PINHOLE_OPEN : PINHOLE_WORKLOAD_FULL);
+	assert_int_equal(counted(f, COUNT_FW_LIMIT_WORKLOAD), 2);
+	assert_int_equal(f->ledger.head->rows_used, LIMIT_PINHOLE_OPS);
+	assert_int_equal(f->ledger.head->reasons_used, fit);
+
+	ask(f, 1, 600, 0); /* what is held is renewed, its ports one by one */
+	go(f);
+	assert_int_equal(f->results[0].status, PINHOLE_WORKLOAD_FULL); /* udp/53 is new */
+	ask(f, 1, 600, 0);
+	f->views[0].ports = ports;
+	go(f);
+	assert_int_equal(f->results[0].status, PINHOLE_OPEN);
+
+	/* More addresses, more rows. */
+	f->image.workloads[1].pinholes_max = LIMIT_PINHOLE_OPS / LIMIT_PINHOLE_ROWS + 1;
+	ask(f, 1, 60, 'x');
+	go(f);
+	assert_int_equal(f->results[0].status, PINHOLE_OPEN);
+
+	f->fake.now_ns += 62 * S; /* and when they end there is room again */
+	for (int i = 0; i < 3; i++)
+		book_tick(f->book, f->fake.now_ns);
+	f->image.workloads[1].pinholes_max = 1;
+	ask(f, 1, 60, 'y');
+	go(f);
+	assert_int_equal(f->results[0].status, PINHOLE_OPEN);
+	unmake(f);
+}
+
 static void a_full_ledger_is_a_result(void **state)
 {
 	struct fixture *f = make(8);
@@ -773,6 +820,7 @@ int main(void)
 		cmocka_unit_test(what_was_held_in_an_epoch_that_is_over_is_asked_for_again),
 		cmocka_unit_test(what_is_held_is_held_no_longer_than_the_kernel_does),
 		cmocka_unit_test(a_workloads_limit_is_kept_and_renewing_is_free),
+		cmocka_unit_test(names_and_ports_of_a_workload_are_limited_too),
 		cmocka_unit_test(a_full_ledger_is_a_result),
 		cmocka_unit_test(a_stale_request_is_told_the_version),
 		cmocka_unit_test(the_ledger_names_query_rule_and_version),
