@@ -43,14 +43,10 @@ const char *const rule_counters[] = { "refused_forward", "refused_gateway", "dro
 const size_t rule_n_counters = ARRAY_LEN(rule_counters);
 
 /* A few lines a second for the kernel's log: a sample for people, the counters are exact. */
-static void put_log(struct rule_maker *m, const char *chain, const char *prefix)
+static void log_sample(struct rule_maker *m, const char *prefix)
 {
-	struct nftnl_expr *e;
+	struct nftnl_expr *e = rule_expr(m, "limit");
 
-	if (!(m->kernel & RULE_LOG))
-		return;
-	rule_begin(m, chain);
-	e = rule_expr(m, "limit");
 	if (e) {
 		nftnl_expr_set_u64(e, NFTNL_EXPR_LIMIT_RATE, 5);
 		nftnl_expr_set_u64(e, NFTNL_EXPR_LIMIT_UNIT, 1);
@@ -64,6 +60,14 @@ static void put_log(struct rule_maker *m, const char *chain, const char *prefix)
 		nftnl_expr_set_u32(e, NFTNL_EXPR_LOG_LEVEL, LOG_LEVEL_INFO_KERNEL);
 		nftnl_expr_set_u32(e, NFTNL_EXPR_LOG_FLAGS, 0);
 	}
+}
+
+static void put_log(struct rule_maker *m, const char *chain, const char *prefix)
+{
+	if (!(m->kernel & RULE_LOG))
+		return;
+	rule_begin(m, chain);
+	log_sample(m, prefix);
 	rule_end(m);
 }
 
@@ -158,6 +162,27 @@ static void put_spoofed(struct rule_maker *m, const char *chain)
 	rule_end(m);
 }
 
+/* Enforcing, this would be refused: it is logged as refusals are, counted, and passes. */
+static void put_observed(struct rule_maker *m, const char *chain)
+{
+	static const uint8_t families[] = { NFPROTO_IPV4, NFPROTO_IPV6 };
+	static const char *const sets[] = { "observed4", "observed6" };
+
+	for (size_t i = 0; i < ARRAY_LEN(sets); i++) {
+		if (m->kernel & RULE_LOG) {
+			rule_begin(m, chain);
+			rule_addr_in(m, families[i], RULE_SADDR, sets[i]);
+			log_sample(m, "sallyport observed: ");
+			rule_end(m);
+		}
+		rule_begin(m, chain);
+		rule_addr_in(m, families[i], RULE_SADDR, sets[i]);
+		rule_count_in(m, "observed");
+		rule_verdict(m, NF_ACCEPT, NULL);
+		rule_end(m);
+	}
+}
+
 static void put_egress(struct rule_maker *m)
 {
 	static const char *const chain = "egress";
@@ -179,14 +204,7 @@ static void put_egress(struct rule_maker *m)
 	rule_has_state(m, RULE_STATE_NEW);
 	rule_verdict(m, NFT_JUMP, "open");
 	rule_end(m);
-	for (int i = 0; i < 2; i++) {
-		rule_begin(m, chain);
-		rule_addr_in(m, i == 0 ? NFPROTO_IPV4 : NFPROTO_IPV6, RULE_SADDR,
-		             i == 0 ? "observed4" : "observed6");
-		rule_count_in(m, "observed");
-		rule_verdict(m, NF_ACCEPT, NULL);
-		rule_end(m);
-	}
+	put_observed(m, chain);
 	put_log(m, chain, "sallyport refused: ");
 	rule_begin(m, chain);
 	rule_count_in(m, "refused_forward");

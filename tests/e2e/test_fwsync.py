@@ -149,6 +149,11 @@ def observed_sources_pass_and_are_counted():
     before = refused("observed")
     h.same(tcp(NET4, 443), "open", "observed")
     assert refused("observed") > before, "not counted"
+    rules = h.nft("gw", "list", "chain", "inet", "sallyport", "egress").splitlines()
+    for source in ("ip saddr @observed4", "ip6 saddr @observed6"):
+        h.same([line.split(source)[1].split("level")[0].split("accept")[0].strip() for line in rules if source in line],
+               ['limit rate 5/second log prefix "sallyport observed: "', 'counter name "observed"'],
+               "what would have been refused is logged and passes")
     h.same(tcp(NET4, 443, source="10.1.0.3"), "refused", "its neighbour is not observed")
     f.policy(3, **POLICY)
     h.same(tcp(NET4, 443), "refused", "observing is over")
