@@ -13,6 +13,7 @@
 #include "sallyport/limits.h"
 
 #define LINE_MAX_OCTETS 2048
+#define LINE_TAIL_OCTETS 128 /* kept for what follows a value that is cut: quotes, keys, a brace */
 
 /* The one global of the tools: what main() said at the start. */
 static struct {
@@ -44,7 +45,8 @@ static void append_text(struct line *line, const char *text)
 	append(line, text, strlen(text));
 }
 
-/* In quotes, with \" \\ and \u00XX: valid for both forms. */
+/* In quotes, with \" \\ and \u00XX: valid for both forms. What is too long is cut between two
+ * characters, so that the line stays what it is. */
 static void append_quoted(struct line *line, const char *text)
 {
 	append_text(line, "\"");
@@ -58,28 +60,34 @@ static void append_quoted(struct line *line, const char *text)
 			snprintf(escaped, sizeof(escaped), "\\u%04x", c);
 		else
 			snprintf(escaped, sizeof(escaped), "%c", c);
+		if (line->len + strlen(escaped) > sizeof(line->text) - LINE_TAIL_OCTETS)
+			break;
 		append_text(line, escaped);
 	}
 	append_text(line, "\"");
 }
 
-static void append_pair(struct line *line, const char *key, const char *value, bool quoted)
+/* @foreign: anything may be in @value. The others, and keys, are words of ours. */
+static void append_pair(struct line *line, const char *key, const char *value, bool foreign)
 {
 	bool json = logger.form == LOG_FORM_JSON;
 
 	if (json) {
-		append_text(line, line->text[line->len - 1] == '{' ? "" : ",");
-		append_quoted(line, key);
-		append_text(line, ":");
+		append_text(line, line->text[line->len - 1] == '{' ? "\"" : ",\"");
+		append_text(line, key);
+		append_text(line, "\":");
 	} else {
 		append_text(line, line->len && line->text[line->len - 1] != '>' ? " " : "");
 		append_text(line, key);
 		append_text(line, "=");
 	}
-	if (json || quoted)
+	if (foreign) {
 		append_quoted(line, value);
-	else
-		append_text(line, value);
+		return;
+	}
+	append_text(line, json ? "\"" : "");
+	append_text(line, value);
+	append_text(line, json ? "\"" : "");
 }
 
 /* May this line be written? At most LIMIT_LOG_PER_SECOND in a second; *ret_dropped: those before.
