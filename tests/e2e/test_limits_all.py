@@ -234,6 +234,24 @@ def faults_of_policies():
     policy(rules(",".join(f"{{name: {n}}}" for n in named(1048577))), "more than 1048576 rules", "rules")
 
 
+@h.case
+def a_million_names_of_a_feed_take_a_bounded_memory():
+    n, words = 1000000, ("track", "ads", "cdn", "stat", "pixel", "metrics")
+    with open(h.work("million.txt"), "w") as f:
+        f.writelines(f"{words[i % 6]}{i * 2654435761 % 65536:x}.shop-{i // 3}.{'example' if i % 2 else 'test'}\n"
+                     for i in range(n))
+    with open(h.work("million.yaml"), "w") as f:
+        f.write("version: 1\nprofiles: {p: {feeds: [f], allow: [{zone: .}]}}\nworkloads: {w: {source: 192.0.2.1, profile: p}}\n"
+                "feeds: {f: {file: million.txt, format: domains}}\n")
+    p = subprocess.Popen([os.path.join(h.BIN, "sallyport-compile"), "--file", h.work("million.yaml"), "--out", h.work("image")])
+    _, status, usage = os.wait4(p.pid, 0)
+    h.same(status, 0, "the compiler's end")
+    image = os.path.getsize(h.work("image"))
+    print(f"    {usage.ru_maxrss * 1024 / n:.0f} octets of memory a name, {image / n:.1f} in the image")
+    assert image <= 40 * n, f"{image} octets of image"
+    assert usage.ru_maxrss * 1024 <= 300 * n, f"{usage.ru_maxrss} KiB to compile it"
+
+
 CONFIG = """\
 state_dir: /tmp/none
 run_dir: /tmp/none

@@ -264,6 +264,8 @@ def whom_the_policy_alone_guards_is_guarded_before_there_is_a_policy_again():
     sp.configure(CONFIG.replace("firewall: {guard: {prefixes: [10.1.0.2/32]}}\n", ""))
     sp.up()
     h.until("guarded by the policy", guarded, 3.0)
+    warnings = sp.json("status")[0]["warnings"]
+    assert any("firewall.guard is not set" in w for w in warnings), f"status does not warn: {warnings}"
     h.same(sp.down(), 0)
     h.nft("gw", "delete", "table", "inet", "sallyport")
     h.run([os.path.join(sp.bin, "sallyportd"), "-c", sp.conf, "--guard"], ns="gw")
