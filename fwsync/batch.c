@@ -402,6 +402,42 @@ static bool plan_all(struct batch *batch, struct req *req, uint64_t now_ns)
 	return true;
 }
 
+static bool any_crowded(const struct batch *batch, const struct pinhole_view *view)
+{
+	struct ledger_element element = { 0 };
+
+	for (unsigned int s = 0; s < view->request->n_src; s++)
+		for (unsigned int d = 0; d < view->request->n_dst; d++) {
+			if (addr_is_v4(view->src[s]) != addr_is_v4(view->dst[d]))
+				continue;
+			memcpy(element.src, view->src[s], ADDR_LEN);
+			memcpy(element.dst, view->dst[d], ADDR_LEN);
+			for (unsigned int p = 0; p < view->request->n_ports; p++) {
+				element.port = view->ports[p];
+				if (book_crowded(batch->book, &element))
+					return true;
+			}
+		}
+	return false;
+}
+
+/* Any name below a wildcard may have one address: whoever asks for them without end gets a row that
+ * stands for all those that are too many. */
+static uint32_t reason_of(struct batch *batch, const struct pinhole_view *view, const char *workload)
+{
+	const struct pinhole_request *r = view->request;
+	uint64_t wall_ns = batch->kernel->wall_ns(batch->kernel);
+	uint32_t reason = book_reason(batch->book, workload, view->names, r->names_len,
+	                              r->names_flags, wall_ns);
+
+	if (reason == BOOK_NONE || book_reason_used(batch->book, reason) ||
+	    !any_crowded(batch, view))
+		return reason;
+	count(batch->lane, COUNT_FW_LIMIT_REASONS);
+	book_reason_settle(batch->book, reason);
+	return book_reason(batch->book, workload, NULL, 0, PINHOLE_NAMES_CUT, wall_ns);
+}
+
 static size_t elements_of(const struct pinhole_view *view)
 {
 	const struct pinhole_request *r = view->request;
@@ -454,8 +490,7 @@ static void plan(struct batch *batch, const struct pinhole_view *view, uint64_t 
 		                 MIN(deadline_ns, now_ns + BATCH_DEADLINE_MAX_MS * NS_PER_MS),
 		             .until_ns = now_ns + (uint64_t)r->life_s * NS_PER_S,
 		             .first_op = (uint32_t)batch->n_ops };
-	req->reason = book_reason(batch->book, w->name, view->names, r->names_len, r->names_flags,
-	                          batch->kernel->wall_ns(batch->kernel));
+	req->reason = reason_of(batch, view, w->name);
 	if (req->reason == BOOK_NONE) {
 		answer(batch, result, PINHOLE_FULL, 0);
 		return;

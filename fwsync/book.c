@@ -116,6 +116,20 @@ uint32_t book_find(const struct book *book, const struct ledger_element *element
 	return i;
 }
 
+bool book_crowded(const struct book *book, const struct ledger_element *element)
+{
+	uint32_t i = chain_of(book, element), n = 0;
+
+	for (; i != BOOK_NONE && n < LIMIT_PINHOLE_REASONS; i = book->links[i].next)
+		n += same_element(&book->ledger.rows[i].element, element);
+	return n == LIMIT_PINHOLE_REASONS;
+}
+
+bool book_reason_used(const struct book *book, uint32_t reason)
+{
+	return book->ledger.cells[reason].rows > 0;
+}
+
 static void count_destination(struct book *book, uint32_t row)
 {
 	const struct ledger_row *r = &book->ledger.rows[row];

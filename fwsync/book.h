@@ -74,6 +74,12 @@ void book_remove(struct book *book, uint32_t row);
  * kernel has let go of it: who dies in between leaves a row that is judged again. */
 void book_condemn(struct book *book, uint32_t row);
 
+/* Has @element as many rows as may have names (LIMIT_PINHOLE_REASONS)? What concerns an element is
+ * a walk along its rows, so there must be an end to them. */
+bool book_crowded(const struct book *book, const struct ledger_element *element);
+/* Is there a row yet that points to @reason? */
+bool book_reason_used(const struct book *book, uint32_t reason);
+
 /* Until when does the kernel hold @element for sure (confirmed in @epoch)? 0: not known. */
 uint64_t book_kernel_until(const struct book *book, const struct ledger_element *element,
                            uint64_t epoch);

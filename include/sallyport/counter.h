@@ -153,6 +153,8 @@
 	X(FW_REFUSED_STALE, "fw_refused_stale", "requests judged by an older policy version")      \
 	X(FW_REFUSED_LATE, "fw_refused_late", "requests past their deadline")                      \
 	X(FW_REFUSED_MALFORMED, "fw_refused_malformed", "messages that break the format")          \
+	X(FW_LIMIT_REASONS, "fw_limit_reasons",                                                    \
+	  "requests for an element that has too many reasons to keep their names")                 \
 	X(FW_LIMIT_WORKLOAD, "fw_limit_workload", "requests over a workload's pinholes")           \
 	X(FW_SET_FULL, "fw_set_full", "elements refused because a set or the ledger was full")     \
 	X(FW_KERNEL_ERRORS, "fw_kernel_errors", "transactions that the kernel refused")            \

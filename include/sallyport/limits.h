@@ -117,6 +117,9 @@ enum limit {
 	LIMIT_PINHOLE_ROWS = 8,              /* rows of a workload in the ledger (an element for each
 	                                        question), so many times its per_workload, and at
 	                                        least as many as one request may expand to */
+	LIMIT_PINHOLE_REASONS = 256,         /* rows of one element; beyond them one row without
+	                                        names stands for all other questions, and a policy
+	                                        switch closes it */
 	LIMIT_PINHOLE_REQUESTS = 256,        /* requests of one batch message */
 	LIMIT_PINHOLE_MESSAGE = 65536,       /* bytes of one message, either way */
 	LIMIT_PINHOLE_BATCH_ELEMENTS = 4096, /* elements of one netlink transaction */

@@ -109,6 +109,7 @@ TABLE = {
     "LIMIT_PROOF_BYTES": ("unit/resolver_query/proofs.c:what_is_kept_is_bounded_and_what_was_used_stays", "limit_proofs"),
     "LIMIT_PINHOLE_OPS": ("unit/fwsync/guard_table.c:too_many_elements_are_refused", "fw_refused_malformed"),
     "LIMIT_PINHOLE_ROWS": ("unit/fwsync/batch.c:names_and_ports_of_a_workload_are_limited_too", "fw_limit_workload"),
+    "LIMIT_PINHOLE_REASONS": ("unit/fwsync/batch.c:an_element_has_so_many_reasons_and_one_for_all_others", "fw_limit_reasons"),
     "LIMIT_PINHOLE_REQUESTS": ("unit/fwsync/pinhole_wire.c:hostile_fields_are_refused", "fw_refused_malformed"),
     "LIMIT_PINHOLE_MESSAGE": ("unit/resolver_query/query_pinhole_client.c:more_than_a_request_may_hold_is_refused",
                               "fw_refused_malformed"),

@@ -748,6 +748,56 @@ static void names_and_ports_of_a_workload_are_limited_too(void **state)
 	unmake(f);
 }
 
+static void an_element_has_so_many_reasons_and_one_for_all_others(void **state)
+{
+	struct fixture *f = make(4096);
+	const unsigned int names = LIMIT_PINHOLE_REASONS;
+
+	(void)state;
+	for (unsigned int i = 0; i < names; i++)
+		ask(f, 1, 60, (char)i);
+	go(f);
+	assert_int_equal(f->ledger.head->rows_used, names);
+	assert_int_equal(f->ledger.head->reasons_used, names);
+	assert_int_equal(counted(f, COUNT_FW_LIMIT_REASONS), 0);
+
+	/* Longer names, so that none was asked before. */
+	for (unsigned int i = 0; i < 20; i++) {
+		ask(f, 1, 100 + i, (char)i);
+		f->names[i][0] = 2;
+		f->req[i].names_len = 4;
+	}
+	ask(f, 1, 60, 7);   /* known, with a row of its own */
+	ask(f, 2, 60, 'x'); /* another element */
+	go(f);
+	for (unsigned int i = 0; i < 22; i++)
+		assert_int_equal(f->results[i].status, PINHOLE_OPEN);
+	assert_int_equal(f->ledger.head->rows_used, names + 2);
+	assert_int_equal(f->ledger.head->reasons_used, names + 1);
+	assert_int_equal(counted(f, COUNT_FW_LIMIT_REASONS), 20);
+
+	/* The one row lasts as long as the longest of them, and says that names are missing. */
+	f->fake.now_ns += 110 * S;
+	for (int i = 0; i < 4; i++)
+		book_tick(f->book, f->fake.now_ns);
+
+	struct ledger_element e = element(1);
+	struct ledger_reason reason = { 0 };
+	struct ledger_row row;
+	int found = 0;
+
+	assert_true(book_wanted_until(f->book, &e) > f->fake.now_ns);
+	for (uint32_t i = 0; i < 4096; i++)
+		if (ledger_read(&f->ledger, i, &row, &reason) == 1 &&
+		    row.expires_ns > f->fake.now_ns) {
+			found++;
+			assert_int_equal(reason.names_len, 0);
+			assert_int_equal(reason.names_flags, PINHOLE_NAMES_CUT);
+		}
+	assert_int_equal(found, 1);
+	unmake(f);
+}
+
 static void a_full_ledger_is_a_result(void **state)
 {
 	struct fixture *f = make(8);
@@ -821,6 +871,7 @@ int main(void)
 		cmocka_unit_test(what_is_held_is_held_no_longer_than_the_kernel_does),
 		cmocka_unit_test(a_workloads_limit_is_kept_and_renewing_is_free),
 		cmocka_unit_test(names_and_ports_of_a_workload_are_limited_too),
+		cmocka_unit_test(an_element_has_so_many_reasons_and_one_for_all_others),
 		cmocka_unit_test(a_full_ledger_is_a_result),
 		cmocka_unit_test(a_stale_request_is_told_the_version),
 		cmocka_unit_test(the_ledger_names_query_rule_and_version),
