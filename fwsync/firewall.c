@@ -161,7 +161,7 @@ int firewall_open(struct firewall *fw, int netlink_fd, const char **ret_why)
 	if (r < 0)
 		return r;
 	*ret_why = "conntrack cannot be opened (CONFIG_NF_CT_NETLINK?)";
-	return flows_open(&fw->flows, fw->conf.mark_egress);
+	return flows_open(&fw->flows, fw->conf.mark_egress, fw->conf.mark_inbound);
 }
 
 void firewall_fini(struct firewall *fw)
@@ -170,8 +170,7 @@ void firewall_fini(struct firewall *fw)
 	monitor_close(&fw->monitor);
 	nl_fini(&fw->nl);
 	guard_fini(&fw->guard);
-	ranges_fini(&fw->guarded.guarded);
-	ranges_fini(&fw->guarded.observed);
+	table_guarded_fini(&fw->guarded);
 	free(fw->interfaces);
 	free(fw->wishes);
 	free(fw->closed);
@@ -183,7 +182,7 @@ void firewall_fini(struct firewall *fw)
 
 void firewall_flows(struct firewall *fw)
 {
-	int r = flows_read(&fw->flows, fw->book);
+	int r = flows_read(&fw->flows, fw->book, &fw->guarded.inbound);
 
 	if (r == 0)
 		return;
@@ -193,13 +192,18 @@ void firewall_flows(struct firewall *fw)
 	}
 	if (r < 0) {
 		log_warning("flows", "a pass over the connections failed: %s", err_str(r));
-		fw->want_cut |= fw->flows.cutting; /* what was revoked is not closed yet */
+		/* What was revoked is not closed yet. */
+		if (flows_were_inbound(&fw->flows))
+			fw->want_cut_inbound = true;
+		else
+			fw->want_cut |= fw->flows.cutting;
 		fw->again_ns = clock_mono_ns() +
 		               MIN(RECUT_MS << MIN(fw->passes_failed++, 8u), LOOK_MS) * NS_PER_MS;
 		return;
 	}
 	fw->passes_failed = 0;
-	book_flows_passed(fw->book);
+	if (!flows_were_inbound(&fw->flows))
+		book_flows_passed(fw->book);
 }
 
 static int tick_flows(struct firewall *fw, uint64_t now_ns)
@@ -215,6 +219,11 @@ static int tick_flows(struct firewall *fw, uint64_t now_ns)
 		fw->want_look = true;
 	if (fw->flows.running || now_ns < fw->again_ns)
 		return 0;
+	if (fw->want_cut_inbound || (fw->recut_inbound_ns && now_ns >= fw->recut_inbound_ns)) {
+		fw->recut_inbound_ns = fw->want_cut_inbound ? now_ns + RECUT_MS * NS_PER_MS : 0;
+		fw->want_cut_inbound = false;
+		return flows_start(&fw->flows, FLOWS_CUT_INBOUND);
+	}
 	if (fw->want_cut) {
 		r = flows_start(&fw->flows, FLOWS_CUT);
 		/* Once more a little later: a connection that was being born is found then. */

@@ -58,10 +58,13 @@ struct firewall {
 	bool verifying; /* the table was adopted: what the kernel lacks is dropped from the book */
 	uint32_t verify_next;
 	uint64_t verify_lost;
-	bool want_cut, want_look;
-	uint64_t again_ns;          /* a pass failed: not before then */
+	bool want_cut, want_look, want_cut_inbound;
+	bool
+	    inbound_known; /* what has been let in from outside was judged by the policy in force */
+	uint64_t again_ns; /* a pass failed: not before then */
 	unsigned int passes_failed; /* one after the other */
-	uint64_t recut_ns;     /* a second pass, for connections born while the first one ran */
+	uint64_t recut_ns; /* a second pass, for connections born while the first one ran */
+	uint64_t recut_inbound_ns;
 	uint64_t next_look_ns; /* when lingering rows are looked after again */
 	uint64_t next_probe_ns;
 	bool closing; /* CLOSED is owed, after the pass that runs or is wanted */

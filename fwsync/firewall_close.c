@@ -178,13 +178,17 @@ int firewall_close(struct firewall *fw, uint32_t version, const struct role_clos
 		r = close_strangers(fw, version);
 	if (r < 0)
 		return r;
+	/* A predecessor may have died between a policy and what it had to close. */
+	fw->want_cut_inbound |= !fw->inbound_known;
+	fw->inbound_known = true;
 	fw->closing = true;
 	return ERR_OK;
 }
 
 bool firewall_closed(struct firewall *fw, uint32_t *ret_version, uint64_t *ret_removed)
 {
-	if (!fw->closing || fw->want_cut || (fw->flows.running && fw->flows.cutting))
+	if (!fw->closing || fw->want_cut || fw->want_cut_inbound ||
+	    (fw->flows.running && fw->flows.cutting))
 		return false;
 	fw->closing = false;
 	*ret_version = fw->closing_version;

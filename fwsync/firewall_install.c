@@ -59,12 +59,13 @@ static int collect(const struct fwsync_conf *conf, const struct guard *guard,
 		r = ranges_add(&g.observed, guard_prefixes(guard, &table->observed),
 		               table->observed.count);
 	if (r == 0)
+		r = inbound_collect(guard, &g.inbound);
+	if (r == 0)
 		r = ranges_settle(&g.guarded);
 	if (r == 0)
 		r = ranges_settle(&g.observed);
 	if (r < 0) {
-		ranges_fini(&g.guarded);
-		ranges_fini(&g.observed);
+		table_guarded_fini(&g);
 		free(names);
 		return r;
 	}
@@ -78,7 +79,7 @@ static int collect(const struct fwsync_conf *conf, const struct guard *guard,
 static bool same_guarded(const struct table_guarded *a, const struct table_guarded *b)
 {
 	return ranges_equal(&a->guarded, &b->guarded) && ranges_equal(&a->observed, &b->observed) &&
-	       a->n_interfaces == b->n_interfaces &&
+	       inbound_equal(&a->inbound, &b->inbound) && a->n_interfaces == b->n_interfaces &&
 	       (a->n_interfaces == 0 ||
 	        memcmp(a->interfaces, b->interfaces, a->n_interfaces * GUARD_IFNAME_LEN) == 0);
 }
@@ -86,8 +87,7 @@ static bool same_guarded(const struct table_guarded *a, const struct table_guard
 static void replace_guarded(struct firewall *fw, const struct table_guarded *guarded,
                             char (*names)[GUARD_IFNAME_LEN])
 {
-	ranges_fini(&fw->guarded.guarded);
-	ranges_fini(&fw->guarded.observed);
+	table_guarded_fini(&fw->guarded);
 	free(fw->interfaces);
 	fw->guarded = *guarded;
 	fw->interfaces = names;
@@ -226,11 +226,11 @@ int firewall_guard(struct firewall *fw, struct guard *guard)
 	if ((!fw->guarded_kept && same_guarded(&fw->guarded, &guarded)) ||
 	    (fw->guarded_kept && firewall_whom_is_unknown(fw, &fw->guard) &&
 	     guarded.guarded.n == 0)) {
-		ranges_fini(&guarded.guarded);
-		ranges_fini(&guarded.observed);
+		table_guarded_fini(&guarded);
 		free(names);
 		return ERR_OK;
 	}
+	fw->want_cut_inbound |= !inbound_equal(&fw->guarded.inbound, &guarded.inbound);
 	firewall_beat_ahead(fw, &fw->guarded, &guarded);
 	r = fw->guarded_kept ? table_replace_guarded(&fw->nl, &guarded)
 	                     : table_swap_guarded(&fw->nl, &fw->guarded, &guarded);

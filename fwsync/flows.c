@@ -90,7 +90,7 @@ static int try_it(int fd)
 	return r < 0 ? r : ERR_TIMEOUT;
 }
 
-int flows_open(struct flows *flows, uint32_t mark)
+int flows_open(struct flows *flows, uint32_t egress, uint32_t inbound)
 {
 	int r;
 	CLEANUP(fd_close) int dump_fd = open_socket();
@@ -103,7 +103,7 @@ int flows_open(struct flows *flows, uint32_t mark)
 	r = try_it(cut_fd);
 	if (r < 0)
 		return r;
-	*flows = (struct flows){ .mark = mark, .seq = 1 };
+	*flows = (struct flows){ .egress = egress, .inbound = inbound, .mark = egress, .seq = 1 };
 	flows->dump_fd = fd_take(&dump_fd);
 	flows->cut_fd = fd_take(&cut_fd);
 	return ERR_OK;
@@ -126,6 +126,7 @@ int flows_start(struct flows *flows, enum flows_purpose purpose)
 
 	if (flows->running)
 		return ERR_AGAIN;
+	flows->mark = purpose == FLOWS_CUT_INBOUND ? flows->inbound : flows->egress;
 	msg = head(buf, ++flows->seq, IPCTNL_MSG_CT_GET, NLM_F_DUMP, AF_UNSPEC);
 	mnl_attr_put_u32(msg, CTA_MARK, htonl(flows->mark));
 	mnl_attr_put_u32(msg, CTA_MARK_MASK, htonl(flows->mark));
@@ -133,7 +134,7 @@ int flows_start(struct flows *flows, enum flows_purpose purpose)
 	if (r < 0)
 		return r;
 	flows->running = true;
-	flows->cutting = purpose == FLOWS_CUT;
+	flows->cutting = purpose != FLOWS_LOOK;
 	flows->n_cut = flows->n_seen = 0;
 	flows->err = 0;
 	return ERR_OK;
@@ -215,7 +216,18 @@ static int cut(struct flows *flows, const struct nf_conntrack *ct)
 	return ERR_TIMEOUT;
 }
 
-static void on_flow(struct flows *flows, struct book *book, const struct nlmsghdr *msg)
+/* A connection from outside: does the policy still want it? TCP may always begin there. */
+static bool inbound_stands(const struct inbound *inbound, const struct nf_conntrack *ct)
+{
+	uint8_t src[ADDR_LEN], dst[ADDR_LEN], proto;
+	uint16_t port;
+
+	return !endpoints(ct, src, dst, &proto, &port) || proto != IPPROTO_UDP ||
+	       inbound_has(inbound, dst, port);
+}
+
+static void on_flow(struct flows *flows, struct book *book, const struct inbound *inbound,
+                    const struct nlmsghdr *msg)
 {
 	CLEANUP(nfct_destroy) struct nf_conntrack *ct = nfct_new();
 	struct ledger_element candidates[ELEMENT_CANDIDATES];
@@ -232,7 +244,9 @@ static void on_flow(struct flows *flows, struct book *book, const struct nlmsghd
 		return;
 	flows->n_seen++;
 	over = is_over(ct);
-	if (endpoints(ct, src, dst, &proto, &port)) {
+	if (flows_were_inbound(flows))
+		explained = inbound_stands(inbound, ct);
+	else if (endpoints(ct, src, dst, &proto, &port)) {
 		element_candidates(src, dst, proto, port, candidates);
 		for (int i = 0; i < ELEMENT_CANDIDATES; i++) {
 			explained |= book_explains(book, &candidates[i]);
@@ -249,7 +263,12 @@ static void on_flow(struct flows *flows, struct book *book, const struct nlmsghd
 		flows->err = r;
 }
 
-int flows_read(struct flows *flows, struct book *book)
+bool flows_were_inbound(const struct flows *flows)
+{
+	return flows->mark == flows->inbound;
+}
+
+int flows_read(struct flows *flows, struct book *book, const struct inbound *inbound)
 {
 	_Alignas(8) uint8_t buf[PIECE_BYTES];
 	ssize_t n = recv(flows->dump_fd, buf, sizeof(buf), MSG_DONTWAIT);
@@ -273,7 +292,7 @@ int flows_read(struct flows *flows, struct book *book)
 			err = err < 0 ? err : flows->err;
 			return err < 0 ? err : 1;
 		}
-		on_flow(flows, book, msg);
+		on_flow(flows, book, inbound, msg);
 	}
 	return 0;
 }

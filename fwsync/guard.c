@@ -62,6 +62,8 @@ static bool any_prefix_has(const struct guard *guard, const struct guard_section
 
 static bool port_within(const struct guard_ports *ports, const struct pinhole_port *port)
 {
+	if (ports->kind == GUARD_PORTS_INBOUND)
+		return false;
 	if (ports->kind == PINHOLE_KIND_ANY)
 		return true;
 	if (ports->proto != port->proto)

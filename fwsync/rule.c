@@ -255,6 +255,26 @@ static void put_open(struct rule_maker *m)
 	put_pinhole(m, NFPROTO_IPV6, 3, "pinhole6_proto");
 }
 
+/* The first datagram from outside to a port that the profile offers there. */
+static void put_inbound(struct rule_maker *m, const char *chain)
+{
+	for (int i = 0; i < 2; i++) {
+		uint8_t nfproto = i == 0 ? NFPROTO_IPV4 : NFPROTO_IPV6;
+
+		rule_begin(m, chain);
+		rule_has_state(m, RULE_STATE_NEW);
+		rule_is_nfproto(m, nfproto);
+		rule_is_l4proto(m, IPPROTO_UDP);
+		rule_load_addr(m, nfproto, RULE_DADDR, RULE_REG);
+		rule_load_payload(m, NFT_PAYLOAD_TRANSPORT_HEADER, 2, 2,
+		                  RULE_REG + (i == 0 ? 1 : 4));
+		rule_lookup(m, i == 0 ? "inbound4" : "inbound6");
+		rule_set_mark(m, m->inbound);
+		rule_verdict(m, NF_ACCEPT, NULL);
+		rule_end(m);
+	}
+}
+
 static void put_ingress(struct rule_maker *m)
 {
 	static const char *const chain = "ingress";
@@ -279,6 +299,7 @@ static void put_ingress(struct rule_maker *m)
 	rule_set_mark(m, m->inbound);
 	rule_verdict(m, NF_ACCEPT, NULL);
 	rule_end(m);
+	put_inbound(m, chain);
 	for (int i = 0; i < 2; i++) {
 		rule_begin(m, chain);
 		rule_addr_in(m, i == 0 ? NFPROTO_IPV4 : NFPROTO_IPV6, RULE_DADDR,

@@ -57,6 +57,8 @@ static const struct set_spec {
 	{ "guarded_if", TYPE_IFNAME, 16, 0 },
 	{ "observed4", TYPE_IPADDR, 4, NFT_SET_INTERVAL },
 	{ "observed6", TYPE_IP6ADDR, 16, NFT_SET_INTERVAL },
+	{ "inbound4", CONCAT2(TYPE_IPADDR, TYPE_INET_SERVICE), 8, 0 },
+	{ "inbound6", CONCAT2(TYPE_IP6ADDR, TYPE_INET_SERVICE), 20, 0 },
 	{ "dns4", CONCAT3(TYPE_IPADDR, TYPE_INET_PROTOCOL, TYPE_INET_SERVICE), 12, 0 },
 	{ "dns6", CONCAT3(TYPE_IP6ADDR, TYPE_INET_PROTOCOL, TYPE_INET_SERVICE), 24, 0 },
 	{ "dns4_any", CONCAT2(TYPE_INET_PROTOCOL, TYPE_INET_SERVICE), 8, 0 },
@@ -281,6 +283,31 @@ static void put_change(struct nl *nl, const char *set, const struct ranges *old,
 	put_difference(nl, NFT_MSG_NEWSETELEM, set, new, old, v4);
 }
 
+static void put_inbound_of(struct nl *nl, const struct inbound *inbound, bool v4, const char *set)
+{
+	struct filler f = { .nl = nl, .set = set };
+	size_t skip = v4 ? 12 : 0, len = ADDR_LEN - skip;
+
+	put_flush(nl, set);
+	for (size_t i = 0; i < inbound->n; i++) {
+		const struct inbound_port *item = &inbound->items[i];
+		uint8_t key[ADDR_LEN + 4] = { 0 };
+
+		if (addr_is_v4(item->addr) != v4)
+			continue;
+		memcpy(key, item->addr + skip, len);
+		memcpy(key + len, item->port, sizeof(item->port));
+		filler_add(&f, key, len + 4, 0);
+	}
+	filler_end(&f);
+}
+
+static void put_inbound(struct nl *nl, const struct inbound *inbound)
+{
+	put_inbound_of(nl, inbound, true, "inbound4");
+	put_inbound_of(nl, inbound, false, "inbound6");
+}
+
 static void put_interfaces(struct nl *nl, const struct table_guarded *guarded)
 {
 	struct filler f = { .nl = nl, .set = "guarded_if" };
@@ -301,6 +328,7 @@ static void put_guarded(struct nl *nl, const struct table_guarded *guarded)
 	put_ranges(nl, "guarded6", &guarded->guarded, false);
 	put_ranges(nl, "observed4", &guarded->observed, true);
 	put_ranges(nl, "observed6", &guarded->observed, false);
+	put_inbound(nl, &guarded->inbound);
 	put_interfaces(nl, guarded);
 }
 
@@ -396,6 +424,8 @@ static int try_install(struct nl *nl, const struct table_want *want, enum table_
 		put_flush_rules(nl);
 	if (want->guarded)
 		put_guarded(nl, want->guarded);
+	else /* who is filtered stays so; what a policy had open is not in force without one */
+		put_inbound(nl, &(struct inbound){ 0 });
 	put_services(nl, conf);
 	r = rule_put_all(nl, conf, kernel);
 	if (r < 0)
@@ -424,6 +454,13 @@ int table_install(struct nl *nl, const struct table_want *want, enum table_way w
 	return r;
 }
 
+void table_guarded_fini(struct table_guarded *guarded)
+{
+	ranges_fini(&guarded->guarded);
+	ranges_fini(&guarded->observed);
+	inbound_fini(&guarded->inbound);
+}
+
 int table_swap_guarded(struct nl *nl, const struct table_guarded *old,
                        const struct table_guarded *new)
 {
@@ -432,6 +469,8 @@ int table_swap_guarded(struct nl *nl, const struct table_guarded *old,
 	put_change(nl, "guarded6", &old->guarded, &new->guarded, false);
 	put_change(nl, "observed4", &old->observed, &new->observed, true);
 	put_change(nl, "observed6", &old->observed, &new->observed, false);
+	if (!inbound_equal(&old->inbound, &new->inbound))
+		put_inbound(nl, &new->inbound);
 	put_interfaces(nl, new);
 	return nl_commit(nl);
 }

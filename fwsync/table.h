@@ -10,18 +10,23 @@
 #include "sallyport/role.h"
 
 #include "elements.h"
+#include "inbound.h"
 #include "nl.h"
 #include "ranges.h"
 
 #define TABLE_FLAG_OWNER 2u   /* NFT_TABLE_F_OWNER, Linux 5.12 */
 #define TABLE_FLAG_PERSIST 4u /* NFT_TABLE_F_PERSIST, Linux 6.9; Debian 12's headers lack it */
 
-/* Whom the table filters: what the GUARD message changes. */
+/* Whom the table filters, and where connections from outside may begin: what the GUARD message
+ * changes. */
 struct table_guarded {
 	struct ranges guarded, observed;
+	struct inbound inbound;
 	const char (*interfaces)[GUARD_IFNAME_LEN]; /* borrowed; sorted, each once */
 	size_t n_interfaces;
 };
+
+void table_guarded_fini(struct table_guarded *guarded); /* not the interfaces */
 
 enum table_state {
 	TABLE_ABSENT,

@@ -178,10 +178,10 @@ static void union_add(struct port_union *u, const struct policy_port *port)
 }
 
 /* The set bits as ranges. */
-static int add_ranges(struct array *out, const uint8_t *bits, uint8_t proto)
+static int add_ranges(struct array *out, const uint8_t *bits, uint8_t kind, uint8_t proto)
 {
 	for (uint32_t first = 0; first < 65536; first++) {
-		struct guard_ports range = { .kind = PINHOLE_KIND_PORT, .proto = proto };
+		struct guard_ports range = { .kind = kind, .proto = proto };
 		uint32_t last;
 		int r;
 
@@ -217,8 +217,8 @@ static int add_union(struct array *out, const struct port_union *u)
 		if (r < 0)
 			return r;
 	}
-	r = add_ranges(out, u->tcp, IPPROTO_TCP);
-	return r < 0 ? r : add_ranges(out, u->udp, IPPROTO_UDP);
+	r = add_ranges(out, u->tcp, PINHOLE_KIND_PORT, IPPROTO_TCP);
+	return r < 0 ? r : add_ranges(out, u->udp, PINHOLE_KIND_PORT, IPPROTO_UDP);
 }
 
 /* --- the table ------------------------------------------------------------------------------- */
@@ -246,6 +246,19 @@ static void builder_fini_cleanup(struct builder *b)
 	array_free_cleanup(&b->interfaces);
 }
 
+static int add_inbound(struct builder *b, uint32_t profile)
+{
+	CLEANUP(free) struct port_union *u = calloc(1, sizeof(*u));
+	const struct policy_port *ports;
+	size_t n = policy_inbound(b->image, profile, &ports);
+
+	if (!u)
+		return ERR_NOMEM;
+	for (size_t i = 0; i < n; i++)
+		union_add(u, &ports[i]);
+	return add_ranges(&b->ports, u->udp, GUARD_PORTS_INBOUND, IPPROTO_UDP);
+}
+
 static int add_profile(struct builder *b, uint32_t profile, struct profile_part *ret_part)
 {
 	CLEANUP(free) struct port_union *u = calloc(1, sizeof(*u));
@@ -270,6 +283,8 @@ static int add_profile(struct builder *b, uint32_t profile, struct profile_part 
 			union_add(u, &ports[j]);
 	}
 	r = add_union(&b->ports, u);
+	if (r == 0)
+		r = add_inbound(b, profile);
 	ret_part->ports.count = b->ports.n - ret_part->ports.offset;
 	return r;
 }

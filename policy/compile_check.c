@@ -217,6 +217,11 @@ static void inherit(struct doc_reader *r, const struct doc_profile *own, const u
 			ret->has_denied = true;
 			ret->denied = from->denied;
 		}
+		if (!ret->has_inbound && from->has_inbound) {
+			ret->has_inbound = true;
+			ret->inbound = from->inbound;
+			ret->n_inbound = from->n_inbound;
+		}
 		ret->floor_s = ret->floor_s ? ret->floor_s : from->floor_s;
 		ret->grace_s = ret->grace_s ? ret->grace_s : from->grace_s;
 		ret->max_s = ret->max_s ? ret->max_s : from->max_s;
@@ -347,11 +352,35 @@ static void check_doubled_sources(struct doc_reader *r)
 	}
 }
 
+/* Only single addresses have inbound ports: the kernel's set of them is a hash. */
+static void check_inbound(struct doc_reader *r)
+{
+	const struct policy_doc *doc = r->doc;
+	uint64_t n = 0;
+
+	for (size_t i = 0; i < doc->n_workloads; i++) {
+		const struct doc_workload *w = &doc->workloads[i];
+		uint64_t before = n;
+
+		if (w->profile.id == POLICY_NONE)
+			continue;
+		for (size_t s = 0; s < w->n_sources; s++)
+			n += w->sources[s].len == 128 ? doc->profiles[w->profile.id].n_inbound : 0;
+		if (before <= LIMIT_INBOUND && n > LIMIT_INBOUND)
+			fault_at(r, w->place,
+			         "more than %d inbound ports of all workloads' addresses together; "
+			         "name fewer",
+			         LIMIT_INBOUND);
+	}
+}
+
 void doc_check(struct doc_reader *r)
 {
 	resolve_all(r);
 	if (r->err == ERR_OK && check_extends(r))
 		inherit_all(r);
+	if (r->err == ERR_OK)
+		check_inbound(r);
 	if (r->err == ERR_OK)
 		check_doubled_rules(r);
 	if (r->err == ERR_OK)

@@ -47,6 +47,9 @@ struct doc_profile {
 	/* 0: not given; then inherited, then the default. */
 	uint32_t floor_s, grace_s, max_s, addresses, per_workload;
 	struct doc_place pinhole_place;
+	const struct policy_port *inbound; /* UDP ports */
+	uint16_t n_inbound;
+	bool has_inbound;    /* given, perhaps as an empty list; else inherited */
 	bool used, extended; /* by a workload; by another profile */
 };
 

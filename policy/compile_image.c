@@ -64,6 +64,8 @@ static void put_profile(struct image_builder *b, const struct doc_profile *profi
 		.max_s = profile->max_s,
 		.addresses = profile->addresses,
 		.per_workload = profile->per_workload,
+		.inbound = section_put(b, SEC_PORTS, profile->inbound, profile->n_inbound),
+		.n_inbound = profile->n_inbound,
 		.observe = profile->observe,
 		.denied = (uint8_t)profile->denied,
 	};

@@ -51,6 +51,9 @@ struct doc_ref *read_refs(struct doc_reader *r, const struct yaml_node *node, co
 /* compile_rule.c: one rule. Leaves rule->text NULL when it has no usable pattern. */
 void doc_rule_read(struct doc_reader *r, const struct yaml_node *node, struct doc_rule *rule);
 
+/* The same file: a profile's `inbound`. */
+void doc_inbound_read(struct doc_reader *r, void *target, const struct yaml_node *value);
+
 /* compile_check.c: what only the whole document can tell: references, circles, doubled rules and
  * sources, the order of durations. */
 void doc_check(struct doc_reader *r);

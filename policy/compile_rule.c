@@ -166,7 +166,8 @@ static const char *parse_port(const char *text, struct ports *ports)
 	return NULL;
 }
 
-static void keep_ports(struct doc_reader *r, struct doc_rule *rule, const struct ports *ports)
+static void keep_ports(struct doc_reader *r, const struct ports *ports,
+                       const struct policy_port **ret_ports, uint16_t *ret_n)
 {
 	struct policy_port *copy =
 	    region_alloc(&r->doc->region, (ports->n + 1) * sizeof(struct policy_port));
@@ -177,8 +178,8 @@ static void keep_ports(struct doc_reader *r, struct doc_rule *rule, const struct
 	}
 	if (ports->n)
 		memcpy(copy, ports->list, ports->n * sizeof(*copy));
-	rule->ports = copy;
-	rule->n_ports = (uint16_t)ports->n;
+	*ret_ports = copy;
+	*ret_n = (uint16_t)ports->n;
 }
 
 static void read_ports(struct doc_reader *r, void *target, const struct yaml_node *value)
@@ -208,7 +209,38 @@ static void read_ports(struct doc_reader *r, void *target, const struct yaml_nod
 		      LIMIT_RULE_PORTS);
 	if (ports.none && ports.n > 0)
 		fault(r, value, "none beside other ports; write either none or the ports");
-	keep_ports(r, reading->rule, &ports);
+	keep_ports(r, &ports, &reading->rule->ports, &reading->rule->n_ports);
+}
+
+/* Design, section 5: replies to connections from outside need a bit that a TCP SYN sets anyway, and
+ * UDP on these ports alone. */
+void doc_inbound_read(struct doc_reader *r, void *target, const struct yaml_node *value)
+{
+	static const char no_inbound[] = "is no port that can be inbound; write udp/53 or "
+					 "udp/5000-5010 (TCP from outside needs no entry)";
+	struct doc_profile *p = target;
+	size_t n = value->kind == YAML_LIST ? value->n : 1;
+	struct ports ports = { .n = 0 };
+
+	for (size_t i = 0; i < n && !ports.over; i++) {
+		const struct yaml_node *item = item_of(value, i);
+		const char *text = read_text(r, item, 32), *why = no_inbound;
+		unsigned int first = 1, last = 0;
+
+		if (!text)
+			continue;
+		if (strncmp(text, "udp/", 4) == 0 &&
+		    strspn(text + 4, "0123456789-") == strlen(text + 4))
+			why = parse_range(text + 4, &first, &last);
+		if (why)
+			fault(r, item, "'%s' %s", text, why);
+		for (unsigned int port = first; !why && port <= last && !ports.over; port++)
+			add_port(&ports, PINHOLE_KIND_PORT, IPPROTO_UDP, port);
+	}
+	if (ports.over)
+		fault(r, value, "more than %d inbound ports; name fewer", LIMIT_RULE_PORTS);
+	keep_ports(r, &ports, &p->inbound, &p->n_inbound);
+	p->has_inbound = true;
 }
 
 static void read_follow(struct doc_reader *r, void *target, const struct yaml_node *value)

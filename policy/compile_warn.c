@@ -80,6 +80,23 @@ static void warn_family(const struct warner *w, uint32_t id, bool v4)
 		         LIMIT_WORKLOAD_OTHER_FAMILY);
 }
 
+static void warn_inbound(const struct warner *w, const struct doc_workload *workload)
+{
+	const struct doc_profile *profile = &w->doc->profiles[workload->profile.id];
+	char text[PREFIX_TEXT_LEN];
+
+	for (size_t i = 0; profile->n_inbound > 0 && i < workload->n_sources; i++) {
+		if (workload->sources[i].len == 128)
+			continue;
+		prefix_text(&workload->sources[i], text);
+		diag_add(w->diag, DIAG_WARNING, w->doc->file, workload->source_places[i].line,
+		         workload->source_places[i].col,
+		         "%s is no single address: the inbound ports of profile '%s' are not open "
+		         "there; list the addresses that serve",
+		         text, profile->name);
+	}
+}
+
 /* The shortest name that the pattern matches, each star an "x"; without what ** stands for. Returns
  * false when there is none (the root). */
 static bool sample_name(const struct pattern *p, uint8_t out[static NAME_MAX_WIRE])
@@ -204,6 +221,7 @@ int policy_warn(const struct policy_doc *doc, const struct policy_image *image, 
 	for (uint32_t i = 0; i < doc->n_workloads; i++) {
 		warn_family(&w, i, true);
 		warn_family(&w, i, false);
+		warn_inbound(&w, &doc->workloads[i]);
 	}
 	return warn_denies(&w);
 }

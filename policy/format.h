@@ -33,7 +33,7 @@
 #include "sallyport/prefix.h"
 
 #define IMG_MAGIC UINT64_C(0x314c4f50594c4153) /* "SALYPOL1" */
-#define IMG_FORMAT 1
+#define IMG_FORMAT 2
 #define IMG_CHECKSUM_LEN 32
 #define IMG_PROBES_MAX 512 /* of one lookup; the compiler chooses another seed if it needs more */
 
@@ -107,6 +107,7 @@ struct img_profile {
 	uint32_t n_workloads;
 	uint64_t feeds; /* bit f: feed f */
 	uint32_t floor_s, grace_s, max_s, addresses, per_workload;
+	uint32_t inbound, n_inbound; /* UDP ports from outside: first in PORTS */
 	uint8_t observe, denied, has_final, reserved;
 };
 

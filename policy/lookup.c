@@ -52,6 +52,17 @@ size_t policy_rule_ports(const struct policy_image *image, uint32_t rule,
 	return ports ? r->n_ports : 0;
 }
 
+size_t policy_inbound(const struct policy_image *image, uint32_t profile,
+                      const struct policy_port **ret_ports)
+{
+	const struct img_profile *p = IMG_AT(image, SEC_PROFILES, profile, struct img_profile);
+	const struct policy_port *ports =
+	    p ? IMG_RANGE(image, SEC_PORTS, p->inbound, p->n_inbound, struct policy_port) : NULL;
+
+	*ret_ports = ports;
+	return ports ? p->n_inbound : 0;
+}
+
 static const struct img_workload *workload_at(const struct policy_image *image, uint32_t workload)
 {
 	return IMG_AT(image, SEC_WORKLOADS, workload, struct img_workload);

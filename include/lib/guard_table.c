@@ -1,6 +1,7 @@
 /* include/lib/guard_table.c - check a guard table once, at loading, so that readers need not. */
 #include "sallyport/guard_table.h"
 
+#include <netinet/in.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <string.h>
@@ -38,9 +39,15 @@ static bool ports_ok(const uint8_t *base, const struct guard_section *section)
 	const struct guard_ports *ports = (const void *)(base + section->offset);
 
 	for (uint32_t i = 0; i < section->count; i++) {
-		if (ports[i].kind < PINHOLE_KIND_PORT || ports[i].kind > PINHOLE_KIND_ANY)
+		bool inbound = ports[i].kind == GUARD_PORTS_INBOUND;
+
+		if (!inbound &&
+		    (ports[i].kind < PINHOLE_KIND_PORT || ports[i].kind > PINHOLE_KIND_ANY))
 			return false;
-		if (ports[i].kind == PINHOLE_KIND_PORT && ports[i].first > ports[i].last)
+		if ((inbound || ports[i].kind == PINHOLE_KIND_PORT) &&
+		    ports[i].first > ports[i].last)
+			return false;
+		if (inbound && ports[i].proto != IPPROTO_UDP)
 			return false;
 	}
 	return true;

@@ -37,10 +37,13 @@ struct guard_prefix {
 	uint8_t len; /* 0..128 */
 	uint8_t reserved[3];
 };
+/* A kind beside those of pinholes: UDP ports on which connections from outside may begin, at the
+ * workload's single addresses. It permits no pinhole. */
+#define GUARD_PORTS_INBOUND 4
 struct guard_ports {
-	uint8_t kind; /* enum pinhole_proto_kind */
+	uint8_t kind; /* enum pinhole_proto_kind, or GUARD_PORTS_INBOUND */
 	uint8_t proto;
-	uint16_t first, last; /* inclusive; 0 unless PORT */
+	uint16_t first, last; /* inclusive; 0 unless PORT or INBOUND */
 	uint16_t reserved;
 };
 struct guard_workload {

@@ -25,6 +25,8 @@ enum limit {
 	                                     looked at for a name below it */
 	LIMIT_RULE_PORTS = 128,           /* after expansion; more: an error that names tcp/any */
 	LIMIT_RULE_TYPES = 32,
+	LIMIT_INBOUND = 1 << 16, /* UDP ports open from outside: of all single addresses of all
+	                            workloads together */
 	LIMIT_FEEDS = 64,
 	LIMIT_HOSTS = 65536,
 	LIMIT_GUARD_HOSTS = 1 << 22, /* hosts times profiles, looked at for the guard table */
@@ -113,15 +115,15 @@ enum limit {
 	                                 has asked yet; over it the least used go: limit_proofs */
 
 	/* Pinholes. */
-	LIMIT_PINHOLE_OPS = 2048,            /* elements that one request may expand to */
-	LIMIT_PINHOLE_ROWS = 8,              /* rows of a workload in the ledger (an element for each
-	                                        question), so many times its per_workload, and at
-	                                        least as many as one request may expand to */
-	LIMIT_PINHOLE_REASONS = 256,         /* rows of one element; beyond them one row without
-	                                        names stands for all other questions, and a policy
-	                                        switch closes it */
-	LIMIT_PINHOLE_REQUESTS = 256,        /* requests of one batch message */
-	LIMIT_PINHOLE_MESSAGE = 65536,       /* bytes of one message, either way */
+	LIMIT_PINHOLE_OPS = 2048,      /* elements that one request may expand to */
+	LIMIT_PINHOLE_ROWS = 8,        /* rows of a workload in the ledger (an element for each
+	                                  question), so many times its per_workload, and at
+	                                  least as many as one request may expand to */
+	LIMIT_PINHOLE_REASONS = 256,   /* rows of one element; beyond them one row without
+	                                  names stands for all other questions, and a policy
+	                                  switch closes it */
+	LIMIT_PINHOLE_REQUESTS = 256,  /* requests of one batch message */
+	LIMIT_PINHOLE_MESSAGE = 65536, /* bytes of one message, either way */
 	LIMIT_PINHOLE_BATCH_ELEMENTS = 4096, /* elements of one netlink transaction */
 	LIMIT_PINHOLE_NAMES = 1000, /* octets of names (question and chain) of one reason */
 

@@ -77,6 +77,46 @@ def a_connection_from_outside_needs_a_syn():
     h.same(udp("10.1.0.2", 8080, client="net", server="app"), False, "UDP from outside")
 
 
+def serving(first, last):
+    """A policy under which single addresses have inbound ports."""
+    return dict(POLICY, workloads=[dict(APP[0], sources=["10.1.0.2/32", "fd00:1::2/128", "10.1.0.0/24"],
+                                        ports=APP[0]["ports"] + [(k.FROM_OUTSIDE, k.UDP, first, last)])])
+
+
+@h.case
+def a_connection_from_outside_by_UDP_needs_an_inbound_port():
+    f = fresh()
+    h.same(udp("10.1.0.2", 8080, client="net", server="app"), False, "without")
+    f.policy(2, **serving(8080, 8081))
+    for address in ("10.1.0.2", "fd00:1::2"):
+        h.same(udp(address, 8080, client="net", server="app"), True, f"{address}, there and back")
+        h.same(udp(address, 8082, client="net", server="app"), False, f"{address}, another port")
+    h.same(udp("10.1.0.3", 8080, client="net", server="app"), False, "an address of a prefix")
+    h.same(udp(NET4, 8080), False, "outwards it opens nothing")
+    h.same(f.open(NET4, ports=[(k.PORT, k.UDP, 8080)]), k.OPEN, "another rule's pinhole")
+
+
+@h.case
+def what_is_not_inbound_any_more_is_cut():
+    f = fresh()
+    f.policy(2, **serving(8080, 8081))
+    kept, gone = Udp("net", "app", "10.1.0.2", 8080), Udp("net", "app", "10.1.0.2", 8081)
+    for u in (kept, gone):
+        h.same((u.reaches(), u.answered()), (True, True), "before the switch")
+    f.policy(3, **serving(8080, 8080))
+    f.close(3, [])
+    h.same(gone.answered(), False, "its answers")
+    h.same(gone.reaches(), False, "its questions")
+    h.same((kept.reaches(), kept.answered()), (True, True), "another port")
+    # A role that dies between the new policy and what it had to close.
+    f.kill()
+    f.up(version=4, **POLICY)
+    f.close(4, [])
+    h.same((kept.answered(), kept.reaches()), (False, False), "after a successor's first list")
+    kept.end()
+    gone.end()
+
+
 @h.case
 def an_entry_born_without_us_passes_nothing_in_either_direction():
     while roles:

@@ -108,6 +108,7 @@ TABLE = {
     "LIMIT_VAL_SIGNERS": ("unit/validator/val_scenarios.c:every_scenario_ends_as_it_says", "limit_val_signers"),
     "LIMIT_PROOF_BYTES": ("unit/resolver_query/proofs.c:what_is_kept_is_bounded_and_what_was_used_stays", "limit_proofs"),
     "LIMIT_PINHOLE_OPS": ("unit/fwsync/guard_table.c:too_many_elements_are_refused", "fw_refused_malformed"),
+    "LIMIT_INBOUND": ("faults_of_policies",),
     "LIMIT_PINHOLE_ROWS": ("unit/fwsync/batch.c:names_and_ports_of_a_workload_are_limited_too", "fw_limit_workload"),
     "LIMIT_PINHOLE_REASONS": ("unit/fwsync/batch.c:an_element_has_so_many_reasons_and_one_for_all_others", "fw_limit_reasons"),
     "LIMIT_PINHOLE_REQUESTS": ("unit/fwsync/pinhole_wire.c:hostile_fields_are_refused", "fw_refused_malformed"),
@@ -223,6 +224,9 @@ def faults_of_policies():
         f"  q{i}: {{extends: {'q%d' % (i - 1) if i else 'p'}}}\n" for i in range(18)) +
         "workloads: {w: {source: 192.0.2.1, profile: p}}\n", "16", "profiles that extend each other")
     policy(rules("{name: a.test}", "p" * 64), "63", "octets of a name")
+    policy("version: 1\nprofiles: {p: {inbound: udp/1-128}}\nworkloads: {w: {profile: p, source: [" +
+           ",".join(f"10.0.{i >> 8}.{i & 255}" for i in range(513)) + "]}}\n", "more than 65536 inbound ports",
+           "ports open from outside")
     feed = h.work("huge.txt")
     with open(feed, "wb") as f:
         f.truncate((1 << 30) + 1)

@@ -329,6 +329,17 @@ class Stream:
 
 
 @h.case
+def from_outside_datagrams_reach_inbound_ports_alone():
+    h.same(n.udp_passes("net", OWN4, 7000, listener="app"), False, "without the key")
+    sp.apply(POLICY.replace("  open:\n", "  open:\n    inbound: [udp/7000-7001]\n"))
+    for address in (OWN4, OWN6):
+        h.same([n.udp_passes("net", address, port, listener="app") for port in (7000, 7001, 7002)],
+               [True, True, False], f"ports of {address}")
+    sp.apply(POLICY)
+    h.same(n.udp_passes("net", OWN4, 7000, listener="app"), False, "with the policy before")
+
+
+@h.case
 def a_server_that_keeps_sending_is_not_heard_after_its_pinhole_is_withdrawn():
     streams, kept = [], None
     wire = Wire("net", "to-gw")

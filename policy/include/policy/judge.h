@@ -85,6 +85,10 @@ struct policy_port {
 size_t policy_rule_ports(const struct policy_image *image, uint32_t rule,
                          const struct policy_port **ret_ports);
 
+/* UDP ports on which connections from outside may begin, of a profile. Borrowed likewise. */
+size_t policy_inbound(const struct policy_image *image, uint32_t profile,
+                      const struct policy_port **ret_ports);
+
 /* A profile's numbers, of the workload's profile. Zeros when the index is out of range. */
 struct policy_pinhole {
 	uint32_t floor_s, grace_s, max_s;

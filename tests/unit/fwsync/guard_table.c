@@ -12,6 +12,7 @@
 
 #include "guard.h"
 #include "guard_maker.h"
+#include "inbound.h"
 
 static int check_exact(const void *data, size_t len)
 {
@@ -72,7 +73,8 @@ static const struct {
 	{ "a prefix of 129 bits", AT(sources[0].len), 129 },
 	{ "a guarded prefix of 255 bits", AT(guarded[1].len), 255 },
 	{ "a kind of port that is none", AT(ports[0].kind), 0 },
-	{ "a kind of port beyond", AT(ports[0].kind), 4 },
+	{ "a kind of port beyond", AT(ports[0].kind), 5 },
+	{ "inbound ports of TCP", AT(ports[0].kind), GUARD_PORTS_INBOUND },
 	{ "a range backwards", AT(ports[0].first), 446 },
 	{ "an interface without a name", AT(interfaces[0][0]), 0 },
 };
@@ -173,6 +175,69 @@ static void only_what_the_table_permits_is_permitted(void **state)
 	}
 }
 
+static void inbound_ports_permit_no_pinhole(void **state)
+{
+	struct guard_image image;
+	struct guard guard = { .table = &image.head };
+	struct pinhole_request req = {
+		.policy_version = 5, .life_s = 1, .n_src = 1, .n_dst = 1, .n_ports = 1
+	};
+	struct pinhole_port port = { PINHOLE_KIND_PORT, 17, 443 };
+	uint8_t src[1][ADDR_LEN], dst[1][ADDR_LEN];
+	struct pinhole_view view = { &req, (const uint8_t(*)[ADDR_LEN])src,
+		                     (const uint8_t(*)[ADDR_LEN])dst, &port, NULL };
+	const struct guard_workload *w;
+
+	(void)state;
+	guard_image_make(&image, 5);
+	image.ports[0] = (struct guard_ports){ GUARD_PORTS_INBOUND, 17, 443, 445, 0 };
+	assert_int_equal(check_exact(&image, sizeof(image)), ERR_OK);
+	assert_int_equal(addr_parse("10.1.0.2", src[0]), 0);
+	assert_int_equal(addr_parse("44.0.0.1", dst[0]), 0);
+	assert_int_equal(guard_permits(&guard, &view, &w), PINHOLE_OUTSIDE);
+}
+
+static void inbound_ports_are_those_of_single_addresses(void **state)
+{
+	struct guard_image image;
+	struct guard guard = { .table = &image.head };
+	struct inbound inbound, other;
+	uint8_t addr[ADDR_LEN];
+
+	(void)state;
+	guard_image_make(&image, 5);
+	assert_int_equal(inbound_collect(&guard, &inbound), ERR_OK);
+	assert_int_equal(inbound.n, 0);
+	assert_false(inbound_has(&inbound, image.sources[0].addr, 443));
+	image.ports[0] = (struct guard_ports){ GUARD_PORTS_INBOUND, 17, 443, 445, 0 };
+	image.ports[3] = (struct guard_ports){ GUARD_PORTS_INBOUND, 17, 65535, 65535, 0 };
+	image.sources[0] = guard_prefix_of("10.1.0.2/32"); /* of workload 0, beside a prefix */
+	image.sources[2] = guard_prefix_of("2001:db8::9/128");
+	assert_int_equal(inbound_collect(&guard, &inbound), ERR_OK);
+	assert_int_equal(inbound.n, 4);
+	assert_true(inbound_has(&inbound, image.sources[0].addr, 443));
+	assert_true(inbound_has(&inbound, image.sources[0].addr, 445));
+	assert_true(inbound_has(&inbound, image.sources[2].addr, 65535));
+	assert_false(inbound_has(&inbound, image.sources[0].addr, 442));
+	assert_false(inbound_has(&inbound, image.sources[0].addr, 65535));
+	assert_false(inbound_has(&inbound, image.sources[2].addr, 443));
+	assert_int_equal(addr_parse("fd00:1::", addr), 0);
+	assert_false(inbound_has(&inbound, addr, 443));
+	assert_int_equal(inbound_collect(&guard, &other), ERR_OK);
+	assert_true(inbound_equal(&inbound, &other));
+	inbound_fini(&other);
+	image.ports[0].last = 444;
+	assert_int_equal(inbound_collect(&guard, &other), ERR_OK);
+	assert_false(inbound_equal(&inbound, &other));
+	inbound_fini(&other);
+	inbound_fini(&inbound);
+	/* More than the kernel's set is to hold: the rest stays closed. */
+	image.ports[0] = (struct guard_ports){ GUARD_PORTS_INBOUND, 17, 0, 65535, 0 };
+	assert_int_equal(inbound_collect(&guard, &inbound), ERR_OK);
+	assert_int_equal(inbound.n, LIMIT_INBOUND);
+	inbound_fini(&inbound);
+}
+
 static void without_a_table_nothing_is_permitted(void **state)
 {
 	struct pinhole_request req = { .n_src = 1, .n_dst = 1, .n_ports = 1, .life_s = 1 };
@@ -220,6 +285,8 @@ int main(void)
 		cmocka_unit_test(a_table_cut_anywhere_is_refused),
 		cmocka_unit_test(hostile_fields_are_refused),
 		cmocka_unit_test(only_what_the_table_permits_is_permitted),
+		cmocka_unit_test(inbound_ports_permit_no_pinhole),
+		cmocka_unit_test(inbound_ports_are_those_of_single_addresses),
 		cmocka_unit_test(without_a_table_nothing_is_permitted),
 		cmocka_unit_test(too_many_elements_are_refused),
 	};

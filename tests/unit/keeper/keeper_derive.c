@@ -49,6 +49,7 @@ static const char policy[] = "version: 1\n"
 			     "    allow:\n"
 			     "      - {name: www.test, ports: [\"tcp/*\"]}\n"
 			     "  mute:\n"
+			     "    inbound: [udp/53, udp/5000-5009, udp/54]\n"
 			     "    allow:\n"
 			     "      - {name: www.test, ports: [none]}\n"
 			     "workloads:\n"
@@ -153,7 +154,10 @@ static void ports_text(const struct derived *d, const char *name, char *out, siz
 	for (uint32_t i = part->offset; i < part->offset + part->count; i++) {
 		const struct guard_ports *p = &ports[i];
 
-		if (p->kind == PINHOLE_KIND_PORT)
+		if (p->kind == GUARD_PORTS_INBOUND)
+			n += (size_t)snprintf(out + n, cap - n, "%sin:%u/%u-%u", n ? " " : "",
+			                      p->proto, p->first, p->last);
+		else if (p->kind == PINHOLE_KIND_PORT)
 			n += (size_t)snprintf(out + n, cap - n, "%s%u/%u-%u", n ? " " : "",
 			                      p->proto, p->first, p->last);
 		else
@@ -173,7 +177,7 @@ static void ports_are_the_union_of_own_and_inherited_rules(void **state)
 		{ "corp01", "6/443-443" },
 		{ "wide01", "any:0" },
 		{ "seen01", "proto:6" },
-		{ "mute01", "" },
+		{ "mute01", "in:17/53-54 in:17/5000-5009" },
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {

@@ -87,11 +87,14 @@ static void list_all(const struct policy_image *image)
 	for (uint32_t i = 0; i < MIN(counts.profiles, 64u) + 1; i++) {
 		struct policy_profile_info profile;
 		const uint32_t *rules;
+		const struct policy_port *ports;
 		size_t n = policy_image_profile_rules(image, i, &rules);
+		size_t n_ports = policy_inbound(image, i, &ports);
 
 		if (policy_image_profile(image, i, &profile) == 0)
 			read_text(profile.name);
 		read_octets(rules, n * sizeof(*rules));
+		read_octets(ports, n_ports * sizeof(*ports));
 	}
 	for (uint32_t i = 0; i < MIN(counts.feeds, 64u) + 1; i++)
 		read_text(policy_image_feed_name(image, i));

@@ -141,6 +141,49 @@ static void pinhole_numbers_are_inherited_one_by_one(void **state)
 	fixture_close(&f);
 }
 
+static void inbound_ports_are_inherited_whole(void **state)
+{
+	static const struct {
+		const char *title;
+		uint32_t profile;
+		size_t n;
+		uint16_t first, last;
+	} cases[] = {
+		{ "own, a range and a port of it again", 0, 4, 53, 5002 },
+		{ "inherited", 1, 4, 53, 5002 },
+		{ "its own in the place of inherited ones", 2, 1, 123, 123 },
+		{ "none in their place", 3, 0, 0, 0 },
+		{ "none at all", 4, 0, 0, 0 },
+		{ "no such profile", 77, 0, 0, 0 },
+	};
+	struct fixture f;
+
+	(void)state;
+	fixture_open(
+	    &f,
+	    "version: 1\n"
+	    "profiles: {p: {inbound: [udp/53, udp/5000-5002, udp/5001]}, q: {extends: p},\n"
+	    "           r: {extends: p, inbound: udp/123}, s: {extends: p, inbound: []}, t: }\n"
+	    "workloads: {w: {source: 192.0.2.1, profile: p}}\n",
+	    NULL);
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		const struct policy_port *ports;
+		size_t n = policy_inbound(&f.image, cases[i].profile, &ports);
+
+		if (n != cases[i].n)
+			fail_msg("%s: %zu ports", cases[i].title, n);
+		for (size_t p = 0; p < n; p++) {
+			assert_int_equal(ports[p].kind, PINHOLE_KIND_PORT);
+			assert_int_equal(ports[p].proto, 17);
+		}
+		if (n > 0) {
+			assert_int_equal(ports[0].port, cases[i].first);
+			assert_int_equal(ports[n - 1].port, cases[i].last);
+		}
+	}
+	fixture_close(&f);
+}
+
 static const char rules[] =
     "version: 1\n"
     "workloads: {w: {source: 192.0.2.1, profile: p}}\n"
@@ -492,6 +535,7 @@ int main(void)
 		cmocka_unit_test(single_sources_are_those_of_a_family_without_a_prefix),
 		cmocka_unit_test(at_most_sixteen_single_sources_are_told),
 		cmocka_unit_test(pinhole_numbers_are_inherited_one_by_one),
+		cmocka_unit_test(inbound_ports_are_inherited_whole),
 		cmocka_unit_test(ports_are_what_the_rule_says),
 		cmocka_unit_test(rules_keep_what_people_wrote),
 		cmocka_unit_test(hosts_of_one_name_are_one),
