@@ -362,6 +362,13 @@ enum day_kind day_file_kind(const struct day_file *file)
 	return file->kind;
 }
 
+int day_file_seal(struct day_file *file)
+{
+	/* No backlog has the id 0. The content must change, or SQLite writes nothing. */
+	return sql_exec(file->db, "INSERT INTO saved VALUES (0, 1)"
+	                          " ON CONFLICT (area) DO UPDATE SET generation=generation + 1");
+}
+
 /* --- what it contains ------------------------------------------------------------------------ */
 
 int day_file_ring(const struct day_file *file, uint64_t ring_id, struct area_ring *ret_ring)

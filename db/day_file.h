@@ -66,6 +66,12 @@ int day_file_leave_behind(struct day_file *file, const struct day_file_where *wh
 uint32_t day_file_day(const struct day_file *file);
 enum day_kind day_file_kind(const struct day_file *file);
 
+/* Make what the file says now final. The end of its log may hold a batch that nobody sees: written
+ * whole, and then its writer died, or was told an error, before the log's index named it. While a
+ * reader has the file open nobody looks for that; once all have gone the index is made anew, and it
+ * is there. A small transaction of our own goes over it (the checksums of a log's frames build on
+ * each other). Returns 0, or why the file cannot be believed yet. */
+int day_file_seal(struct day_file *file) MUST_CHECK;
 /* What the file contains of ring @ring_id, as of the last commit: up to pos (0: nothing), and what
  * was reported about it. Returns 0, or why that cannot be said now. */
 int day_file_ring(const struct day_file *file, uint64_t ring_id,

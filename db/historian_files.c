@@ -101,10 +101,27 @@ static struct day_file_where where_of(const struct historian *h)
 	};
 }
 
+static int open_sealed(const struct historian *h, uint32_t day, enum day_kind kind,
+                       uint64_t id_base, struct day_file **ret_file)
+{
+	const struct day_file_where where = where_of(h);
+	struct day_file *file;
+	int r;
+
+	r = day_file_open(&where, day, kind, id_base, &file);
+	if (r < 0)
+		return r;
+	r = day_file_seal(file);
+	if (r < 0)
+		(void)day_file_close(file, DAY_FILE_KEEP); /* always 0 with DAY_FILE_KEEP */
+	else
+		*ret_file = file;
+	return r;
+}
+
 int historian_file(struct historian *h, uint32_t day, enum day_kind kind, enum historian_make make,
                    uint64_t id_base, struct day_file **ret_file)
 {
-	const struct day_file_where where = where_of(h);
 	struct historian_file *slot = find(h, day, kind);
 	struct day_file *file;
 	int r;
@@ -112,12 +129,12 @@ int historian_file(struct historian *h, uint32_t day, enum day_kind kind, enum h
 	if (!slot) {
 		if (make == HISTORIAN_EXISTING && !exists(h, day, kind))
 			return ERR_NOENT;
-		r = day_file_open(&where, day, kind, id_base, &file);
+		r = open_sealed(h, day, kind, id_base, &file);
 		if (r == ERR_DAMAGED || r == ERR_VERSION) {
 			aside(h, day, kind, r);
 			if (make == HISTORIAN_EXISTING)
 				return ERR_NOENT;
-			r = day_file_open(&where, day, kind, id_base, &file);
+			r = open_sealed(h, day, kind, id_base, &file);
 		}
 		if (r < 0)
 			return r;

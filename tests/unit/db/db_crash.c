@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sqlite3.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -193,6 +194,53 @@ static void what_was_held_is_written_once_whatever_step_it_died_at(void **state)
 	assert_true(n > 50);
 }
 
+static sqlite3 *read_along(const struct kit *kit, const char *file)
+{
+	char path[128];
+	sqlite3 *db;
+
+	snprintf(path, sizeof(path), "%s/%s", kit->dir, file);
+	assert_int_equal(sqlite3_open_v2(path, &db, SQLITE_OPEN_READONLY, NULL), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(db, "SELECT count(*) FROM query", NULL, NULL, NULL),
+	                 SQLITE_OK);
+	return db;
+}
+
+/* While somebody has a file open, who opens it next does not look for the end of its log: what was
+ * written whole and not yet entered into the log's index is not there. It is, once everybody has
+ * gone and the index is made anew. */
+static void who_reads_along_makes_nothing_count_twice(void **state)
+{
+	bool died = true;
+	uint64_t n;
+
+	(void)state;
+	for (n = 1; died; n++) {
+		struct kit kit;
+		sqlite3 *allow, *deny;
+
+		assert_true(n < STEPS_MAX);
+		kit_init(&kit, 1024);
+		kit_vfs_install();
+		ask_all(&kit, 0);
+		child_dies_at(&kit, 0, KIT_DISK_FINE, live);
+		allow = read_along(&kit, "2026-11-23.allow.db");
+		deny = read_along(&kit, "2026-11-23.deny.db");
+		ask_all(&kit, 1);
+		kit_vfs = (struct kit_vfs){ .die_at_sync = n };
+		died = child_dies_at(&kit, 0, KIT_DISK_FINE, live);
+		/* A successor asks the files, and has no room to write what they say they lack. */
+		kit_vfs = (struct kit_vfs){ 0 };
+		child_dies_at(&kit, 0, KIT_DISK_FULL, live);
+		sqlite3_close(allow);
+		sqlite3_close(deny);
+		play(&kit, true);
+		check(&kit, 2, n, "a reader");
+		kit_fini(&kit);
+	}
+	assert_true(n > 3);
+}
+
 static void gaps_are_told_once_whatever_step_it_died_at(void **state)
 {
 	const struct kit_query denied = { .verdict = VERDICT_DENY };
@@ -343,6 +391,7 @@ int main(void)
 		cmocka_unit_test(each_query_is_there_once_whatever_step_it_died_at),
 		cmocka_unit_test(the_backlog_is_written_once_whatever_step_it_died_at),
 		cmocka_unit_test(what_was_held_is_written_once_whatever_step_it_died_at),
+		cmocka_unit_test(who_reads_along_makes_nothing_count_twice),
 		cmocka_unit_test(gaps_are_told_once_whatever_step_it_died_at),
 		cmocka_unit_test(many_deaths_in_a_row_lose_nothing),
 		cmocka_unit_test(a_batch_before_all_is_read_again_repeats_nothing),

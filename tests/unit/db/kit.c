@@ -401,6 +401,8 @@ static int shim_sync(sqlite3_file *f, int flags)
 {
 	int rc = step(SQLITE_OK, SQLITE_IOERR_FSYNC);
 
+	if (++kit_vfs.syncs == kit_vfs.die_at_sync)
+		_exit(KIT_DIED);
 	(void)flags; /* nothing here loses power: a kill leaves what was written */
 	(void)f;
 	return kit_vfs.disk == KIT_DISK_UNSURE || kit_vfs.disk == KIT_DISK_UNSURE_SHUT

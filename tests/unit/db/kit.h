@@ -90,6 +90,8 @@ struct kit_vfs {
 	enum kit_disk disk;
 	uint64_t steps;     /* writes, syncs, truncations and locks so far */
 	uint64_t die_after; /* _exit(KIT_DIED) at that step; 0: never */
+	uint64_t syncs;     /* so far: one a commit, with all of it written and nothing entered */
+	uint64_t die_at_sync;
 };
 #define KIT_DIED 77
 extern struct kit_vfs kit_vfs;
