@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <sqlite3.h>
+#include <unistd.h>
 
 namespace
 {
@@ -31,7 +32,7 @@ uint64_t number(sqlite3_stmt *stmt, int column)
 }
 } // namespace
 
-History read_history(const std::string &folder, bool by_name)
+static History read_once(const std::string &folder, bool by_name)
 {
 	History h;
 
@@ -79,6 +80,21 @@ History read_history(const std::string &folder, bool by_name)
 			h.fault +=
 			    file.path().filename().string() + ": " + sqlite3_errmsg(db) + "; ";
 		sqlite3_close(db);
+	}
+	return h;
+}
+
+// With no writer, and after one that died, a reader makes the log's index anew, which takes room on the
+// disk: while there is none it has to wait.
+History read_history(const std::string &folder, bool by_name)
+{
+	History h;
+
+	for (int tries = 0; tries < 20; tries++) {
+		h = read_once(folder, by_name);
+		if (h.fault.empty())
+			break;
+		usleep(500000);
 	}
 	return h;
 }
