@@ -31,7 +31,8 @@ def fuzz(seconds="600"):
 
 def reference(seconds="1800"):
     """Each round draws a seed and prints it: val_mutants COUNT SEED plays it again."""
-    end, failed = time.monotonic() + float(seconds), run("./dev", "build", "asan")
+    failed = run("./dev", "build", "asan")
+    end = time.monotonic() + float(seconds)
     while not failed and time.monotonic() < end:
         failed = run("/usr/bin/python3", "tests/fuzz/validator/reference.py", "build/asan/tests/val_mutants", "20000",
                      str(int.from_bytes(os.urandom(7), "big") | 1))
