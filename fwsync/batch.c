@@ -22,7 +22,8 @@ struct req {
 	const struct pinhole_view *view;
 	struct pinhole_result *result;
 	uint64_t deadline_ns;
-	uint64_t until_ns; /* how long its elements have to be open, counted from when it came */
+	uint64_t until_ns; /* how long its elements have to be open: its life, counted from when it
+	                      came, and as long as the answer may lie ready before it is sent */
 	uint32_t first_op, n_ops;
 	uint32_t reason;
 };
@@ -488,7 +489,8 @@ static void plan(struct batch *batch, const struct pinhole_view *view, uint64_t 
 		             .result = result,
 		             .deadline_ns =
 		                 MIN(deadline_ns, now_ns + BATCH_DEADLINE_MAX_MS * NS_PER_MS),
-		             .until_ns = now_ns + (uint64_t)r->life_s * NS_PER_S,
+		             .until_ns = now_ns + (uint64_t)r->life_s * NS_PER_S +
+		                         LIMIT_ANSWER_AGE_MS * NS_PER_MS,
 		             .first_op = (uint32_t)batch->n_ops };
 	req->reason = reason_of(batch, view, w->name);
 	if (req->reason == BOOK_NONE) {

@@ -77,7 +77,7 @@ enum limit {
 	                                      it the longest workload's oldest go: limit_backlog */
 	LIMIT_QUEUE_AGE_MS = 4000,      /* queries that waited longer in the kernel are dropped */
 	LIMIT_ANSWER_AGE_MS = 500,      /* a UDP answer made so long ago is not sent: its pinholes
-	                                   outlive its TTL and the grace by one second */
+	                                   outlive its TTL and the grace by as much */
 	LIMIT_FOLLOW_TARGETS = 4096,    /* chain targets a workload may ask itself */
 	LIMIT_UPSTREAM_TRIES = 6,       /* sends of one question, all servers together */
 	LIMIT_UPSTREAM_UDP_TRIES = 4,   /* of these by UDP: however slow it was, TCP has its turn */

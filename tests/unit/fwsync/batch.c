@@ -667,7 +667,7 @@ static void what_is_held_is_held_no_longer_than_the_kernel_does(void **state)
 	(void)state;
 	ask(f, 1, 60, 'a'); /* and a second of slack */
 	go(f);
-	f->fake.now_ns += S;
+	f->fake.now_ns += S / 2;
 	f->fake.took_ns = 900 * NS_PER_MS; /* of each try for the other one */
 	f->fake.errs[0] = -EINTR;
 	f->fake.n_errs = 1;
@@ -677,6 +677,29 @@ static void what_is_held_is_held_no_longer_than_the_kernel_does(void **state)
 	assert_int_equal(f->results[0].status, PINHOLE_OPEN);
 	assert_true(book_kernel_until(f->book, &e, 1) <=
 	            f->fake.elements[find(&f->fake, &e)].until_ns);
+	unmake(f);
+}
+
+/* An answer may lie ready for a while before it is sent, and its TTL counts from then. */
+static void what_another_name_has_opened_is_renewed_unless_there_is_time_to_spare(void **state)
+{
+	struct fixture *f = make(1024);
+	struct ledger_element e = element(1);
+	unsigned int asked;
+
+	(void)state;
+	ask(f, 1, 60, 'a');
+	go(f);
+	for (char name = 'b'; name < 'f'; name++) {
+		f->fake.now_ns += 400 * NS_PER_MS;
+		asked = f->fake.transactions;
+		ask(f, 1, 60, name);
+		go(f);
+		assert_int_equal(f->results[0].status, PINHOLE_OPEN);
+		assert_true(f->fake.elements[find(&f->fake, &e)].until_ns >=
+		            f->fake.now_ns + 60 * S + LIMIT_ANSWER_AGE_MS * NS_PER_MS);
+		assert_int_equal(f->fake.transactions - asked, name % 2);
+	}
 	unmake(f);
 }
 
@@ -869,6 +892,8 @@ int main(void)
 		cmocka_unit_test(what_cannot_be_withdrawn_is_rebuilt_from_the_book),
 		cmocka_unit_test(what_was_held_in_an_epoch_that_is_over_is_asked_for_again),
 		cmocka_unit_test(what_is_held_is_held_no_longer_than_the_kernel_does),
+		cmocka_unit_test(
+		    what_another_name_has_opened_is_renewed_unless_there_is_time_to_spare),
 		cmocka_unit_test(a_workloads_limit_is_kept_and_renewing_is_free),
 		cmocka_unit_test(names_and_ports_of_a_workload_are_limited_too),
 		cmocka_unit_test(an_element_has_so_many_reasons_and_one_for_all_others),
