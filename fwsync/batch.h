@@ -17,6 +17,7 @@
 
 #include "sallyport/cleanup.h"
 #include "sallyport/counter.h"
+#include "sallyport/limits.h"
 #include "sallyport/pinhole.h"
 
 #include "book.h"
@@ -24,8 +25,10 @@
 #include "kernel.h"
 
 /* Kernel timeouts are this much longer than asked: time between the kernel's acceptance and our
- * knowledge of it never makes a pinhole end before its answer's TTL. */
-#define BATCH_SLACK_MS 1000u
+ * knowledge of it never makes a pinhole end before its answer's TTL, nor does the time for which an
+ * answer may lie ready. With less, who asks for the same a moment later (another worker, another
+ * name) would have to have it renewed. */
+#define BATCH_SLACK_MS (1000u + LIMIT_ANSWER_AGE_MS)
 #define BATCH_TRIES 5 /* of one transaction on EINTR, ERESTART, EAGAIN, ENOBUFS */
 /* A deadline further away than this is cut to it: nobody waits so long. */
 #define BATCH_DEADLINE_MAX_MS 10000u

@@ -396,6 +396,9 @@ workloads:""") + """\
   flood: {source: 10.9.0.0/16, profile: crowd}
 """
 SECONDS = 5 if LONG else 0.6
+# Where one question takes 35 us, three of them are less than a process waits for one of two processors
+# that have the flood's upstream and firewall role to run as well.
+UNEVEN_US = 75
 ROUNDS = 3
 fresh = 30000  # names that nobody has asked
 
@@ -454,7 +457,7 @@ def a_workload_that_floods_leaves_the_others_their_pace():
                 alone, beside = zip(*((quiet(kind), flooded(kind, what, rate)) for _ in range(ROUNDS)))
                 a, b = statistics.median(alone), statistics.median(beside)
                 told.append(f"    {what} names at {rate}/s: p99 of {kind} names {a} us alone, {b} beside: {b / a:.1f} x")
-                if b <= 3 * a:
+                if b <= 3 * a + UNEVEN_US:
                     break
             else:
                 bad.append(told[-1].strip())

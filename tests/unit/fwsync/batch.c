@@ -665,7 +665,7 @@ static void what_is_held_is_held_no_longer_than_the_kernel_does(void **state)
 	struct ledger_element e = element(1);
 
 	(void)state;
-	ask(f, 1, 60, 'a'); /* and a second of slack */
+	ask(f, 1, 60, 'a'); /* and some slack */
 	go(f);
 	f->fake.now_ns += S / 2;
 	f->fake.took_ns = 900 * NS_PER_MS; /* of each try for the other one */
@@ -691,7 +691,7 @@ static void what_another_name_has_opened_is_renewed_unless_there_is_time_to_spar
 	ask(f, 1, 60, 'a');
 	go(f);
 	for (char name = 'b'; name < 'f'; name++) {
-		f->fake.now_ns += 400 * NS_PER_MS;
+		f->fake.now_ns += 900 * NS_PER_MS;
 		asked = f->fake.transactions;
 		ask(f, 1, 60, name);
 		go(f);
