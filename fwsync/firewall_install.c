@@ -107,6 +107,7 @@ static int install_anew(struct firewall *fw, bool is_absent)
 		count(fw->lane, COUNT_FW_TABLE_LOST);
 	}
 	fw->held_back = true;
+	fw->verifying = false;
 	r = firewall_rebuild(fw, is_absent ? TABLE_BUILD : TABLE_REBUILD, &n);
 	/* Taken or made by somebody else since we looked. */
 	for (int try = 0; try < INSTALL_TRIES && (r == -ENOENT || r == -EEXIST); try++)

@@ -168,11 +168,29 @@ static void rows_that_end_at_the_same_moment_are_put_back_once(void **state)
 	}
 }
 
+/* Another set_size at a reload: nothing is left to verify, and a row whose element is held back
+ * must not go because the kernel does not have it. */
+static void a_table_built_anew_ends_the_verification_of_the_old(void **state)
+{
+	(void)state;
+	if (write_fd < 0)
+		skip();
+	struct fixture *f = make(RENEW_ADD_DELETE);
+
+	f->fw.verifying = true;
+	f->fw.conf.set_size = 4096;
+	assert_int_equal(firewall_install(&f->fw), 0);
+	assert_false(f->fw.verifying);
+	free(f->fw.interfaces);
+	unmake(f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(several_rows_of_an_element_end_together),
 		cmocka_unit_test(rows_that_end_at_the_same_moment_are_put_back_once),
+		cmocka_unit_test(a_table_built_anew_ends_the_verification_of_the_old),
 	};
 
 	if (sodium_init() < 0)
