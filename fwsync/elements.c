@@ -149,7 +149,9 @@ int elements_upsert(struct nl *nl, enum renew_way way, const struct element_wish
 
 void elements_put_new(struct nl *nl, const struct element_wish *wishes, size_t n)
 {
-	put_step(nl, &home, STEP_ADD, wishes, n);
+	const struct elements_place place = { .table = nl->table };
+
+	put_step(nl, &place, STEP_ADD, wishes, n);
 }
 
 int elements_remove(struct nl *nl, enum renew_way way, const struct ledger_element *elements,

@@ -125,15 +125,15 @@ int firewall_put_back_all(struct firewall *fw, uint64_t *ret_n)
 	return put_back(fw, 0, ret_n);
 }
 
-/* A new table with as many of the open pinholes as one transaction holds: until it is through, the
- * old one filters, or none, so it is one; the rest follow. */
+/* A new table with the first of the open pinholes in its transaction, for until that is through the
+ * old one filters, or none; the rest follow. */
 int firewall_rebuild(struct firewall *fw, enum table_way way, uint64_t *ret_n)
 {
 	struct table_want want = firewall_wanted(fw);
 	uint32_t next = 0;
 	int r;
 
-	firewall_beat_ahead(fw, &fw->guarded, NULL);
+	firewall_beat_ahead(fw, &fw->guarded, way == TABLE_BUILD ? NULL : &fw->guarded);
 	want.pinholes = fw->wishes;
 	want.n_pinholes = gather(fw, &next, RESTORE_FIRST);
 	r = table_install(&fw->nl, &want, way);

@@ -88,6 +88,7 @@ static const int syscalls[] = {
 	SCMP_SYS(fstat),
 	SCMP_SYS(newfstatat),
 	SCMP_SYS(getsockname),
+	SCMP_SYS(membarrier),
 	-1,
 };
 

@@ -118,6 +118,7 @@ void nl_begin(struct nl *nl)
 {
 	nl->len = 0;
 	nl->overflow = false;
+	nl->table = NL_TABLE;
 	nl->first_seq = nl->seq;
 	nl->ack_seq = 0;
 	put_batch(nl, NFNL_MSG_BATCH_BEGIN);

@@ -16,13 +16,15 @@
  * thousand guarded ranges 7 MB. */
 #define NL_BUF_BYTES (8u << 20)
 #define NL_TABLE "sallyport"
+#define NL_INTERIM NL_TABLE "_interim" /* filters while the table is replaced: table.h */
 
 struct nl {
 	int write_fd, read_fd;
 	uint32_t write_portid;
 	uint32_t seq, first_seq, ack_seq;
-	uint8_t *buf;    /* the transaction under construction */
-	uint8_t *answer; /* what the other socket says */
+	const char *table; /* that the transaction builds: NL_TABLE unless somebody says other */
+	uint8_t *buf;      /* the transaction under construction */
+	uint8_t *answer;   /* what the other socket says */
 	size_t len, cap;
 	bool overflow;
 };

@@ -29,7 +29,7 @@ void rule_begin(struct rule_maker *m, const char *chain)
 		return;
 	}
 	nftnl_rule_set_u32(m->rule, NFTNL_RULE_FAMILY, NFPROTO_INET);
-	nftnl_rule_set_str(m->rule, NFTNL_RULE_TABLE, NL_TABLE);
+	nftnl_rule_set_str(m->rule, NFTNL_RULE_TABLE, m->nl->table);
 	nftnl_rule_set_str(m->rule, NFTNL_RULE_CHAIN, chain);
 }
 

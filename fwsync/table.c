@@ -11,10 +11,14 @@
 #include <libnftnl/set.h>
 #include <libnftnl/table.h>
 #include <libnftnl/udata.h>
+#include <linux/membarrier.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "sallyport/err.h"
 #include "sallyport/log.h"
@@ -93,7 +97,7 @@ static int put_chain(struct nl *nl, const struct rule_chain *chain)
 		nftnl_chain_free(c);
 		return ERR_NOMEM;
 	}
-	nftnl_chain_set_str(c, NFTNL_CHAIN_TABLE, NL_TABLE);
+	nftnl_chain_set_str(c, NFTNL_CHAIN_TABLE, nl->table);
 	nftnl_chain_set_str(c, NFTNL_CHAIN_NAME, chain->name);
 	if (chain->hook >= 0) {
 		nftnl_chain_set_str(c, NFTNL_CHAIN_TYPE, "filter");
@@ -116,7 +120,7 @@ static int put_set(struct nl *nl, const struct set_spec *spec, uint32_t id, uint
 		nftnl_set_free(s);
 		return ERR_NOMEM;
 	}
-	nftnl_set_set_str(s, NFTNL_SET_TABLE, NL_TABLE);
+	nftnl_set_set_str(s, NFTNL_SET_TABLE, nl->table);
 	nftnl_set_set_str(s, NFTNL_SET_NAME, spec->name);
 	nftnl_set_set_u32(s, NFTNL_SET_FAMILY, NFPROTO_INET);
 	nftnl_set_set_u32(s, NFTNL_SET_ID, id);
@@ -152,7 +156,7 @@ static int put_counter(struct nl *nl, const char *name)
 		nftnl_obj_free(obj);
 		return ERR_NOMEM;
 	}
-	nftnl_obj_set_str(obj, NFTNL_OBJ_TABLE, NL_TABLE);
+	nftnl_obj_set_str(obj, NFTNL_OBJ_TABLE, nl->table);
 	nftnl_obj_set_str(obj, NFTNL_OBJ_NAME, name);
 	nftnl_obj_set_u32(obj, NFTNL_OBJ_TYPE, NFT_OBJECT_COUNTER);
 	nftnl_obj_set_u64(obj, NFTNL_OBJ_CTR_PKTS, 0);
@@ -181,7 +185,7 @@ static struct nlmsghdr *elements_begin(struct nl *nl, uint16_t type, const char 
 
 	if (!msg)
 		return NULL;
-	mnl_attr_put_strz(msg, NFTA_SET_ELEM_LIST_TABLE, NL_TABLE);
+	mnl_attr_put_strz(msg, NFTA_SET_ELEM_LIST_TABLE, nl->table);
 	mnl_attr_put_strz(msg, NFTA_SET_ELEM_LIST_SET, set);
 	return msg;
 }
@@ -389,7 +393,7 @@ static void put_flush_rules(struct nl *nl)
 
 	if (!msg)
 		return;
-	mnl_attr_put_strz(msg, NFTA_RULE_TABLE, NL_TABLE);
+	mnl_attr_put_strz(msg, NFTA_RULE_TABLE, nl->table);
 	nl_message_end(nl, msg);
 }
 
@@ -397,20 +401,21 @@ static void put_flush_rules(struct nl *nl)
 static void put_beginning(struct nl *nl, enum table_way way, uint32_t flags)
 {
 	if (way == TABLE_RENEW) /* so that there is one to delete */
-		put_table(nl, NFT_MSG_NEWTABLE, NLM_F_CREATE, NL_TABLE, flags);
+		put_table(nl, NFT_MSG_NEWTABLE, NLM_F_CREATE, nl->table, flags);
 	if (way == TABLE_RENEW || way == TABLE_REBUILD)
-		put_table(nl, NFT_MSG_DELTABLE, 0, NL_TABLE, 0);
+		put_table(nl, NFT_MSG_DELTABLE, 0, nl->table, 0);
 	put_table(nl, NFT_MSG_NEWTABLE,
-	          way == TABLE_BUILD ? NLM_F_CREATE | NLM_F_EXCL : NLM_F_CREATE, NL_TABLE, flags);
+	          way == TABLE_BUILD ? NLM_F_CREATE | NLM_F_EXCL : NLM_F_CREATE, nl->table, flags);
 }
 
-static int try_install(struct nl *nl, const struct table_want *want, enum table_way way,
-                       unsigned int kernel)
+static int try_install(struct nl *nl, const char *table, const struct table_want *want,
+                       enum table_way way, unsigned int kernel)
 {
 	const struct fwsync_conf *conf = want->conf;
 	int r = ERR_OK;
 
 	nl_begin(nl);
+	nl->table = table;
 	put_beginning(nl, way, want->flags);
 	for (size_t i = 0; r == 0 && i < ARRAY_LEN(set_specs); i++)
 		r = put_set(nl, &set_specs[i], (uint32_t)i + 1, conf->set_size);
@@ -434,24 +439,102 @@ static int try_install(struct nl *nl, const struct table_want *want, enum table_
 	return nl_commit(nl);
 }
 
-int table_install(struct nl *nl, const struct table_want *want, enum table_way way)
+/* As much of it as this kernel can. */
+static int install_at(struct nl *nl, const char *table, const struct table_want *want,
+                      enum table_way way, unsigned int *ret_kernel)
 {
 	/* What a kernel may lack, the dearest last: filtering matters more than its log. */
 	static const unsigned int kernels[] = { RULE_LOG | RULE_FIB, RULE_FIB, RULE_LOG, 0 };
 	int r = -EINVAL;
 
 	for (size_t i = 0; i < ARRAY_LEN(kernels); i++) {
-		r = try_install(nl, want, way, kernels[i]);
-		if (r == 0 && !(kernels[i] & RULE_FIB))
-			log_warning(
-			    "firewall",
-			    "this kernel cannot look up a packet's source (CONFIG_NFT_FIB_INET): "
-			    "workloads on different interfaces can send in each other's name, and "
-			    "DNS takes room in connection tracking");
+		r = try_install(nl, table, want, way, kernels[i]);
+		*ret_kernel = kernels[i];
 		if (r != -ENOENT && r != -EOPNOTSUPP && r != -EINVAL)
 			break;
 	}
 	return r;
+}
+
+/* The interim table. */
+
+static int interim_exists(struct nl *nl)
+{
+	uint8_t buf[512] __attribute__((aligned(8)));
+	struct nlmsghdr *msg = nl_question(nl, buf, NFT_MSG_GETTABLE, 0, NFPROTO_INET);
+	int r;
+
+	mnl_attr_put_strz(msg, NFTA_TABLE_NAME, NL_INTERIM);
+	r = nl_ask(nl, msg, NULL, NULL);
+	return r == -ENOENT ? 0 : r < 0 ? r : 1;
+}
+
+static int interim_remove(struct nl *nl)
+{
+	int r;
+
+	nl_begin(nl);
+	put_table(nl, NFT_MSG_DELTABLE, 0, NL_INTERIM, 0);
+	r = nl_commit(nl);
+	return r == -ENOENT ? 0 : r; /* somebody was faster */
+}
+
+/* Until no packet is under way that read the list of hooks before: it would meet neither of two
+ * tables of which one came and the other went since. A packet passes its hooks within one read side
+ * of RCU, and membarrier(2) waits for those; it does not where a processor has no ticks. */
+static void let_packets_pass(void)
+{
+	static const struct timespec long_enough = { .tv_nsec = 100000000 };
+
+	if (syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0) < 0)
+		nanosleep(&long_enough, NULL);
+}
+
+static int interim_install(struct nl *nl, const struct table_want *want)
+{
+	unsigned int kernel;
+	int r = interim_exists(nl); /* a dead role's */
+
+	if (r < 0)
+		return r;
+	r = install_at(nl, NL_INTERIM, want, r > 0 ? TABLE_REBUILD : TABLE_BUILD, &kernel);
+	if (r == 0)
+		let_packets_pass();
+	return r;
+}
+
+/* The table stands. */
+static int interim_end(struct nl *nl)
+{
+	int r = interim_exists(nl);
+
+	if (r <= 0)
+		return r;
+	let_packets_pass();
+	return interim_remove(nl);
+}
+
+int table_install(struct nl *nl, const struct table_want *want, enum table_way way)
+{
+	bool replaces = way == TABLE_REBUILD || way == TABLE_RENEW;
+	unsigned int kernel;
+	int r = replaces ? interim_install(nl, want) : 0;
+
+	if (r < 0)
+		return r;
+	r = install_at(nl, NL_TABLE, want, way, &kernel);
+	if (r < 0) {
+		/* The old one filters on, unless it is not there: then what does is kept. */
+		if (replaces && r != -ENOENT && interim_remove(nl) < 0)
+			log_warning("firewall", "the table " NL_INTERIM " cannot be removed");
+		return r;
+	}
+	if (!(kernel & RULE_FIB))
+		log_warning("firewall",
+		            "this kernel cannot look up a packet's source (CONFIG_NFT_FIB_INET): "
+		            "workloads on different interfaces can send in each other's name, and "
+		            "DNS takes room in connection tracking");
+	return interim_end(nl);
 }
 
 void table_guarded_fini(struct table_guarded *guarded)

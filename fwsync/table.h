@@ -51,7 +51,14 @@ struct table_want {
 	const struct element_wish *pinholes;
 	size_t n_pinholes;
 };
-/* Install the table in one transaction, so that no packet sees half of it. Returns 0 or -errno. */
+/* Install the table in one transaction, so that no packet sees half of it. Returns 0 or -errno.
+ *
+ * That does not hold for the change from one table to another: an interval set that the transaction
+ * makes is empty for some 100 us after its rules are in force (Linux 6.18), and a new chain comes
+ * before an old one of its priority, so that a packet between the two can find both empty. Where a
+ * table is replaced, a copy of the new one under the name NL_INTERIM filters beside it, from before
+ * the change until after it. A role that dies leaves it to the next one, which removes it when its
+ * own table stands, whatever the way. */
 int table_install(struct nl *nl, const struct table_want *want, enum table_way way) MUST_CHECK;
 /* Only what differs between two contents of the guarded sets, in one transaction: a range set of
  * many thousands takes seconds to fill. */

@@ -66,8 +66,8 @@ def left(ns, name, octets):
     return struct.unpack("!Q", element[EXPIRATION])[0] / 1000, asked, answered
 
 
-def has_table(ns):
-    return ask(ns, GETTABLE, INET, attr(1, b"sallyport\0")) is not None
+def has_table(ns, name="sallyport"):
+    return ask(ns, GETTABLE, INET, attr(1, name.encode() + b"\0")) is not None
 
 
 def transactions(ns):

@@ -32,7 +32,7 @@ def a_flushed_table_is_put_back_with_its_pinholes():
     epoch, lost, done = f.epoch(), f.counter("fw_lost"), netlink.transactions("gw")
     h.nft("gw", "flush", "ruleset")
     h.until("put right", lambda: f.counter("fw_lost") > lost, seconds=1)
-    h.same(netlink.transactions("gw") - done, 2, "transactions: the flush, and the table with its pinholes")
+    h.same(netlink.transactions("gw") - done, 4, "transactions: the flush, the interim table, the table, and one's end")
     assert f.epoch() > epoch, "the epoch was not raised"
     h.same(len(k.element_set("gw", "pinhole4")), 1, "elements")
     h.same((tcp(NET4B, 443), tcp_again(), t.talks()), ("refused", "open", True), "as before")
