@@ -140,7 +140,7 @@ def tell(name, status, said, seconds):
         bad = 1
     passed += ok
     skipped.extend(f"{name}: {line[5:]}" for line in said.splitlines() if line.startswith("skip "))
-    failed.extend(f"{name}: {line[7:]}" for line in said.splitlines() if line.startswith("not ok "))
+    failed.extend(f"{name}: {line[7:]}"[:300] for line in said.splitlines() if line.startswith("not ok "))
     if bad and not any(f.startswith(name + ":") for f in failed):
         failed.append(f"{name}: ended with {status}")
     if bad:
