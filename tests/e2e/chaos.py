@@ -180,6 +180,10 @@ class Chaos:
 
     def restart(self, _):
         """It may have to wait for the last historian; what else is done goes on meanwhile."""
+        if self.starting:
+            self.starting.join()
+        if self.sp.process.poll() is None:
+            return  # it died twice before it was started once
         self.starting = threading.Thread(target=self.sp.up, args=(30,))
         self.starting.start()
 
