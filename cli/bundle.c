@@ -265,6 +265,7 @@ static int compile(const struct cli *cli, const struct bundle *bundle,
 	const struct policy_source source = { bundle->label, bundle->text.data, bundle->text.len };
 	CLEANUP(free) struct policy_feed_text *feeds = calloc(bundle->n_feeds + 1, sizeof(*feeds));
 	CLEANUP(free) void *image = NULL;
+	struct policy_image view;
 	size_t len = 0;
 	int r;
 
@@ -280,6 +281,10 @@ static int compile(const struct cli *cli, const struct bundle *bundle,
 	                   diag);
 	if (r < 0 && diag->n_errors == 0)
 		return cli_fail(cli, "%s cannot be compiled: %s", bundle->label, err_str(r));
+	/* Without a configuration nobody knows where it is to be in force. */
+	if (r == 0 && cli->settings.site.n_listeners > 0 &&
+	    policy_image_open(image, len, 0, &view) == 0)
+		policy_site_warn(&view, &cli->settings.site, bundle->label, diag);
 	return r < 0 || diag->n_errors > 0 ? CLI_NO : CLI_YES;
 }
 

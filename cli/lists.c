@@ -6,7 +6,7 @@
 
 static const struct table_column workload_columns[] = {
 	{ "WORKLOAD", false }, { "PROFILE", false }, { "MODE", false },
-	{ "PINHOLES", true },  { "SOURCES", false },
+	{ "PINHOLES", true },  { "SOURCES", false }, { "LISTENERS", false },
 };
 
 static enum color mode_color(const char *mode)
@@ -32,6 +32,7 @@ static void workload_row(const struct cli *cli, struct table *table, const json_
 	          json_text(object, "mode"));
 	table_putf(table, "%" PRId64, json_number(object, "pinholes"));
 	put_joined(table, object, "sources");
+	put_joined(table, object, "listeners");
 }
 
 int verb_workload_list(struct cli *cli, const char *const *words, size_t n_words)

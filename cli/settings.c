@@ -14,6 +14,50 @@ void settings_fini(struct settings *settings)
 	free(settings->run_dir);
 	settings->state_dir = NULL;
 	settings->run_dir = NULL;
+	free((void *)(uintptr_t)settings->site.listeners);
+	settings->site = (struct policy_site){ 0 };
+}
+
+static struct fy_node *find(struct fy_node *node, const char *key)
+{
+	return node && fy_node_is_mapping(node) ? fy_node_mapping_lookup_by_string(node, key, FY_NT)
+	                                        : NULL;
+}
+
+/* What has faults here has them for `sallyportd --check`, too, which tells them. */
+static int read_listeners(struct fy_node *list, struct policy_site *site)
+{
+	int n = list && fy_node_is_sequence(list) ? fy_node_sequence_item_count(list) : 0;
+	uint8_t(*addrs)[ADDR_LEN] = n > 0 ? calloc((size_t)n, sizeof(*addrs)) : NULL;
+
+	if (n > 0 && !addrs)
+		return ERR_NOMEM;
+	site->listeners = (const uint8_t(*)[ADDR_LEN])addrs;
+	for (int i = 0; i < n; i++) {
+		struct fy_node *node = find(fy_node_sequence_get_by_index(list, i), "address");
+		const char *text = node ? fy_node_get_scalar0(node) : NULL;
+
+		if (text && addr_parse(text, addrs[site->n_listeners]) == 0)
+			site->n_listeners++;
+	}
+	return ERR_OK;
+}
+
+static int read_site(struct fy_node *root, struct policy_site *site)
+{
+	struct fy_node *firewall = find(root, "firewall"), *mode = find(firewall, "mode");
+	struct fy_node *guard = find(firewall, "guard");
+	static const char *const lists[] = { "interfaces", "prefixes" };
+	const char *word = mode ? fy_node_get_scalar0(mode) : NULL;
+
+	site->guards_sources = !word || strcmp(word, "none") != 0;
+	for (size_t i = 0; i < ARRAY_LEN(lists); i++) {
+		struct fy_node *list = find(guard, lists[i]);
+
+		if (list && fy_node_is_sequence(list) && fy_node_sequence_item_count(list) > 0)
+			site->guards_sources = false;
+	}
+	return read_listeners(find(root, "listen"), site);
 }
 
 /* Put the directory under @key into *ret_dir, or @fallback when the file does not name it. */
@@ -49,7 +93,10 @@ static int read_doc(struct settings *settings, const char *file, const struct fi
 		         "not a YAML mapping; `sallyport check -c FILE` says where it breaks");
 		return ERR_CONFIG;
 	}
-	r = read_dir(root, file, "state_dir", SETTINGS_STATE_DIR, &settings->state_dir, diag);
+	r = read_site(root, &settings->site);
+	if (r == 0)
+		r = read_dir(root, file, "state_dir", SETTINGS_STATE_DIR, &settings->state_dir,
+		             diag);
 	if (r < 0)
 		return r;
 	return read_dir(root, file, "run_dir", SETTINGS_RUN_DIR, &settings->run_dir, diag);

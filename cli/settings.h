@@ -1,13 +1,16 @@
-/* settings.h - where the daemon keeps its things: two keys of sallyport.yaml.
+/* settings.h - where the daemon keeps its things, and what a policy must fit: a few keys of
+ * sallyport.yaml.
  *
  * The whole configuration is the keeper's to judge; the command only wants to find the control
- * socket and the history. Whoever may read the history need not be able to read the configuration,
- * so the default file may be missing or closed to us: then the defaults count.
+ * socket and the history, and to check a policy before there is a daemon. Whoever may read the
+ * history need not be able to read the configuration, so the default file may be missing or closed
+ * to us: then the defaults count.
  */
 #pragma once
 
 #include <stdbool.h>
 
+#include "policy/site.h"
 #include "sallyport/cleanup.h"
 #include "sallyport/diag.h"
 
@@ -18,6 +21,7 @@
 struct settings {
 	char *state_dir, *run_dir; /* absolute */
 	bool defaulted;            /* the file was not read */
+	struct policy_site site;   /* owns its listeners; none: the file does not say */
 };
 
 void settings_fini(struct settings *settings);

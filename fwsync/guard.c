@@ -107,6 +107,19 @@ static bool destination_permitted(const struct guard *guard, const struct guard_
 	return false;
 }
 
+/* Its own; or, at its listener, anybody's whom no workload names. */
+static bool source_permitted(const struct guard *guard, const struct guard_workload *w,
+                             const uint8_t addr[static ADDR_LEN])
+{
+	const struct guard_prefix *sources = guard_prefixes(guard, &guard->table->sources);
+	uint32_t family = addr_is_v4(addr) ? GUARD_LISTENER_V4 : GUARD_LISTENER_V6;
+
+	if (any_prefix_has(guard, &guard->table->sources, &w->sources, addr))
+		return true;
+	return (w->listeners & family) &&
+	       !guard_prefixes_have(sources + w->named.offset, w->named.count, addr);
+}
+
 /* Every destination has a source of its family, and the elements are not too many. */
 static bool shape_ok(const struct pinhole_view *view)
 {
@@ -143,7 +156,7 @@ enum pinhole_status guard_permits(const struct guard *guard, const struct pinhol
 	if (req->life_s > w->life_max_s)
 		return PINHOLE_OUTSIDE;
 	for (unsigned int i = 0; i < req->n_src; i++)
-		if (!any_prefix_has(guard, &table->sources, &w->sources, view->src[i]))
+		if (!source_permitted(guard, w, view->src[i]))
 			return PINHOLE_OUTSIDE;
 	for (unsigned int i = 0; i < req->n_ports; i++)
 		if (!port_permitted(guard, w, &view->ports[i]))

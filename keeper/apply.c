@@ -146,6 +146,22 @@ static void keep_line(struct apply *a, const char *line)
 		a->n_lines++;
 }
 
+/* What only the configuration can tell. */
+static void keep_warnings(struct apply *a, const struct edition *edition)
+{
+	CLEANUP(diag_fini) struct diag diag = { 0 };
+
+	diag_init(&diag);
+	edition_warn(edition, a->spec.config, a->texts.file, &diag);
+	for (size_t i = 0; i < diag.n_items; i++) {
+		char line[1024];
+
+		snprintf(line, sizeof(line), "%s: warning: %s", diag.items[i].file,
+		         diag.items[i].text);
+		keep_line(a, line);
+	}
+}
+
 static void finish(struct apply *a, int result)
 {
 	struct apply_result out = {
@@ -271,6 +287,7 @@ static int accept_image(struct apply *a, int image_fd)
 		return r;
 	}
 	policy_image_counts(&edition->image, &a->counts);
+	keep_warnings(a, edition);
 	if (!a->spec.stored_version) {
 		r = put(a, &stored, &diag);
 		if (r == 0 && stored != version)

@@ -4,12 +4,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 
 #include "catalog.h"
 #include "guard.h"
 #include "guarded.h"
+#include "policy/site.h"
 #include "sallyport/err.h"
 #include "sallyport/limits.h"
 #include "sallyport/log.h"
@@ -140,6 +142,26 @@ void edition_keep_guarded(const struct edition *e, const struct config *config)
 		          "%s/guarded cannot be written, so the next start does not know whom to "
 		          "guard before it has a policy: %s",
 		          config->state_dir, err_str(r));
+}
+
+void edition_warn(const struct edition *e, const struct config *config, const char *file,
+                  struct diag *diag)
+{
+	const struct resolver_conf *conf = &config->resolver;
+	uint8_t listeners[LIMIT_LISTENERS][ADDR_LEN];
+	const struct policy_site site = {
+		.listeners = (const uint8_t(*)[ADDR_LEN])listeners,
+		.n_listeners = MIN(conf->n_listeners, (uint32_t)LIMIT_LISTENERS),
+		.guards_sources = conf->firewall != FIREWALL_NONE &&
+		                  config->fwsync.n_prefixes == 0 &&
+		                  config->fwsync.n_interfaces == 0,
+	};
+
+	if (!e->image.data)
+		return;
+	for (size_t i = 0; i < site.n_listeners; i++)
+		memcpy(listeners[i], conf->listeners[i].addr, ADDR_LEN);
+	policy_site_warn(&e->image, &site, file, diag);
 }
 
 struct edition *edition_ref(struct edition *e)

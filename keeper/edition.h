@@ -26,6 +26,9 @@ int edition_new(int image_fd, uint32_t version, const char *file, const struct c
 int edition_none(const struct config *config, struct edition **ret_edition) MUST_CHECK;
 /* The guard table anew, after the configuration has changed. */
 int edition_renew_guard(struct edition *edition, const struct config *config) MUST_CHECK;
+/* What of its policy, written in @file, the configuration does not provide for (policy/site.h). */
+void edition_warn(const struct edition *edition, const struct config *config, const char *file,
+                  struct diag *diag);
 /* Keep whom it guards for the next start (guarded.h); a failure is told in the log. */
 void edition_keep_guarded(const struct edition *edition, const struct config *config);
 struct edition *edition_ref(struct edition *edition);

@@ -308,6 +308,9 @@ static int add_workload(struct builder *b, uint32_t i, const struct policy_workl
 			return r;
 	}
 	out.sources.count = b->sources.n - out.sources.offset;
+	for (size_t l = 0; l < w->n_listeners; l++)
+		out.listeners |=
+		    prefix_is_v4(&w->listeners[l]) ? GUARD_LISTENER_V4 : GUARD_LISTENER_V6;
 	policy_pinhole(b->image, i, &pinhole);
 	out.life_max_s = pinhole.max_s;
 	out.pinholes_max = pinhole.per_workload;
@@ -402,6 +405,33 @@ static int add_internals(struct builder *b, uint32_t workload, struct profile_pa
 	return r;
 }
 
+/* Whom some workload names: nobody else may open for them, whoever asks at his listener. Behind the
+ * sources of all, once for all workloads that have a listener. */
+static int add_named(struct builder *b)
+{
+	CLEANUP(array_free) struct array named = { .entry = sizeof(struct guard_prefix) };
+	struct guard_workload *workloads = b->workloads.data;
+	struct guard_section part = { .offset = b->sources.n };
+	bool wanted = false;
+	int r = ERR_OK;
+
+	for (uint32_t i = 0; i < b->workloads.n; i++)
+		wanted |= workloads[i].listeners != 0;
+	if (!wanted)
+		return ERR_OK;
+	for (uint32_t i = 0; r == 0 && i < b->sources.n; i++)
+		r = array_add(&named, (const struct guard_prefix *)b->sources.data + i);
+	reduce(&named);
+	part.count = named.n;
+	for (uint32_t i = 0; r == 0 && i < named.n; i++)
+		r = array_add(&b->sources, (const struct guard_prefix *)named.data + i);
+	for (uint32_t i = 0; i < b->workloads.n; i++) {
+		if (workloads[i].listeners)
+			workloads[i].named = part;
+	}
+	return r;
+}
+
 static int add_policy(struct builder *b)
 {
 	CLEANUP(free) struct profile_part *parts = NULL;
@@ -428,7 +458,7 @@ static int add_policy(struct builder *b)
 		if (r == 0)
 			r = add_workload(b, i, &w, &parts[w.profile_id]);
 	}
-	return r;
+	return r < 0 ? r : add_named(b);
 }
 
 static int add_guarded(struct builder *b, const struct fwsync_conf *conf)

@@ -1,6 +1,7 @@
 /* keeper/guard.h - the guard table: what fwsync may open at most, derived from the policy image.
  *
- * For each workload: its sources; the union of the ports of all allow rules of its profile, own and
+ * For each workload: its sources, and whether any address that no workload names may be its, too,
+ * for it has a listener; the union of the ports of all allow rules of its profile, own and
  * inherited; the addresses that are not globally reachable and that it may reach all the same:
  * those of `hosts`, and, if one of its rules is internal, all that can be used inside
  * (guard_internals). Guarded is what the configuration names, else every workload's sources.

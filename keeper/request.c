@@ -388,6 +388,16 @@ static void warn_about_guard(const struct keeper *k, json_t *array)
 			       "that takes another address is not (name its interface or prefix)"));
 }
 
+static void warn_about_policy(const struct keeper *k, json_t *array)
+{
+	CLEANUP(diag_fini) struct diag diag = { 0 };
+
+	diag_init(&diag);
+	edition_warn(k->rollout.current, k->config, "", &diag);
+	for (size_t i = 0; i < diag.n_items; i++)
+		json_array_append_new(array, request_text(diag.items[i].text));
+}
+
 static json_t *warnings(const struct keeper *k)
 {
 	json_t *array = json_array();
@@ -395,6 +405,7 @@ static json_t *warnings(const struct keeper *k)
 	for (size_t i = 0; i < k->warnings.n_items; i++)
 		json_array_append_new(array, request_text(k->warnings.items[i].text));
 	warn_about_guard(k, array);
+	warn_about_policy(k, array);
 	warn_about_upstreams(k, array);
 	request_anchor_warnings(k, array);
 	for (size_t i = 0; i < ROLE_N; i++) {

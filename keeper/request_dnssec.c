@@ -37,20 +37,36 @@ static void fail(struct keeper_dnssec *x, const char *why)
 	finish(x);
 }
 
-/* An address that is this workload's and nobody else's: it is in whose name the resolver asks. */
-static bool address_of(const struct policy_image *image, const char *who, uint8_t *ret_addr)
+/* An address that is this workload's and nobody else's: it is in whose name the resolver asks. At a
+ * listener that is anybody whom no source names: the listener's own address, or none at all. */
+static bool address_of(const struct policy_image *image, const char *who,
+                       struct explain_request *ask)
 {
+	static const uint8_t nobody[2][ADDR_LEN] = { { 0 }, { [10] = 0xff, [11] = 0xff } };
 	uint32_t workload = request_workload(image, who);
 	struct policy_workload_info info;
 
-	if (addr_parse(who, ret_addr) == 0)
+	if (addr_parse(who, ask->addr) == 0) {
+		memcpy(ask->at, ask->addr, ADDR_LEN);
 		return true;
+	}
 	if (workload == POLICY_NONE || policy_image_workload(image, workload, &info) < 0)
 		return false;
 	for (size_t i = 0; i < info.n_sources; i++) {
-		memcpy(ret_addr, info.sources[i].addr, ADDR_LEN);
-		if (policy_workload(image, ret_addr) == workload)
+		memcpy(ask->addr, info.sources[i].addr, ADDR_LEN);
+		if (policy_workload(image, ask->addr, NULL) == workload)
 			return true;
+	}
+	for (size_t i = 0; i < info.n_listeners; i++) {
+		const uint8_t *at = info.listeners[i].addr;
+		const uint8_t *const asking[] = { at, nobody[addr_is_v4(at)] };
+
+		memcpy(ask->at, at, ADDR_LEN);
+		for (size_t a = 0; a < ARRAY_LEN(asking); a++) {
+			memcpy(ask->addr, asking[a], ADDR_LEN);
+			if (policy_workload(image, ask->addr, at) == workload)
+				return true;
+		}
 	}
 	return false;
 }
@@ -72,9 +88,9 @@ static const char *send_question(struct keeper *k, struct keeper_dnssec *x,
 
 	ask.name_len = (uint16_t)name_wire_len(q->name, sizeof(q->name));
 	memcpy(ask.name, q->name, ask.name_len);
-	if (!address_of(image, q->who, ask.addr))
-		return "every source of this workload has a narrower workload inside; name an "
-		       "address instead";
+	if (!address_of(image, q->who, &ask))
+		return "every source of this workload has a narrower workload inside, and other "
+		       "workloads name whom its listeners could know; name an address instead";
 	x->id = ++k->dnssec_last;
 	x->deadline_ns =
 	    clock_mono_ns() + (k->config->resolver.query_ms + KEEPER_DNSSEC_GRACE_MS) * NS_PER_MS;

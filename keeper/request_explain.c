@@ -70,8 +70,8 @@ uint32_t request_workload(const struct policy_image *image, const char *who)
 	struct policy_counts counts;
 	uint8_t addr[ADDR_LEN];
 
-	if (addr_parse(who, addr) == 0)
-		return policy_workload(image, addr);
+	if (addr_parse(who, addr) == 0) /* a client's, or the listener's that it asks */
+		return policy_workload(image, addr, addr);
 	policy_image_counts(image, &counts);
 	for (uint32_t i = 0; i < counts.workloads; i++) {
 		struct policy_workload_info w;

@@ -6,6 +6,7 @@
 
 #include "policy/judge.h"
 #include "request.h"
+#include "revoke.h"
 #include "sallyport/clock.h"
 #include "sallyport/name.h"
 #include "sallyport/pinhole.h"
@@ -18,12 +19,17 @@ struct walk {
 	char workload[LIMIT_WORKLOAD_NAME + 1]; /* "": all */
 };
 
-/* The question's name, and the chain's. */
+/* The question's name, and the chain's; the listener, where it says who asked. */
 static void put_names(json_t *object, const struct ledger_reason *reason)
 {
 	json_t *chain = json_array();
-	size_t pos = 0, n = 0;
+	char at[ADDR_TEXT_LEN];
+	size_t pos, n = 0;
+	const uint8_t *listener = revoke_listener(reason, &pos);
 
+	if (listener)
+		addr_text(listener, at);
+	json_object_set_new(object, "listener", listener ? json_string(at) : json_null());
 	while (pos + sizeof(uint16_t) <= reason->names_len) {
 		char text[NAME_TEXT_LEN];
 		uint16_t len;

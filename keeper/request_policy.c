@@ -9,6 +9,7 @@
 
 #include "policy/judge.h"
 #include "request.h"
+#include "revoke.h"
 #include "sallyport/err.h"
 #include "sallyport/log.h"
 
@@ -379,10 +380,19 @@ static void count_pinholes(const struct keeper *k, uint32_t *counts, uint32_t n_
 
 		if (ledger_read(&k->shared.ledger, i, &row, &reason) != 1)
 			continue;
-		w = policy_workload(image, row.element.src);
+		w = revoke_workload(image, &row, &reason);
 		if (w < n_workloads)
 			counts[w]++;
 	}
+}
+
+static json_t *prefixes(const struct prefix *list, size_t n)
+{
+	json_t *array = json_array();
+
+	for (size_t i = 0; i < n; i++)
+		json_array_append_new(array, request_prefix(&list[i]));
+	return array;
 }
 
 void request_workloads(struct keeper *k, struct server_client *client)
@@ -398,19 +408,16 @@ void request_workloads(struct keeper *k, struct server_client *client)
 		count_pinholes(k, pinholes, counts.workloads);
 	for (uint32_t i = 0; pinholes && i < counts.workloads; i++) {
 		struct policy_workload_info w;
-		json_t *sources = json_array();
 
-		if (policy_image_workload(image, i, &w) < 0) {
-			json_decref(sources);
+		if (policy_image_workload(image, i, &w) < 0)
 			continue;
-		}
-		for (size_t s = 0; s < w.n_sources; s++)
-			json_array_append_new(sources, request_prefix(&w.sources[s]));
 		server_json_give(client,
-		                 json_pack("{s:o,s:o,s:s,s:o,s:I}", "workload",
+		                 json_pack("{s:o,s:o,s:s,s:o,s:o,s:I}", "workload",
 		                           request_text(w.name), "profile", request_text(w.profile),
 		                           "mode", w.observe ? "observe" : "enforce", "sources",
-		                           sources, "pinholes", (json_int_t)pinholes[i]));
+		                           prefixes(w.sources, w.n_sources), "listeners",
+		                           prefixes(w.listeners, w.n_listeners), "pinholes",
+		                           (json_int_t)pinholes[i]));
 	}
 	server_exit(client, 0);
 }

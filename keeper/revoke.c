@@ -16,14 +16,38 @@
 #define TYPE_AAAA 28
 #define CHAIN_MAX 64 /* names of one reason: LIMIT_CHAIN targets and room; more: closed */
 
+const uint8_t *revoke_listener(const struct ledger_reason *reason, size_t *ret_len)
+{
+	const size_t whole = sizeof(uint16_t) + ADDR_LEN;
+	uint16_t len;
+
+	*ret_len = 0;
+	if (!(reason->names_flags & PINHOLE_NAMES_LISTENER) || reason->names_len < whole)
+		return NULL;
+	memcpy(&len, reason->names, sizeof(len));
+	if (len != ADDR_LEN)
+		return NULL;
+	*ret_len = whole;
+	return reason->names + sizeof(len);
+}
+
+uint32_t revoke_workload(const struct policy_image *image, const struct ledger_row *row,
+                         const struct ledger_reason *reason)
+{
+	size_t len;
+
+	return policy_workload(image, row->element.src, revoke_listener(reason, &len));
+}
+
 /* Names of a reason: a length (uint16_t), then that many octets of wire form. Returns their number,
  * or 0 when they break the format. */
 static size_t read_names(const struct ledger_reason *reason, const uint8_t **ret_names)
 {
-	size_t n = 0, pos = 0;
+	size_t n = 0, pos;
 
 	if (reason->names_len > sizeof(reason->names))
 		return 0;
+	revoke_listener(reason, &pos);
 	while (pos < reason->names_len) {
 		uint16_t len;
 
@@ -131,7 +155,7 @@ bool revoke_row_stands(const struct policy_image *image, const struct resolver_c
 	if (reason->names_flags & PINHOLE_NAMES_CUT)
 		return false;
 	n = read_names(reason, names);
-	workload = policy_workload(image, element->src);
+	workload = revoke_workload(image, row, reason);
 	if (n == 0 || workload == POLICY_NONE)
 		return false;
 	policy_judge(image, workload, names[0], type, now_s, &entry);

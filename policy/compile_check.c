@@ -352,6 +352,60 @@ static void check_doubled_sources(struct doc_reader *r)
 	}
 }
 
+static size_t collect_listeners(const struct policy_doc *doc, struct source *out)
+{
+	size_t n = 0;
+
+	for (uint32_t w = 0; w < doc->n_workloads; w++) {
+		const struct doc_workload *from = &doc->workloads[w];
+
+		for (size_t i = 0; i < from->n_listeners; i++, n++) {
+			if (out)
+				out[n] = (struct source){ &from->listeners[i],
+					                  from->listener_places[i], w };
+		}
+	}
+	return n;
+}
+
+static void fault_shared(struct doc_reader *r, const struct source *at, const struct source *other)
+{
+	char text[PREFIX_TEXT_LEN];
+
+	prefix_text(at->prefix, text);
+	if (at->workload == other->workload)
+		fault_at(r, at->place, "%s is a listener of '%s' already (line %u); list it once",
+		         text, r->doc->workloads[at->workload].name, other->place.line);
+	else
+		fault_at(r, at->place,
+		         "%s is a listener of '%s', too (line %u), and who asks there is one "
+		         "workload; listen at another address for one of them",
+		         text, r->doc->workloads[other->workload].name, other->place.line);
+}
+
+/* Nobody can say which of two workloads was meant: told at both places. */
+static void check_doubled_listeners(struct doc_reader *r)
+{
+	size_t n = collect_listeners(r->doc, NULL);
+	CLEANUP(free) struct source *listeners = malloc((n + 1) * sizeof(*listeners));
+
+	if (!listeners) {
+		r->err = ERR_NOMEM;
+		return;
+	}
+	collect_listeners(r->doc, listeners);
+	qsort(listeners, n, sizeof(*listeners), compare_sources);
+	for (size_t i = 1; i < n; i++) {
+		const struct source *a = &listeners[i - 1], *b = &listeners[i];
+
+		if (memcmp(a->prefix, b->prefix, sizeof(*a->prefix)) != 0)
+			continue;
+		if (a->workload != b->workload)
+			fault_shared(r, a, b);
+		fault_shared(r, b, a);
+	}
+}
+
 /* Only single addresses have inbound ports: the kernel's set of them is a hash. */
 static void check_inbound(struct doc_reader *r)
 {
@@ -385,4 +439,6 @@ void doc_check(struct doc_reader *r)
 		check_doubled_rules(r);
 	if (r->err == ERR_OK)
 		check_doubled_sources(r);
+	if (r->err == ERR_OK)
+		check_doubled_listeners(r);
 }

@@ -237,6 +237,7 @@ static void read_source(struct doc_reader *r, void *target, const struct yaml_no
 	const struct yaml_node *const *items = one;
 	size_t n = 1;
 
+	w->known = true;
 	if (value->kind == YAML_LIST) {
 		items = (const struct yaml_node *const *)value->items;
 		n = value->n;
@@ -280,6 +281,66 @@ static void read_source(struct doc_reader *r, void *target, const struct yaml_no
 	}
 }
 
+/* An address that one listener has, and no other: each interface has link-local ones of its own. */
+static bool is_listeners(const uint8_t addr[static ADDR_LEN])
+{
+	static const uint8_t unspecified[ADDR_LEN];
+
+	if (addr_is_v4(addr))
+		return addr[12] != 0 && addr[12] < 224;
+	return memcmp(addr, unspecified, ADDR_LEN) != 0 && addr[0] != 0xff &&
+	       !(addr[0] == 0xfe && (addr[1] & 0xc0) == 0x80);
+}
+
+static void read_listener(struct doc_reader *r, void *target, const struct yaml_node *value)
+{
+	struct doc_workload *w = target;
+	const struct yaml_node *one[1] = { value };
+	const struct yaml_node *const *items = one;
+	size_t n = 1;
+
+	w->known = true;
+	if (value->kind == YAML_LIST) {
+		items = (const struct yaml_node *const *)value->items;
+		n = value->n;
+	}
+	if (n == 0 || n > LIMIT_WORKLOAD_LISTENERS) {
+		fault(r, value, "%zu listeners; a workload has 1 to %d", n,
+		      LIMIT_WORKLOAD_LISTENERS);
+		return;
+	}
+	w->listeners = region_alloc(&r->doc->region, n * sizeof(*w->listeners));
+	w->listener_places = region_alloc(&r->doc->region, n * sizeof(*w->listener_places));
+	if (!w->listeners || !w->listener_places) {
+		r->err = ERR_NOMEM;
+		return;
+	}
+	for (size_t i = 0; i < n; i++) {
+		const char *text = read_text(r, items[i], PREFIX_TEXT_LEN);
+		struct prefix *listener = &w->listeners[w->n_listeners];
+
+		if (!text)
+			continue;
+		if (addr_parse(text, listener->addr) < 0) {
+			fault(r, items[i],
+			      "'%s' is no address; write the listener's, 192.0.2.1 or "
+			      "2001:db8::1, without port and length",
+			      text);
+			continue;
+		}
+		if (!is_listeners(listener->addr)) {
+			fault(r, items[i],
+			      "'%s' is not the address of one listener; write the one that these "
+			      "clients ask",
+			      text);
+			continue;
+		}
+		listener->len = 128;
+		w->listener_places[w->n_listeners++] =
+		    (struct doc_place){ items[i]->line, items[i]->col };
+	}
+}
+
 static void read_workload_profile(struct doc_reader *r, void *target, const struct yaml_node *value)
 {
 	struct doc_workload *w = target;
@@ -297,17 +358,21 @@ static void read_workload(struct doc_reader *r, const struct yaml_node *key,
                           const struct yaml_node *value)
 {
 	static const struct doc_key keys[] = {
-		{ "source", read_source, KEY_NEEDED },
+		{ "source", read_source, KEY_KNOWN },
+		{ "listener", read_listener, KEY_KNOWN },
 		{ "profile", read_workload_profile, KEY_NEEDED },
 		{ "grants", NULL, KEY_LATER },
 		{ "certificate", NULL, KEY_LATER },
-		{ "listener", NULL, KEY_LATER },
 	};
 	struct policy_doc *doc = r->doc;
 	struct doc_workload workload = { .place = { key->line, key->col } };
 
 	workload.name = read_label(r, key, "workload");
 	read_keys(r, value, keys, ARRAY_LEN(keys), &workload, "workload");
+	if (value->kind == YAML_MAP && !workload.known)
+		fault(r, value,
+		      "this workload has neither 'source' nor 'listener'; add its clients' "
+		      "addresses, or the listener's that only they ask");
 	if (GROW(r, key, doc, workloads, (size_t)LIMIT_WORKLOADS, "workloads"))
 		doc->workloads[doc->n_workloads++] = workload;
 }

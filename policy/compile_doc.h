@@ -65,9 +65,10 @@ struct doc_workload {
 	const char *name;
 	struct doc_place place;
 	struct doc_ref profile;
-	struct prefix *sources;
-	struct doc_place *source_places;
-	size_t n_sources;
+	struct prefix *sources, *listeners; /* of listeners, single addresses */
+	struct doc_place *source_places, *listener_places;
+	size_t n_sources, n_listeners;
+	bool known; /* `source` or `listener` is given, maybe faulty */
 };
 
 struct doc_host {

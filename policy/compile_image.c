@@ -150,6 +150,8 @@ static void put_workloads(struct image_builder *b)
 			.profile = w->profile.id,
 			.sources = section_put(b, SEC_SOURCES, w->sources, w->n_sources),
 			.n_sources = (uint32_t)w->n_sources,
+			.listeners = section_put(b, SEC_SOURCES, w->listeners, w->n_listeners),
+			.n_listeners = (uint32_t)w->n_listeners,
 		};
 
 		out.singles4 = put_singles(b, w, true, &out.n_singles4);
@@ -158,7 +160,23 @@ static void put_workloads(struct image_builder *b)
 	}
 }
 
-/* The hash table of all sources, and the prefix lengths to try, longest first. */
+static void fill_slot(struct image_builder *b, struct img_source *slots, size_t n_slots,
+                      const struct prefix *key, uint32_t workload)
+{
+	uint64_t slot = img_slot(img_hash_prefix(b->seed, key), n_slots);
+	size_t probes = 1;
+
+	for (; slots[slot].workload != POLICY_NONE; probes++) {
+		if (++slot == n_slots)
+			slot = 0;
+	}
+	slots[slot].prefix = *key;
+	slots[slot].workload = workload;
+	if (probes > IMG_PROBES_MAX)
+		b->err = ERR_AGAIN;
+}
+
+/* The hash table of all sources and listeners, and the prefix lengths to try, longest first. */
 static void put_source_slots(struct image_builder *b)
 {
 	bool used[129] = { false };
@@ -166,7 +184,7 @@ static void put_source_slots(struct image_builder *b)
 	size_t n = 0, n_slots;
 
 	for (size_t w = 0; w < b->doc->n_workloads; w++)
-		n += b->doc->workloads[w].n_sources;
+		n += b->doc->workloads[w].n_sources + b->doc->workloads[w].n_listeners;
 	if (n == 0)
 		return;
 	n_slots = n * 2 + 1;
@@ -178,20 +196,17 @@ static void put_source_slots(struct image_builder *b)
 	for (size_t i = 0; i < n_slots; i++)
 		slots[i].workload = POLICY_NONE;
 	for (uint32_t w = 0; w < b->doc->n_workloads; w++) {
-		for (size_t i = 0; i < b->doc->workloads[w].n_sources; i++) {
-			const struct prefix *source = &b->doc->workloads[w].sources[i];
-			uint64_t slot = img_slot(img_hash_prefix(b->seed, source), n_slots);
-			size_t probes = 1;
+		const struct doc_workload *from = &b->doc->workloads[w];
 
-			for (; slots[slot].workload != POLICY_NONE; probes++) {
-				if (++slot == n_slots)
-					slot = 0;
-			}
-			slots[slot].prefix = *source;
-			slots[slot].workload = w;
-			used[source->len] = true;
-			if (probes > IMG_PROBES_MAX)
-				b->err = ERR_AGAIN;
+		for (size_t i = 0; i < from->n_sources; i++) {
+			fill_slot(b, slots, n_slots, &from->sources[i], w);
+			used[from->sources[i].len] = true;
+		}
+		for (size_t i = 0; i < from->n_listeners; i++) {
+			struct prefix key = from->listeners[i];
+
+			key.len = IMG_LISTENER;
+			fill_slot(b, slots, n_slots, &key, w);
 		}
 	}
 	for (size_t len = 129; len-- > 0;) {

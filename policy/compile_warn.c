@@ -52,15 +52,18 @@ static void warn_family(const struct warner *w, uint32_t id, bool v4)
 {
 	const struct doc_workload *workload = &w->doc->workloads[id];
 	const uint8_t(*addrs)[ADDR_LEN];
-	size_t of_family = 0, singles = 0;
+	size_t of_family = 0, of_other = 0, singles = 0;
 
 	for (size_t i = 0; i < workload->n_sources; i++) {
 		bool mine = prefix_is_v4(&workload->sources[i]) == v4;
 
 		of_family += mine;
+		of_other += !mine;
 		singles += mine && workload->sources[i].len == 128;
 	}
-	if (of_family == workload->n_sources)
+	for (size_t i = 0; i < workload->n_listeners; i++)
+		of_other += prefix_is_v4(&workload->listeners[i]) != v4;
+	if (of_other == 0)
 		return; /* it never asks over the other family */
 	if (policy_single_sources(w->image, id, v4, &addrs) == 0)
 		diag_add(w->diag, DIAG_WARNING, w->doc->file, workload->place.line,
@@ -85,6 +88,12 @@ static void warn_inbound(const struct warner *w, const struct doc_workload *work
 	const struct doc_profile *profile = &w->doc->profiles[workload->profile.id];
 	char text[PREFIX_TEXT_LEN];
 
+	if (profile->n_inbound > 0 && workload->n_sources == 0)
+		diag_add(
+		    w->diag, DIAG_WARNING, w->doc->file, workload->place.line, workload->place.col,
+		    "workload '%s' lists no source: the inbound ports of profile '%s' are open "
+		    "nowhere; list the addresses that serve",
+		    workload->name, profile->name);
 	for (size_t i = 0; profile->n_inbound > 0 && i < workload->n_sources; i++) {
 		if (workload->sources[i].len == 128)
 			continue;
@@ -95,6 +104,20 @@ static void warn_inbound(const struct warner *w, const struct doc_workload *work
 		         "there; list the addresses that serve",
 		         text, profile->name);
 	}
+}
+
+/* What is observed passes by its source, and the firewall does not know who asks where. */
+static void warn_observed(const struct warner *w, const struct doc_workload *workload)
+{
+	const struct doc_profile *profile = &w->doc->profiles[workload->profile.id];
+
+	if (profile->observe && workload->n_listeners > 0)
+		diag_add(
+		    w->diag, DIAG_WARNING, w->doc->file, workload->listener_places[0].line,
+		    workload->listener_places[0].col,
+		    "profile '%s' only observes, but of whom a listener makes workload '%s' the "
+		    "firewall lets nothing pass beside pinholes; list their addresses as source",
+		    profile->name, workload->name);
 }
 
 /* The shortest name that the pattern matches, each star an "x"; without what ** stands for. Returns
@@ -222,6 +245,7 @@ int policy_warn(const struct policy_doc *doc, const struct policy_image *image, 
 		warn_family(&w, i, true);
 		warn_family(&w, i, false);
 		warn_inbound(&w, &doc->workloads[i]);
+		warn_observed(&w, &doc->workloads[i]);
 	}
 	return warn_denies(&w);
 }

@@ -33,7 +33,7 @@
 #include "sallyport/prefix.h"
 
 #define IMG_MAGIC UINT64_C(0x314c4f50594c4153) /* "SALYPOL1" */
-#define IMG_FORMAT 2
+#define IMG_FORMAT 3
 #define IMG_CHECKSUM_LEN 32
 #define IMG_PROBES_MAX 512 /* of one lookup; the compiler chooses another seed if it needs more */
 
@@ -50,10 +50,10 @@ enum img_section_id {
 	SEC_SLOTS,         /* uint32_t: node + 1, or 0 */
 	SEC_CANDIDATES,    /* struct img_candidate */
 	SEC_WORKLOADS,     /* struct img_workload */
-	SEC_SOURCES,       /* struct prefix */
+	SEC_SOURCES,       /* struct prefix: sources and listeners of each workload */
 	SEC_SINGLES,       /* uint8_t[16]: single addresses of workloads, by family */
 	SEC_SOURCE_LENS,   /* uint8_t: the prefix lengths in use, longest first */
-	SEC_SOURCE_SLOTS,  /* struct img_source */
+	SEC_SOURCE_SLOTS,  /* struct img_source: by prefix, or listener */
 	SEC_FEEDS,         /* struct img_feed */
 	SEC_COMBINATIONS,  /* struct img_combination */
 	SEC_FEED_SLOTS,    /* uint32_t: offset in FEED_NAMES + 1, or 0 */
@@ -144,9 +144,11 @@ struct img_node {
 
 struct img_workload {
 	uint32_t name, profile;
-	uint32_t sources, n_sources;
+	uint32_t sources, n_sources, listeners, n_listeners; /* SOURCES */
 	uint32_t singles4, n_singles4, singles6, n_singles6;
 };
+/* In place of a prefix's length: an address at which queries arrive. */
+#define IMG_LISTENER 129
 struct img_source {
 	struct prefix prefix;
 	uint8_t reserved[3];

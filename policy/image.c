@@ -148,8 +148,10 @@ int policy_image_workload(const struct policy_image *image, uint32_t workload,
 	    w ? IMG_AT(image, SEC_PROFILES, w->profile, struct img_profile) : NULL;
 	const struct prefix *sources =
 	    w ? IMG_RANGE(image, SEC_SOURCES, w->sources, w->n_sources, struct prefix) : NULL;
+	const struct prefix *listeners =
+	    w ? IMG_RANGE(image, SEC_SOURCES, w->listeners, w->n_listeners, struct prefix) : NULL;
 
-	if (!p || !sources)
+	if (!p || !sources || !listeners)
 		return ERR_NOENT;
 	*ret_info = (struct policy_workload_info){
 		.name = img_string(image, w->name),
@@ -158,6 +160,8 @@ int policy_image_workload(const struct policy_image *image, uint32_t workload,
 		.observe = p->observe == 1,
 		.n_sources = w->n_sources,
 		.sources = sources,
+		.n_listeners = w->n_listeners,
+		.listeners = listeners,
 		.n_rules = p->n_rules,
 	};
 	return ERR_OK;

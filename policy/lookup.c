@@ -6,37 +6,48 @@
 #include "policy/judge.h"
 #include "sallyport/limits.h"
 
-uint32_t policy_workload(const struct policy_image *image, const uint8_t addr[static ADDR_LEN])
+static uint32_t find_source(const struct policy_image *image, const struct prefix *key)
+{
+	const struct img_source *slots = img_all(image, SEC_SOURCE_SLOTS);
+	uint64_t n = img_count(image, SEC_SOURCE_SLOTS);
+	uint64_t slot = img_slot(img_hash_prefix(img_head(image)->seed, key), n);
+
+	for (unsigned int i = 0; i < IMG_PROBES_MAX && slots[slot].workload != POLICY_NONE; i++) {
+		const struct img_source *s = &slots[slot];
+
+		if (s->prefix.len == key->len && memcmp(s->prefix.addr, key->addr, ADDR_LEN) == 0)
+			return s->workload;
+		if (++slot == n)
+			slot = 0;
+	}
+	return POLICY_NONE;
+}
+
+uint32_t policy_workload(const struct policy_image *image, const uint8_t addr[static ADDR_LEN],
+                         const uint8_t *at)
 {
 	const uint8_t *lens = img_all(image, SEC_SOURCE_LENS);
 	uint64_t n_lens = MIN(img_count(image, SEC_SOURCE_LENS), UINT64_C(129));
-	const struct img_source *slots = img_all(image, SEC_SOURCE_SLOTS);
-	uint64_t n_slots = img_count(image, SEC_SOURCE_SLOTS);
+	struct prefix listener = { .len = IMG_LISTENER };
 
-	if (n_slots == 0)
+	if (img_count(image, SEC_SOURCE_SLOTS) == 0)
 		return POLICY_NONE;
 	for (uint64_t l = 0; l < n_lens; l++) {
 		struct prefix key = { .len = MIN(lens[l], (uint8_t)128) };
 		unsigned int whole = key.len / 8;
-		uint64_t slot;
+		uint32_t workload;
 
 		memcpy(key.addr, addr, whole);
 		if (key.len % 8)
 			key.addr[whole] = addr[whole] & (uint8_t)(0xff00 >> (key.len % 8));
-		slot = img_slot(img_hash_prefix(img_head(image)->seed, &key), n_slots);
-		for (unsigned int i = 0; i < IMG_PROBES_MAX; i++) {
-			const struct img_source *s = &slots[slot];
-
-			if (s->workload == POLICY_NONE)
-				break;
-			if (s->prefix.len == key.len &&
-			    memcmp(s->prefix.addr, key.addr, ADDR_LEN) == 0)
-				return s->workload;
-			if (++slot == n_slots)
-				slot = 0;
-		}
+		workload = find_source(image, &key);
+		if (workload != POLICY_NONE)
+			return workload;
 	}
-	return POLICY_NONE;
+	if (!at)
+		return POLICY_NONE;
+	memcpy(listener.addr, at, ADDR_LEN);
+	return find_source(image, &listener);
 }
 
 size_t policy_rule_ports(const struct policy_image *image, uint32_t rule,

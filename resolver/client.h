@@ -22,7 +22,7 @@ struct client {
 	struct tcp_connection
 	    *tcp; /* NULL: UDP. Referenced; may be closed by the time of the answer */
 	uint8_t addr[ADDR_LEN];
-	uint8_t local[ADDR_LEN]; /* the address that was asked, for wildcard listeners */
+	uint8_t local[ADDR_LEN]; /* the address that was asked, of wildcard listeners, too */
 	uint16_t port;
 	bool wildcard;
 	bool held;      /* client_hold() took references */

@@ -464,12 +464,13 @@ void explain_start(struct worker *worker, struct explain *explain, explain_done_
 	explain->done = done;
 	explain->ctx = ctx;
 	memcpy(client.addr, explain->request.addr, ADDR_LEN);
+	memcpy(client.local, explain->request.at, ADDR_LEN);
 	if (question_parse(msg, len, &question) != QUESTION_OK) {
 		explain_refused(explain, &refused);
 		explain_ended(explain);
 		return;
 	}
-	judge_question(worker, &question, client.addr, &asked.j);
+	judge_question(worker, &question, &client, &asked.j);
 	if (asked.j.action != JUDGE_RESOLVE) {
 		explain_denied(explain, asked.j.verdict.reason, NULL);
 		explain_ended(explain);

@@ -148,25 +148,35 @@ static void tell_dropped(struct worker *worker, enum counter counter, uint64_t n
 	ring_dropped(&worker->ring, n);
 }
 
+/* Who sent it, to which address, when. Returns false when it came from no address. */
+static bool read_client(struct listener *listener, const struct udp_message *message,
+                        struct client *ret_client, uint64_t *ret_arrived_ns)
+{
+	const struct msghdr msg = { .msg_control = (void *)(uintptr_t)&message->control,
+		                    .msg_controllen = message->control_len };
+
+	memset(ret_client, 0, sizeof(*ret_client));
+	ret_client->listener = listener;
+	ret_client->wildcard = listener->wildcard;
+	memcpy(ret_client->local, listener->addr, ADDR_LEN);
+	*ret_arrived_ns = message->read_wall_ns;
+	read_control(&msg, listener, ret_client, ret_arrived_ns);
+	return read_sender(&message->addr, ret_client);
+}
+
 static void deliver(struct listener *listener, struct udp_message *message, uint64_t *n_old)
 {
 	struct worker *worker = listener->worker;
-	const struct msghdr msg = { .msg_control = &message->control,
-		                    .msg_controllen = message->control_len };
 	struct client client;
-	uint64_t arrived_ns = message->read_wall_ns;
+	uint64_t arrived_ns;
+	bool sent = read_client(listener, message, &client, &arrived_ns);
 
-	memset(&client, 0, sizeof(client));
-	client.listener = listener;
-	client.wildcard = listener->wildcard;
-	memcpy(client.local, listener->addr, ADDR_LEN);
-	read_control(&msg, listener, &client, &arrived_ns);
 	/* Nobody waits for it any more; under overload the time is better spent on the next. */
 	if (arrived_ns + LIMIT_QUEUE_AGE_MS * NS_PER_MS < worker->wall_ns) {
 		++*n_old;
 		return;
 	}
-	if (!read_sender(&message->addr, &client)) { /* no such sockets are made */
+	if (!sent) { /* no such sockets are made */
 		tell_dropped(worker, COUNT_DROPPED_MALFORMED, 1);
 		return;
 	}
@@ -248,10 +258,11 @@ static uint64_t make_room(struct udp_in *in)
 static uint32_t class_of(const struct worker *worker, const struct udp_message *message)
 {
 	struct client client;
+	uint64_t arrived_ns;
 
-	if (!worker->policy || !read_sender(&message->addr, &client))
+	if (!worker->policy || !read_client(message->listener, message, &client, &arrived_ns))
 		return POLICY_NONE;
-	return policy_workload(&worker->policy->image, client.addr);
+	return policy_workload(&worker->policy->image, client.addr, client.local);
 }
 
 /* The message at @i waits; another one takes its place in the batch. */

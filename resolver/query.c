@@ -26,7 +26,8 @@ static void reject(struct worker *worker, struct asked *asked, enum question_res
 	asked->j.profile = asked->j.workload = POLICY_NONE;
 	if (worker->policy) {
 		asked->j.policy_version = worker->policy->image.version;
-		asked->j.workload = policy_workload(&worker->policy->image, asked->client->addr);
+		asked->j.workload = policy_workload(&worker->policy->image, asked->client->addr,
+		                                    asked->client->local);
 	}
 	switch (result) {
 	case QUESTION_OK:
@@ -167,7 +168,7 @@ void query_received(struct worker *worker, struct client *client, const uint8_t 
 		reject(worker, &asked, result);
 		return;
 	}
-	judge_policy(worker, &q, client->addr, &asked.j);
+	judge_policy(worker, &q, client, &asked.j);
 	worker_note_workload(worker, asked.j.workload);
 	/* Special-use names are never remembered, so a form at hand needs no look at them. */
 	if (asked.j.action == JUDGE_RESOLVE && answer_from_memo(worker, &asked))

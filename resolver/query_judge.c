@@ -1,6 +1,7 @@
 /* resolver/query_judge.c - policy, chains and special-use names, in their order. */
 #include "query_judge.h"
 
+#include "client.h"
 #include "follow_table.h"
 #include "sallyport/clock.h"
 #include "special.h"
@@ -94,8 +95,8 @@ static void refuse(struct judgement *j, enum reason reason)
 	j->verdict.reason = reason;
 }
 
-void judge_policy(struct worker *worker, const struct question *q,
-                  const uint8_t addr[static ADDR_LEN], struct judgement *ret)
+void judge_policy(struct worker *worker, const struct question *q, const struct client *client,
+                  struct judgement *ret)
 {
 	struct verdict *verdict = &ret->verdict;
 	const struct policy_image *image;
@@ -112,7 +113,7 @@ void judge_policy(struct worker *worker, const struct question *q,
 	}
 	image = &worker->policy->image;
 	ret->policy_version = image->version;
-	ret->workload = policy_workload(image, addr);
+	ret->workload = policy_workload(image, client->addr, client->local);
 	if (ret->workload == POLICY_NONE) {
 		refuse(ret, REASON_NO_WORKLOAD);
 		return;
@@ -180,10 +181,10 @@ void judge_special(struct worker *worker, const struct question *q, struct judge
 	j->followed = false;
 }
 
-void judge_question(struct worker *worker, const struct question *q,
-                    const uint8_t addr[static ADDR_LEN], struct judgement *ret)
+void judge_question(struct worker *worker, const struct question *q, const struct client *client,
+                    struct judgement *ret)
 {
-	judge_policy(worker, q, addr, ret);
+	judge_policy(worker, q, client, ret);
 	judge_special(worker, q, ret);
 }
 

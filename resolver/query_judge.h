@@ -14,6 +14,7 @@
 #include "sallyport/prefix.h"
 
 struct worker;
+struct client;
 
 enum judge_action {                 /* zero is the safe value */
 	            JUDGE_DENY = 0, /* the profile's denial */
@@ -38,13 +39,13 @@ struct judgement {
 
 /* The policy's word, without special-use names: all that a question needs whose answer is
  * remembered (an answer to a special-use name never is). */
-void judge_policy(struct worker *worker, const struct question *q,
-                  const uint8_t addr[static ADDR_LEN], struct judgement *ret);
+void judge_policy(struct worker *worker, const struct question *q, const struct client *client,
+                  struct judgement *ret);
 /* Amend @j if the name is a special-use one that neither hosts nor a zone of its own covers. */
 void judge_special(struct worker *worker, const struct question *q, struct judgement *j);
 /* Both. */
-void judge_question(struct worker *worker, const struct question *q,
-                    const uint8_t addr[static ADDR_LEN], struct judgement *ret);
+void judge_question(struct worker *worker, const struct question *q, const struct client *client,
+                    struct judgement *ret);
 
 /**
  * May a chain that began under @j go on to @target?

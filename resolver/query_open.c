@@ -70,29 +70,45 @@ bool open_has_other_source(const struct worker *worker, uint32_t workload, bool 
 	return policy_single_sources(&worker->policy->image, workload, v4, &addrs) > 0;
 }
 
-/* The question and its chain, as a later policy will judge them. A target that was asked by itself
- * (REASON_FOLLOW) stands on the name where its chain began: that name comes first. */
-static void fill_names(const struct asked *asked, const struct form *form,
-                       struct open_request *room, struct pinhole_ask *ask)
+/* Both fit: they stand before all others. */
+static size_t put_name(struct open_request *room, size_t at, const uint8_t *octets, uint16_t len)
 {
-	uint16_t len = (uint16_t)wire_name_len(asked->j.begin);
-	size_t head = sizeof(len) + len;
+	memcpy(room->names + at, &len, sizeof(len));
+	memcpy(room->names + at + sizeof(len), octets, len);
+	return at + sizeof(len) + len;
+}
+
+/* The question and its chain, as a later policy will judge them. A target that was asked by itself
+ * (REASON_FOLLOW) stands on the name where its chain began: that name comes first. Who is known by
+ * the listener alone is so later on, too. */
+static void fill_names(const struct policy_image *image, const struct asked *asked,
+                       const struct form *form, struct open_request *room, struct pinhole_ask *ask)
+{
+	bool by_listener = policy_workload(image, asked->client->addr, NULL) == POLICY_NONE;
+	size_t head = 0;
 
 	ask->request.names_len = form->names_len;
 	ask->request.names_flags = form->names_cut ? PINHOLE_NAMES_CUT : 0;
 	if (form->dnssec == DNSSEC_SECURE)
 		ask->request.names_flags |= PINHOLE_NAMES_SECURE;
 	ask->view.names = form->names;
-	if (!asked->j.followed)
+	if (!asked->j.followed && !by_listener)
 		return;
+	_Static_assert(sizeof(room->names) > 2 * sizeof(uint16_t) + ADDR_LEN + NAME_MAX_WIRE,
+	               "put_name() is called twice at most");
+	if (by_listener)
+		head = put_name(room, head, asked->client->local, ADDR_LEN);
+	if (asked->j.followed)
+		head =
+		    put_name(room, head, asked->j.begin, (uint16_t)wire_name_len(asked->j.begin));
 	ask->view.names = room->names;
+	ask->request.names_len = 0;
+	if (by_listener)
+		ask->request.names_flags |= PINHOLE_NAMES_LISTENER;
 	if (head + form->names_len > sizeof(room->names)) {
-		ask->request.names_len = 0;
 		ask->request.names_flags |= PINHOLE_NAMES_CUT;
 		return;
 	}
-	memcpy(room->names, &len, sizeof(len));
-	memcpy(room->names + sizeof(len), asked->j.begin, len);
 	if (form->names_len > 0)
 		memcpy(room->names + head, form->names, form->names_len);
 	ask->request.names_len = (uint16_t)(head + form->names_len);
@@ -150,7 +166,7 @@ int open_fill(const struct worker *worker, const struct asked *asked, const stru
 		.dst = (const uint8_t(*)[ADDR_LEN])form->addrs,
 		.ports = room->ports,
 	};
-	fill_names(asked, form, room, ask);
+	fill_names(image, asked, form, room, ask);
 	return ERR_OK;
 }
 

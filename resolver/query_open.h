@@ -47,7 +47,7 @@ bool open_has_other_source(const struct worker *worker, uint32_t workload, bool 
 struct open_request {
 	uint8_t src[1 + LIMIT_WORKLOAD_OTHER_FAMILY][ADDR_LEN];
 	struct pinhole_port ports[LIMIT_RULE_PORTS];
-	uint8_t names[LIMIT_PINHOLE_NAMES]; /* of a followed target */
+	uint8_t names[LIMIT_PINHOLE_NAMES]; /* where the form's alone do not do */
 };
 /* Fill @ask to open @form's addresses for @asked. The arrays of @form and @room are borrowed until
  * the ask is done. Returns 0, ERR_LIMIT (more addresses than the profile allows in one answer) or

@@ -350,7 +350,7 @@ bool query_judge_again(struct query *q, struct judgement *ret_j, const uint8_t *
 {
 	unsigned int n = q->n_links;
 
-	judge_question(q->worker, &q->question, q->client.addr, ret_j);
+	judge_question(q->worker, &q->question, &q->client, ret_j);
 	if (ret_j->action != JUDGE_RESOLVE)
 		return false;
 	/* Links 1.. and, of an unfinished chain, the name that comes next. */

@@ -2,7 +2,6 @@
 #include "sallyport/guard_table.h"
 
 #include <netinet/in.h>
-#include <stdbool.h>
 #include <stddef.h>
 #include <string.h>
 
@@ -64,6 +63,60 @@ static bool interfaces_ok(const uint8_t *base, const struct guard_section *secti
 	return true;
 }
 
+static bool prefix_holds(const struct guard_prefix *entry, const uint8_t addr[static ADDR_LEN])
+{
+	struct prefix prefix = { .len = entry->len };
+
+	memcpy(prefix.addr, entry->addr, ADDR_LEN);
+	return prefix_has(&prefix, addr);
+}
+
+bool guard_prefixes_have(const struct guard_prefix *prefixes, uint32_t n,
+                         const uint8_t addr[static ADDR_LEN])
+{
+	uint32_t low = 0, high = n; /* those before low do not begin behind it */
+
+	while (low < high) {
+		uint32_t mid = low + (high - low) / 2;
+
+		if (memcmp(prefixes[mid].addr, addr, ADDR_LEN) <= 0)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low > 0 && prefix_holds(&prefixes[low - 1], addr);
+}
+
+/* As guard_prefixes_have() needs them; an address with bits beyond its length would hide some. */
+static bool ascending_ok(const struct guard_prefix *prefixes, uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i++) {
+		for (unsigned int bit = prefixes[i].len; bit < 128; bit++)
+			if (prefixes[i].addr[bit / 8] & (0x80 >> bit % 8))
+				return false;
+		if (i > 0 && (memcmp(prefixes[i - 1].addr, prefixes[i].addr, ADDR_LEN) >= 0 ||
+		              prefix_holds(&prefixes[i - 1], prefixes[i].addr)))
+			return false;
+	}
+	return true;
+}
+
+/* Most workloads that have such a part have the same one. */
+static bool named_ok(const struct guard_table *table, const struct guard_workload *w,
+                     struct guard_section *known)
+{
+	const struct guard_prefix *all =
+	    (const void *)((const uint8_t *)table + table->sources.offset);
+
+	if (!part_ok(&w->named, &table->sources) ||
+	    w->listeners > (GUARD_LISTENER_V4 | GUARD_LISTENER_V6))
+		return false;
+	if (w->named.offset == known->offset && w->named.count == known->count)
+		return true;
+	*known = w->named;
+	return ascending_ok(all + w->named.offset, w->named.count);
+}
+
 int guard_table_check(const void *data, size_t len)
 {
 	const struct guard_table *table = data;
@@ -71,7 +124,11 @@ int guard_table_check(const void *data, size_t len)
 
 	if (len < sizeof(*table) || table->magic != GUARD_MAGIC)
 		return ERR_DAMAGED;
-	if (table->version != GUARD_VERSION || table->len != len)
+	/* Version 1 had other workloads; without any, on disk for the next start, it is the same.
+	 */
+	if ((table->version != GUARD_VERSION &&
+	     !(table->version == 1 && table->workloads.count == 0)) ||
+	    table->len != len)
 		return ERR_DAMAGED;
 	if (table->workloads.count > LIMIT_WORKLOADS ||
 	    !section_ok(&table->workloads, sizeof(struct guard_workload), 4, len) ||
@@ -90,13 +147,14 @@ int guard_table_check(const void *data, size_t len)
 		return ERR_DAMAGED;
 
 	const struct guard_workload *workloads = (const void *)(base + table->workloads.offset);
+	struct guard_section named = { 0 };
 
 	for (uint32_t i = 0; i < table->workloads.count; i++) {
 		const struct guard_workload *w = &workloads[i];
 
 		if (!memchr(w->name, '\0', sizeof(w->name)) ||
 		    !part_ok(&w->sources, &table->sources) || !part_ok(&w->ports, &table->ports) ||
-		    !part_ok(&w->internals, &table->internals))
+		    !part_ok(&w->internals, &table->internals) || !named_ok(table, w, &named))
 			return ERR_DAMAGED;
 	}
 	return ERR_OK;

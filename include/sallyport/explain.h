@@ -17,7 +17,8 @@
 #include "sallyport/prefix.h"
 
 struct explain_request {        /* payload of ROLE_MSG_EXPLAIN */
-	uint8_t addr[ADDR_LEN]; /* one of the workload's own: who would ask */
+	uint8_t addr[ADDR_LEN]; /* one of the workload's own: who would ask, */
+	uint8_t at[ADDR_LEN];   /* and of which listener, for whom no source names */
 	uint16_t type;
 	uint16_t name_len;
 	uint8_t name[NAME_MAX_WIRE + 1]; /* wire form, lower case */

@@ -17,7 +17,8 @@ enum limit {
 	/* Policy. */
 	LIMIT_PROFILES = 4096,
 	LIMIT_WORKLOADS = 65536,
-	LIMIT_WORKLOAD_SOURCES = 1024,    /* prefixes a workload */
+	LIMIT_WORKLOAD_SOURCES = 1024, /* prefixes a workload */
+	LIMIT_WORKLOAD_LISTENERS = 64,
 	LIMIT_WORKLOAD_OTHER_FAMILY = 16, /* single addresses opened for the other family */
 	LIMIT_RULES = 1 << 20,            /* in one policy, all profiles together */
 	LIMIT_RULES_APPLIED = 1 << 23,    /* the same, inherited ones counted for each heir */
@@ -147,8 +148,9 @@ enum limit {
 	LIMIT_CONTROL_CLIENTS = 64, /* connections to control.sock at once */
 	LIMIT_CONTROL_READERS = 56, /* the same, when one more may only read */
 	LIMIT_CONTROL_FRAME = 1 << 20,
-	LIMIT_AUDIT_ROWS = 60,     /* that callers who may only read leave in the audit trail at once; */
-	LIMIT_AUDIT_ROW_MS = 6000, /* and one more each time */
+	LIMIT_AUDIT_ROWS =
+	    60, /* that callers who may only read leave in the audit trail at once; */
+	LIMIT_AUDIT_ROW_MS = 6000,       /* and one more each time */
 	LIMIT_CONTROL_UNREAD = 64 << 20, /* octets of answers that callers who may only read leave
 	                                    unread, all together; over it they are dropped */
 };

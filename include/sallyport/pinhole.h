@@ -55,6 +55,9 @@ enum pinhole_names { /* what a later policy has to know of the names */
 	                 1, /* not all of them fitted: any policy switch closes it */
 	             PINHOLE_NAMES_SECURE =
 	                 2, /* the answer was validated: rules that require DNSSEC are met */
+	             PINHOLE_NAMES_LISTENER =
+	                 4, /* no source names the client: before the names stands, as if it were
+	                       one, the address of the listener that it asked */
 };
 
 struct pinhole_request {

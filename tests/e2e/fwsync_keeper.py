@@ -62,6 +62,13 @@ def prefix(text):
     return addr(a) + struct.pack("Bxxx", n + 96 if v4 else n)
 
 
+def holds(whole, part):
+    """Is the prefix `part` a smaller one inside `whole`?"""
+    bits = whole[16]
+    return bits < part[16] and int.from_bytes(whole[:16], "big") >> (128 - bits) == \
+        int.from_bytes(part[:16], "big") >> (128 - bits)
+
+
 def memfd(data, seal=True):
     fd = os.memfd_create("test", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     os.ftruncate(fd, len(data))
@@ -83,17 +90,23 @@ def conf(set_size=4096, owner=1, dns=(), gateway_ports=(), interfaces=(), prefix
 
 
 def guard(version, workloads, guarded=(), observed=(), interfaces=()):
-    """workloads: dicts name, sources, ports [(kind, proto, first, last)], internals, life, pinholes."""
+    """workloads: dicts name, sources, ports [(kind, proto, first, last)], internals, life, pinholes, and
+    listeners: the families of those (1: IPv4, 2: IPv6, 3: both) at which whoever nobody names is theirs."""
     sources, ports, internals, table = [], [], [], []
+    every = [prefix(s) for w in workloads for s in w["sources"]]
+    named = sorted({s for s in every if not any(holds(other, s) for other in every)})
+    n_sources = len(every)
     for w in workloads:
         s, p, i = (w["sources"], w.get("ports", [(PORT, TCP, 1, 65535), (PORT, UDP, 1, 65535)]),
                    w.get("internals", ["198.51.100.0/24", "2001:db8::/32"]))
         table.append(w["name"].encode().ljust(64, b"\0") +
                      struct.pack("=IIIIII", len(sources), len(s), len(ports), len(p), len(internals), len(i)) +
-                     struct.pack("=II", w.get("life", 90000), w.get("pinholes", 4096)))
+                     struct.pack("=II", n_sources, len(named) if w.get("listeners") else 0) +
+                     struct.pack("=III", w.get("listeners", 0), w.get("life", 90000), w.get("pinholes", 4096)))
         sources += map(prefix, s)
         ports += [struct.pack("=BBHHH", k, proto, a, b, 0) for k, proto, a, b in p]
         internals += map(prefix, i)
+    sources += named
     parts = [table, sources, ports, internals, list(map(prefix, guarded)), list(map(prefix, observed)),
              [i.encode().ljust(16, b"\0") for i in interfaces]]
     head, body, at = b"", b"", 16 + 8 * len(parts)
@@ -103,7 +116,7 @@ def guard(version, workloads, guarded=(), observed=(), interfaces=()):
         data = data.ljust((len(data) + 7) // 8 * 8, b"\0")
         body += data
         at += len(data)
-    return struct.pack("=IIII", GUARD_MAGIC, 1, version, at) + head + body
+    return struct.pack("=IIII", GUARD_MAGIC, 2, version, at) + head + body
 
 
 class Fwsync:

@@ -138,6 +138,8 @@ def udp_passes(ns, address, port, listener="net", timeout=0.6):
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     with h.inside(listener):
         server = socket.socket(family, socket.SOCK_DGRAM)
+        if family == socket.AF_INET6:
+            server.setsockopt(socket.IPPROTO_IPV6, 78, 1)  # IPV6_FREEBIND
         server.bind((address, port))
     with h.inside(ns):
         client = socket.socket(family, socket.SOCK_DGRAM)

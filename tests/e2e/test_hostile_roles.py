@@ -20,7 +20,10 @@ WORKLOADS = [
      "internals": ["198.51.100.0/28"], "life": 100, "pinholes": 40},
     {"name": "build", "sources": ["10.1.1.0/30"], "ports": [(k.PROTO, k.TCP, 0, 0)],
      "internals": ["10.9.0.0/24", "fd00:9::/64"], "life": 50, "pinholes": 400},
+    {"name": "lan", "sources": [], "listeners": 1, "ports": [(k.PORT, k.UDP, 5000, 5001)], "internals": [],
+     "life": 70, "pinholes": 40},
 ]
+NAMED = [ipaddress.ip_network(s) for w in WORKLOADS for s in w["sources"]]
 # Not global by the IANA registries; written here anew, so that two readings have to agree.
 NOT_GLOBAL = [ipaddress.ip_network(p) for p in (
     "0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12",
@@ -34,7 +37,8 @@ SETS = ("pinhole4", "pinhole4_proto", "pinhole4_any", "pinhole6", "pinhole6_prot
 
 def may(workload, src, dst, proto, port):
     """What the guard table above permits; said in Python, from the element that the kernel holds."""
-    if not any(src in ipaddress.ip_network(s) for s in workload["sources"] if (":" in s) == (src.version == 6)):
+    if not any(src in ipaddress.ip_network(s) for s in workload["sources"] if (":" in s) == (src.version == 6)) and \
+            not (workload.get("listeners") and src.version == 4 and not any(src in p for p in NAMED if p.version == 4)):
         return False
     internal = any(dst in ipaddress.ip_network(p) for p in workload["internals"]
                    if (":" in p) == (dst.version == 6))
@@ -120,7 +124,15 @@ ATTACKS = [
     *({"reserved_of_batch": v} for v in (1, U32)),
     *({"len_of_request": v} for v in (0, 8, 44, 47, 48, 96, 104, U32 - 7, U32)),
     *({"version_of_request": v} for v in (0, 1, 3, U32)),
-    *({"workload": v} for v in (1, 2, 3, 0x7FFFFFFF, U32)),
+    *({"workload": v} for v in (1, 2, 3, 4, 0x7FFFFFFF, U32)),
+    # A listener makes nobody of those its own whom another workload lists, nor the other family.
+    *({"workload": 2, "src": [k.addr(a)], "ports": [(k.PORT, k.UDP, 5000)]}
+      for a in ("10.1.0.2", "10.1.1.0", "10.1.1.3", "10.1.1.4", "10.1.0.3", "0.0.0.0")),
+    {"workload": 2, "src": [k.addr("10.1.0.9"), k.addr("10.1.0.2")], "ports": [(k.PORT, k.UDP, 5000)]},
+    {"workload": 2, "src": [k.addr("10.1.0.9")], "ports": [(k.PORT, k.UDP, 4000)]},
+    {"workload": 2, "src": [k.addr("10.1.0.9")], "ports": [(k.PORT, k.UDP, 5000)], "life": 71},
+    *({"workload": 2, "src": [k.addr(a)], "dst": [k.addr("2a00::7")], "ports": [(k.PORT, k.UDP, 5000)]}
+      for a in ("fd00:1::2", "fd00:1::9", "::")),
     *({"rule": v} for v in (0, U32)), *({"query": v} for v in (0, U64)),
     *({"life": v} for v in (0, 101, 3600, 0x80000000, U32)),
     *({"flags": v} for v in (1, 2, U16)),
@@ -192,6 +204,17 @@ def each_field_of_each_message_opens_nothing_beyond_the_guard_table():
     assert opened < len(ATTACKS) / 4 and len(answers) > len(ATTACKS) / 3, (opened, len(answers))
     for counter in ("fw_refused_guard", "fw_refused_malformed", "fw_refused_stale", "fw_refused_late"):
         assert f.counter(counter) > 0, f"{counter} was not hit"
+
+
+@h.case
+def a_listener_opens_for_whom_nobody_lists_and_for_none_of_the_others():
+    at = dict(worker=1, workload=2, ports=[(k.PORT, k.UDP, 5001)], life=70)
+    h.same(f.open("44.6.6.6", src=["10.1.0.77"], **at), k.OPEN, "whom nobody lists")
+    for who in ("10.1.0.2", "10.1.1.1"):
+        h.same(f.open("44.6.6.6", src=[who], **at), k.OUTSIDE, who)
+    h.same(f.open("2a00::6", src=["fd00:1::77"], **at), k.OUTSIDE, "IPv6, where it does not listen")
+    h.same(sorted(e.split(" . ")[0] for e in k.element_set("gw", "pinhole4") if "44.6.6.6" in e), ["10.1.0.77"],
+           "whose pinholes")
 
 
 @h.case

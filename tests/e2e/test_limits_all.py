@@ -19,6 +19,7 @@ TABLE = {
     "LIMIT_PROFILES": ("faults_of_policies",),
     "LIMIT_WORKLOADS": ("faults_of_policies",),
     "LIMIT_WORKLOAD_SOURCES": ("faults_of_policies",),
+    "LIMIT_WORKLOAD_LISTENERS": ("faults_of_policies",),
     "LIMIT_WORKLOAD_OTHER_FAMILY": ("faults_of_policies",),
     "LIMIT_RULES": ("faults_of_policies",),
     "LIMIT_RULES_APPLIED": ("faults_of_policies",),
@@ -213,6 +214,8 @@ def faults_of_policies():
            ",".join(f"10.0.{i >> 8}.{i & 255}" for i in range(1025)) + "]}}\n", "a workload has 1 to 1024", "sources")
     policy("version: 1\nprofiles: {p: {allow: [{name: a.test}]}}\nworkloads: {w: {profile: p, source: ['2001:db8::1'," +
            ",".join(f"10.0.0.{i}" for i in range(17)) + "]}}\n", "16", "single addresses of a family: a warning", 0)
+    policy("version: 1\nprofiles: {p: {}}\nworkloads: {w: {profile: p, listener: [" +
+           ",".join(f"10.0.0.{i}" for i in range(65)) + "]}}\n", "a workload has 1 to 64", "listeners of a workload")
     policy(rules("{name: a.test, ports: tcp/1-129}"), "more than 128 ports", "ports of a rule")
     policy(rules("{name: a.test, types: [" + ",".join(f"TYPE{i}" for i in range(1000, 1033)) + "]}"), "32",
            "types of a rule")

@@ -51,9 +51,9 @@ struct policy_workload_info {
 	const char *name, *profile;
 	uint32_t profile_id;
 	bool observe;
-	size_t n_sources;
-	const struct prefix *sources;
-	uint32_t n_rules; /* own and inherited, of the profile */
+	size_t n_sources, n_listeners;
+	const struct prefix *sources, *listeners; /* of listeners, single addresses */
+	uint32_t n_rules;                         /* own and inherited, of the profile */
 };
 int policy_image_workload(const struct policy_image *image, uint32_t workload,
                           struct policy_workload_info *ret_info) MUST_CHECK;

@@ -43,9 +43,11 @@ struct verdict {
 	enum reason would_be;
 };
 
-/* Which workload asks from @addr; the longest matching prefix wins. Returns its index (0..) or
- * POLICY_NONE. */
-uint32_t policy_workload(const struct policy_image *image, const uint8_t addr[static ADDR_LEN]);
+/* Which workload asks from @addr; the longest matching prefix wins. Only an address that no source
+ * names is known by @at, the address at which its query arrived (NULL: by none). Returns the
+ * workload's index (0..) or POLICY_NONE. */
+uint32_t policy_workload(const struct policy_image *image, const uint8_t addr[static ADDR_LEN],
+                         const uint8_t *at);
 
 /**
  * Judge one question.

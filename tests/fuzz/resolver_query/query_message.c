@@ -70,7 +70,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	if (!rig)
 		rig = start();
 	client = data[0] & 4 ? "10.9.9.9" : data[0] & 2 ? "fd00:1::2" : "10.1.0.2";
-	answer = rig_send(rig, client, data[0] & 1, data + 1, len - 1);
+	answer = rig_send(rig, client, NULL, data[0] & 1, data + 1, len - 1);
 	rig_turn(rig);
 	check(answer->times == 1, "not answered exactly once");
 	check(answer->dropped || answer->len >= 12, "an answer without a header");

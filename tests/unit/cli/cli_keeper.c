@@ -66,7 +66,8 @@ static const struct script scripts[] = {
 	{ "status ", { FRAME_DATA(STATUS), FRAME_EXIT("\0") } },
 	{ "workload-list ",
 	  { FRAME_DATA("{\"workload\":\"app01\",\"profile\":\"app\",\"mode\":\"observe\","
-	               "\"sources\":[\"192.0.2.7\",\"2001:db8::7\"],\"pinholes\":4}"),
+	               "\"sources\":[\"192.0.2.7\",\"2001:db8::7\"],"
+	               "\"listeners\":[\"192.0.2.1\"],\"pinholes\":4}"),
 	    FRAME_EXIT("\0") } },
 	{ "profile-list ",
 	  { FRAME_DATA(
@@ -178,8 +179,8 @@ static const struct {
 	  "[status]\n[status]\n" },
 	{ "a wrong interval", "status|--interval|soon", 2, "", "--interval is a span", NULL },
 	{ "workload list", "workload|list", 0,
-	  "WORKLOAD  PROFILE  MODE     PINHOLES  SOURCES\n"
-	  "app01     app      observe         4  192.0.2.7 2001:db8::7\n",
+	  "WORKLOAD  PROFILE  MODE     PINHOLES  SOURCES                LISTENERS\n"
+	  "app01     app      observe         4  192.0.2.7 2001:db8::7  192.0.2.1\n",
 	  "", "[workload-list]\n" },
 	{ "profile list", "profile|list", 0,
 	  "app      enforce  nxdomain      3     1      1          2  floor 30s, grace 60s, max "

@@ -12,7 +12,7 @@
 struct guard_image { /* 4-aligned, every section at a fixed place */
 	struct guard_table head;
 	struct guard_workload workloads[2];
-	struct guard_prefix sources[3];
+	struct guard_prefix sources[6]; /* from 3 on: all of them, ascending */
 	struct guard_ports ports[4];
 	struct guard_prefix internals[2];
 	struct guard_prefix guarded[2];
@@ -71,6 +71,9 @@ static inline void guard_image_make(struct guard_image *image, uint32_t version)
 	image->sources[0] = guard_prefix_of("10.1.0.0/24");
 	image->sources[1] = guard_prefix_of("fd00:1::/64");
 	image->sources[2] = guard_prefix_of("10.9.0.0/16");
+	image->sources[3] = guard_prefix_of("10.1.0.0/24");
+	image->sources[4] = guard_prefix_of("10.9.0.0/16");
+	image->sources[5] = guard_prefix_of("fd00:1::/64");
 	image->ports[0] = (struct guard_ports){ PINHOLE_KIND_PORT, 6, 443, 445, 0 };
 	image->ports[1] = (struct guard_ports){ PINHOLE_KIND_PROTO, 1, 0, 0, 0 };
 	image->ports[2] = (struct guard_ports){ PINHOLE_KIND_PROTO, 17, 0, 0, 0 };
@@ -82,4 +85,11 @@ static inline void guard_image_make(struct guard_image *image, uint32_t version)
 	image->observed[0] = guard_prefix_of("10.9.0.0/16");
 	memcpy(image->interfaces[0], "lan0", 5);
 	memcpy(image->interfaces[1], "lan1", 5);
+}
+
+/* Workload 1 has a listener as well: anybody of IPv4 whom none of the sources above has. */
+static inline void guard_image_listen(struct guard_image *image)
+{
+	image->workloads[1].listeners = GUARD_LISTENER_V4;
+	image->workloads[1].named = (struct guard_section){ 3, 3 };
 }

@@ -33,6 +33,21 @@ static void a_sound_table_is_taken(void **state)
 	(void)state;
 	guard_image_make(&image, 5);
 	assert_int_equal(check_exact(&image, sizeof(image)), ERR_OK);
+	guard_image_listen(&image);
+	assert_int_equal(check_exact(&image, sizeof(image)), ERR_OK);
+}
+
+/* Whom to guard, as an earlier release has left it on disk. */
+static void a_table_of_the_first_version_is_taken_without_workloads(void **state)
+{
+	struct guard_image image;
+
+	(void)state;
+	guard_image_make(&image, 0);
+	image.head.version = 1;
+	assert_int_equal(check_exact(&image, sizeof(image)), ERR_DAMAGED);
+	image.head.workloads.count = 0;
+	assert_int_equal(check_exact(&image, sizeof(image)), ERR_OK);
 }
 
 static void a_table_cut_anywhere_is_refused(void **state)
@@ -66,8 +81,8 @@ static const struct {
 	{ "a section over the end", AT(head.ports.count), 10000 },
 	{ "a section that wraps", AT(head.workloads.count), UINT32_MAX },
 	{ "workloads out of alignment", AT(head.workloads.offset), 74 },
-	{ "a workload's sources behind the section", AT(workloads[0].sources.offset), 4 },
-	{ "a workload's sources over the section", AT(workloads[0].sources.count), 4 },
+	{ "a workload's sources behind the section", AT(workloads[0].sources.offset), 7 },
+	{ "a workload's sources over the section", AT(workloads[0].sources.count), 7 },
 	{ "a workload's ports that wrap", AT(workloads[1].ports.count), UINT32_MAX },
 	{ "a workload's internals far away", AT(workloads[1].internals.offset), UINT32_MAX },
 	{ "a prefix of 129 bits", AT(sources[0].len), 129 },
@@ -77,6 +92,14 @@ static const struct {
 	{ "inbound ports of TCP", AT(ports[0].kind), GUARD_PORTS_INBOUND },
 	{ "a range backwards", AT(ports[0].first), 446 },
 	{ "an interface without a name", AT(interfaces[0][0]), 0 },
+	{ "the first version, with workloads", AT(head.version), 1 },
+	{ "listeners of no family", AT(workloads[0].listeners), 4 },
+	{ "named behind the section", AT(workloads[1].named.offset), 7 },
+	{ "named over the section", AT(workloads[1].named.count), 4 },
+	{ "named in no order", AT(workloads[1].named.offset), 1 },
+	{ "named, one behind the next", AT(sources[3].addr[13]), 10 },
+	{ "named, two of one address", AT(sources[4].addr[13]), 1 },
+	{ "named with bits beyond their length", AT(sources[3].addr[15]), 1 },
 };
 
 static void hostile_fields_are_refused(void **state)
@@ -86,10 +109,15 @@ static void hostile_fields_are_refused(void **state)
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(hostile); i++) {
 		guard_image_make(&image, 5);
+		guard_image_listen(&image);
 		memcpy((uint8_t *)&image + hostile[i].offset, &hostile[i].value, hostile[i].size);
 		if (check_exact(&image, sizeof(image)) != ERR_DAMAGED)
 			fail_msg("%s: was taken", hostile[i].title);
 	}
+	guard_image_make(&image, 5);
+	guard_image_listen(&image);
+	image.sources[3] = guard_prefix_of("10.0.0.0/8"); /* the next one lies in it */
+	assert_int_equal(check_exact(&image, sizeof(image)), ERR_DAMAGED);
 	guard_image_make(&image, 5);
 	memset(image.workloads[1].name, 'x', sizeof(image.workloads[1].name));
 	assert_int_equal(check_exact(&image, sizeof(image)), ERR_DAMAGED);
@@ -172,6 +200,63 @@ static void only_what_the_table_permits_is_permitted(void **state)
 		if (got != permit_cases[i].want)
 			fail_msg("%s: got %d, wanted %d", permit_cases[i].title, got,
 			         permit_cases[i].want);
+	}
+}
+
+static const struct {
+	const char *title, *src, *other; /* NULL: one source */
+	uint32_t workload, listeners;
+	enum pinhole_status want;
+} listener_cases[] = {
+	{ "whom nobody names", "192.0.2.1", NULL, 1, GUARD_LISTENER_V4, PINHOLE_OPEN },
+	{ "who is named by itself", "10.9.0.1", NULL, 1, GUARD_LISTENER_V4, PINHOLE_OPEN },
+	{ "another workload's first", "10.1.0.0", NULL, 1, GUARD_LISTENER_V4, PINHOLE_OUTSIDE },
+	{ "another workload's last", "10.1.0.255", NULL, 1, GUARD_LISTENER_V4, PINHOLE_OUTSIDE },
+	{ "the one before", "10.0.255.255", NULL, 1, GUARD_LISTENER_V4, PINHOLE_OPEN },
+	{ "the one behind", "10.1.1.0", NULL, 1, GUARD_LISTENER_V4, PINHOLE_OPEN },
+	{ "the lowest", "0.0.0.0", NULL, 1, GUARD_LISTENER_V4, PINHOLE_OPEN },
+	{ "one of each", "192.0.2.1", "10.1.0.7", 1, GUARD_LISTENER_V4, PINHOLE_OUTSIDE },
+	{ "two of nobody's", "192.0.2.1", "203.0.113.1", 1, GUARD_LISTENER_V4, PINHOLE_OPEN },
+	{ "of a family without a listener", "2001:db8::7", NULL, 1, GUARD_LISTENER_V4,
+	  PINHOLE_OUTSIDE },
+	{ "of a family with one", "2001:db8::7", NULL, 1, GUARD_LISTENER_V6, PINHOLE_OPEN },
+	{ "another workload's of that family", "fd00:1::7", NULL, 1, GUARD_LISTENER_V6,
+	  PINHOLE_OUTSIDE },
+	{ "who has no listener", "192.0.2.1", NULL, 0, 0, PINHOLE_OUTSIDE },
+};
+
+static void at_a_listener_anybody_asks_whom_no_workload_names(void **state)
+{
+	struct guard_image image;
+	struct guard guard = { .table = &image.head };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(listener_cases); i++) {
+		struct pinhole_request req = { .policy_version = 5,
+			                       .workload = listener_cases[i].workload,
+			                       .life_s = 1,
+			                       .n_src = 1,
+			                       .n_dst = 1,
+			                       .n_ports = 1 };
+		struct pinhole_port port = { PINHOLE_KIND_PORT, 6, 443 };
+		const struct guard_workload *w;
+		uint8_t src[2][ADDR_LEN], dst[1][ADDR_LEN];
+		struct pinhole_view view = { &req, (const uint8_t(*)[ADDR_LEN])src,
+			                     (const uint8_t(*)[ADDR_LEN])dst, &port, NULL };
+
+		guard_image_make(&image, 5);
+		guard_image_listen(&image);
+		image.workloads[1].listeners = listener_cases[i].listeners;
+		assert_int_equal(check_exact(&image, sizeof(image)), ERR_OK);
+		assert_int_equal(addr_parse(listener_cases[i].src, src[0]), 0);
+		if (listener_cases[i].other) {
+			assert_int_equal(addr_parse(listener_cases[i].other, src[1]), 0);
+			req.n_src = 2;
+		}
+		assert_int_equal(addr_parse(addr_is_v4(src[0]) ? "44.0.0.1" : "2a00::1", dst[0]),
+		                 0);
+		if (guard_permits(&guard, &view, &w) != listener_cases[i].want)
+			fail_msg("%s", listener_cases[i].title);
 	}
 }
 
@@ -282,9 +367,11 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_sound_table_is_taken),
+		cmocka_unit_test(a_table_of_the_first_version_is_taken_without_workloads),
 		cmocka_unit_test(a_table_cut_anywhere_is_refused),
 		cmocka_unit_test(hostile_fields_are_refused),
 		cmocka_unit_test(only_what_the_table_permits_is_permitted),
+		cmocka_unit_test(at_a_listener_anybody_asks_whom_no_workload_names),
 		cmocka_unit_test(inbound_ports_permit_no_pinhole),
 		cmocka_unit_test(inbound_ports_are_those_of_single_addresses),
 		cmocka_unit_test(without_a_table_nothing_is_permitted),

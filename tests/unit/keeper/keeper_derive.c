@@ -279,6 +279,52 @@ static void the_configuration_names_what_is_guarded_instead(void **state)
 	free(other.data);
 }
 
+static void a_listener_is_open_to_all_whom_nobody_names(void **state)
+{
+	static const char text[] =
+	    "version: 1\n"
+	    "profiles: {p: , q: }\n"
+	    "workloads:\n"
+	    "  lan: {listener: [192.0.2.1, 192.0.2.2], profile: p}\n"
+	    "  app: {source: ['2001:db8::7', 10.0.0.0/8, 10.1.0.0/16], profile: q}\n"
+	    "  dmz: {source: 10.1.0.9, listener: ['2001:db8::1', 192.0.2.3],\n"
+	    "        profile: p}\n";
+	static const char *const named[] = { "10.0.0.0/8", "2001:db8::7" };
+	const struct derived *d = *state;
+	const struct guard_workload *lan, *app, *dmz;
+	const struct guard_prefix *sources;
+	struct derived other = { 0 };
+
+	compile_text(text, 8, &other.image);
+	assert_int_equal(guard_build(&other.image, &d->conf, &d->zones, &other.data, &other.len),
+	                 0);
+	assert_int_equal(guard_table_check(other.data, other.len), 0);
+	lan = workload(&other, "lan");
+	app = workload(&other, "app");
+	dmz = workload(&other, "dmz");
+	assert_int_equal(lan->sources.count, 0);
+	assert_int_equal(lan->listeners, GUARD_LISTENER_V4);
+	assert_int_equal(app->listeners, 0);
+	assert_int_equal(app->named.count, 0);
+	assert_int_equal(dmz->sources.count, 1);
+	assert_int_equal(dmz->listeners, GUARD_LISTENER_V4 | GUARD_LISTENER_V6);
+	assert_int_equal(dmz->named.offset, lan->named.offset);
+	assert_int_equal(lan->named.count, ARRAY_LEN(named));
+	sources = section(&other, &table_of(&other)->sources);
+	for (uint32_t i = 0; i < ARRAY_LEN(named); i++) {
+		const struct guard_prefix *got = &sources[lan->named.offset + i];
+		struct prefix want;
+
+		assert_int_equal(prefix_parse(named[i], &want), 0);
+		assert_int_equal(got->len, want.len);
+		assert_memory_equal(got->addr, want.addr, ADDR_LEN);
+	}
+	/* What stands there twice is guarded once. */
+	assert_int_equal(table_of(&other)->guarded.count, ARRAY_LEN(named));
+	compiled_free(&other.image);
+	free(other.data);
+}
+
 static void without_a_policy_nothing_may_be_opened(void **state)
 {
 	const struct derived *d = *state;
@@ -426,6 +472,7 @@ int main(void)
 		cmocka_unit_test(internal_addresses_are_only_for_those_who_have_a_rule_for_them),
 		cmocka_unit_test(what_is_guarded_does_not_overlap),
 		cmocka_unit_test(the_configuration_names_what_is_guarded_instead),
+		cmocka_unit_test(a_listener_is_open_to_all_whom_nobody_names),
 		cmocka_unit_test(without_a_policy_nothing_may_be_opened),
 		cmocka_unit_test(whom_it_guards_is_kept_for_the_next_start),
 		cmocka_unit_test(the_catalog_names_every_id),

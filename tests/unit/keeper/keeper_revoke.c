@@ -40,6 +40,7 @@ static const char policy[] = "version: 1\n"
 			     "workloads:\n"
 			     "  app01: {source: [10.1.0.2, \"fd00:1::2\"], profile: app}\n"
 			     "  none01: {source: [10.1.0.3], profile: none}\n"
+			     "  lan: {listener: 10.8.0.1, profile: app}\n"
 			     "hosts:\n"
 			     "  - {name: gw.test, address: 10.1.0.1}\n";
 
@@ -170,6 +171,57 @@ static void a_validated_answer_meets_a_rule_that_requires_dnssec(void **state)
 	assert_false(revoke_row_stands(&f->image, &f->conf, NOW_S, &row, &reason));
 }
 
+/* Who was known by a listener is so again, and by nothing else. */
+static void a_row_of_a_listener_is_judged_by_the_listener(void **state)
+{
+	static const struct {
+		const char *title, *src, *at, *names;
+		bool stands;
+	} rows[] = {
+		{ "a listener that is the workload's still", "10.8.0.7", "10.8.0.1", "www.test",
+		  true },
+		{ "a name without a rule", "10.8.0.7", "10.8.0.1", "gone.test", false },
+		{ "a chain", "10.8.0.7", "10.8.0.1", "www.test cdn.test", true },
+		{ "a listener that is nobody's now", "10.8.0.7", "10.9.0.1", "www.test", false },
+		{ "a source of a workload now, that allows it", "10.1.0.2", "10.9.0.1", "www.test",
+		  true },
+		{ "of one that does not", "10.1.0.3", "10.8.0.1", "www.test", false },
+	};
+	const struct fixture *f = *state;
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct ledger_reason reason = { .rows = 1, .names_flags = PINHOLE_NAMES_LISTENER };
+		struct ledger_row row = { .element.port = { TCP443 } };
+		const uint16_t len = ADDR_LEN;
+		size_t skipped;
+
+		assert_int_equal(addr_parse(rows[i].src, row.element.src), 0);
+		assert_int_equal(addr_parse("8.8.8.8", row.element.dst), 0);
+		memcpy(reason.names, &len, sizeof(len));
+		assert_int_equal(addr_parse(rows[i].at, reason.names + sizeof(len)), 0);
+		reason.names_len = sizeof(len) + len;
+		put_names(&reason, rows[i].names);
+		if (revoke_row_stands(&f->image, &f->conf, NOW_S, &row, &reason) != rows[i].stands)
+			fail_msg("%s", rows[i].title);
+		assert_ptr_equal(revoke_listener(&reason, &skipped), reason.names + sizeof(len));
+		assert_int_equal(skipped, sizeof(len) + len);
+
+		/* Cut within the address, or of another length, it is no listener. */
+		for (uint16_t cut = 0; cut < sizeof(len) + len; cut++) {
+			struct ledger_reason less = reason;
+
+			less.names_len = cut;
+			assert_null(revoke_listener(&less, &skipped));
+			assert_false(revoke_row_stands(&f->image, &f->conf, NOW_S, &row, &less));
+		}
+		reason.names[0]--;
+		assert_null(revoke_listener(&reason, &skipped));
+		reason.names[0]++;
+		reason.names_flags = 0; /* the address is no name */
+		assert_false(revoke_row_stands(&f->image, &f->conf, NOW_S, &row, &reason));
+	}
+}
+
 static void what_cannot_be_judged_is_closed(void **state)
 {
 	const struct fixture *f = *state;
@@ -298,6 +350,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_row_stands_only_if_the_new_policy_would_open_it),
 		cmocka_unit_test(a_validated_answer_meets_a_rule_that_requires_dnssec),
+		cmocka_unit_test(a_row_of_a_listener_is_judged_by_the_listener),
 		cmocka_unit_test(what_cannot_be_judged_is_closed),
 		cmocka_unit_test(what_the_version_in_force_has_judged_is_not_judged_again),
 		cmocka_unit_test(ten_thousand_rows_are_judged_well_within_a_second),

@@ -74,6 +74,8 @@ static void list_all(const struct policy_image *image)
 			read_text(workload.profile);
 			read_octets(workload.sources,
 			            workload.n_sources * sizeof(*workload.sources));
+			read_octets(workload.listeners,
+			            workload.n_listeners * sizeof(*workload.listeners));
 		}
 		policy_pinhole(image, i, &pinhole);
 		sink += policy_denied(image, i) + policy_profile_of(image, i);
@@ -147,8 +149,8 @@ static void judge_all(const struct policy_image *image)
 
 size_t damage_exercise(const uint8_t *data, size_t len)
 {
-	static const char *const addrs[] = { "192.0.2.1", "10.1.2.3", "2001:db8::1",
-		                             "2001:db8:1::7", "198.51.100.1" };
+	static const char *const addrs[] = { "192.0.2.1",     "10.1.2.3",     "2001:db8::1",
+		                             "2001:db8:1::7", "198.51.100.1", "192.0.2.53" };
 	struct policy_image image;
 
 	if (policy_image_open(data, len, 1, &image) < 0)
@@ -159,7 +161,7 @@ size_t damage_exercise(const uint8_t *data, size_t len)
 		uint8_t addr[ADDR_LEN];
 
 		if (addr_parse(addrs[i], addr) == 0)
-			sink += policy_workload(&image, addr);
+			sink += policy_workload(&image, addr, addr);
 	}
 	return 1;
 }

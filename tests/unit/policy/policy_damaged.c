@@ -31,7 +31,7 @@ static const char policy_text[] =
     "    feeds: [r]\n"
     "feeds: {d: {file: d, format: domains}, r: {file: r, format: rpz}}\n"
     "workloads: {w: {source: [192.0.2.1, '2001:db8::1', 10.0.0.0/8], profile: p},\n"
-    "            v: {source: '2001:db8:1::/48', profile: base}}\n"
+    "            v: {source: '2001:db8:1::/48', listener: 192.0.2.53, profile: base}}\n"
     "hosts: [{name: h.base.test, address: [192.0.2.9, '2001:db8::9']}]\n";
 
 static void open_sample(struct fixture *f)

@@ -19,6 +19,9 @@
 #define FEED(body) P("    feeds: [f]\nfeeds: {f: " body "}\n")
 #define WORKLOAD(body) "version: 1\nprofiles: {p: }\nworkloads:\n  w: " body "\n"
 
+#define TWO_AT_ONE_LISTENER                                                                        \
+	WORKLOAD("{listener: 192.0.2.1, profile: p}\n  v: {listener: [192.0.2.1], profile: p}")
+
 struct fault_case {
 	const char *title, *policy, *want; /* want: "line:col error text..." or a piece of it */
 };
@@ -197,7 +200,8 @@ static const struct fault_case fault_cases[] = {
 	{ "a workload is a text", WORKLOAD("p"), "a workload is a mapping" },
 	{ "an unknown key of a workload", WORKLOAD("{sources: 192.0.2.1, profile: p}"),
 	  "4:7 error a workload has no key 'sources'; 'source' is the nearest" },
-	{ "no source", WORKLOAD("{profile: p}"), "this workload has no 'source'" },
+	{ "neither source nor listener", WORKLOAD("{profile: p}"),
+	  "4:6 error this workload has neither 'source' nor 'listener'" },
 	{ "no profile", WORKLOAD("{source: 192.0.2.1}"), "this workload has no 'profile'" },
 	{ "an empty source", WORKLOAD("{source: [], profile: p}"), "0 sources" },
 	{ "source", WORKLOAD("{source: 192.0.2, profile: p}"),
@@ -217,6 +221,29 @@ static const struct fault_case fault_cases[] = {
 	{ "a source of two",
 	  WORKLOAD("{source: 192.0.2.0/24, profile: p}\n  v: {source: 192.0.2.0/24, profile: p}"),
 	  "5:15 error 192.0.2.0/24 is a source of 'w' already" },
+	{ "an empty listener", WORKLOAD("{listener: [], profile: p}"), "0 listeners" },
+	{ "a listener's port", WORKLOAD("{listener: '192.0.2.1:53', profile: p}"),
+	  "4:17 error '192.0.2.1:53' is no address; write the listener's" },
+	{ "a listener's length", WORKLOAD("{listener: 192.0.2.1/32, profile: p}"),
+	  "'192.0.2.1/32' is no address; write the listener's" },
+	{ "a listener is a mapping", WORKLOAD("{listener: [{address: 192.0.2.1}], profile: p}"),
+	  "a mapping stands where a text" },
+	{ "listeners on all addresses", WORKLOAD("{listener: 0.0.0.0, profile: p}"),
+	  "'0.0.0.0' is not the address of one listener" },
+	{ "listeners on all of IPv6", WORKLOAD("{listener: '::', profile: p}"),
+	  "'::' is not the address of one listener" },
+	{ "a multicast listener", WORKLOAD("{listener: [192.0.2.1, 'ff02::fb'], profile: p}"),
+	  "'ff02::fb' is not the address of one listener" },
+	{ "a broadcast listener", WORKLOAD("{listener: 255.255.255.255, profile: p}"),
+	  "'255.255.255.255' is not the address of one listener" },
+	{ "a link-local listener", WORKLOAD("{listener: 'fe80::1', profile: p}"),
+	  "'fe80::1' is not the address of one listener" },
+	{ "a listener twice", WORKLOAD("{listener: [192.0.2.1, 192.0.2.1], profile: p}"),
+	  "192.0.2.1 is a listener of 'w' already (line 4); list it once" },
+	{ "a listener of two, at the first", TWO_AT_ONE_LISTENER,
+	  "4:17 error 192.0.2.1 is a listener of 'v', too (line 5)" },
+	{ "a listener of two, at the second", TWO_AT_ONE_LISTENER,
+	  "5:18 error 192.0.2.1 is a listener of 'w', too (line 4)" },
 	{ "client certificates come later",
 	  WORKLOAD("{source: 192.0.2.1, profile: p, certificate: x}"),
 	  "'certificate' is not built in yet" },
@@ -332,6 +359,19 @@ static const struct fault_case warning_cases[] = {
 	  "version: 1\nprofiles: {p: {inbound: udp/53}}\n"
 	  "workloads: {w: {source: [192.0.2.0/24], profile: p}}\n",
 	  "3:26 warning 192.0.2.0/24 is no single address" },
+	{ "whom a listener knows has no address of the other family",
+	  WORKLOAD("{listener: 192.0.2.1, profile: p}"), "workload 'w' lists no IPv6 source" },
+	{ "listeners of both families",
+	  WORKLOAD("{source: 192.0.2.9, listener: '2001:db8::1', profile: p}"),
+	  "workload 'w' lists no IPv6 source" },
+	{ "inbound ports of nobody's",
+	  "version: 1\nprofiles: {p: {inbound: udp/53}}\n"
+	  "workloads: {w: {listener: 192.0.2.1, profile: p}}\n",
+	  "3:13 warning workload 'w' lists no source: the inbound ports of profile 'p'" },
+	{ "whom a listener knows is not let through by observing",
+	  "version: 1\nprofiles: {p: {mode: observe}}\n"
+	  "workloads: {w: {listener: 192.0.2.1, profile: p}}\n",
+	  "3:27 warning profile 'p' only observes" },
 	{ "an exact deny in an allowed zone",
 	  P("    allow: [{zone: a.test}]\n    deny: [{name: b.a.test}]\n"),
 	  "6:12 warning deny b.a.test: the names below it stay allowed in profile 'p'" },

@@ -55,10 +55,83 @@ static void the_longest_prefix_wins(void **state)
 		char got[POLICY_TEXT_LEN];
 
 		assert_int_equal(addr_parse(rows[i].addr, addr), 0);
-		policy_workload_text(&f.image, policy_workload(&f.image, addr), got, sizeof(got));
+		policy_workload_text(&f.image, policy_workload(&f.image, addr, NULL), got,
+		                     sizeof(got));
 		if (strcmp(got, rows[i].want) != 0)
 			fail_msg("%s: got %s", rows[i].title, got);
 	}
+	fixture_close(&f);
+}
+
+static const char at_listeners[] =
+    "version: 1\n"
+    "profiles: {p: , q: }\n"
+    "workloads:\n"
+    "  app: {source: [192.0.2.7, '2001:db8::7'], profile: p}\n"
+    "  lan: {listener: 192.0.2.1, profile: q}\n"
+    "  dmz: {source: 192.0.2.128/25, listener: [198.51.100.1, '2001:db8::1'], profile: p}\n"
+    "  odd: {source: 192.0.2.1, profile: q}\n";
+
+static void only_a_client_of_no_source_is_known_by_the_listener(void **state)
+{
+	static const struct {
+		const char *title, *addr, *at, *want;
+	} rows[] = {
+		{ "a stranger at a listener", "203.0.113.9", "192.0.2.1", "lan" },
+		{ "a source goes first", "192.0.2.7", "192.0.2.1", "app" },
+		{ "a prefix, too, in both workloads of one", "192.0.2.129", "192.0.2.1", "dmz" },
+		{ "whose listener that is", "203.0.113.9", "198.51.100.1", "dmz" },
+		{ "its other listener", "2001:db8::9", "2001:db8::1", "dmz" },
+		{ "of another family than the client", "203.0.113.9", "2001:db8::1", "dmz" },
+		{ "a listener of nobody's", "203.0.113.9", "192.0.2.2", "" },
+		{ "a source is no listener", "203.0.113.9", "192.0.2.7", "" },
+		{ "a listener is no source", "198.51.100.1", NULL, "" },
+		{ "one address as a source of one and a listener of another", "192.0.2.1",
+		  "198.51.100.1", "odd" },
+		{ "no listener at all", "203.0.113.9", NULL, "" },
+	};
+	struct policy_workload_info w;
+	char text[PREFIX_TEXT_LEN];
+	struct fixture f;
+
+	(void)state;
+	fixture_open(&f, at_listeners, NULL);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		uint8_t addr[ADDR_LEN], at[ADDR_LEN];
+		char got[POLICY_TEXT_LEN];
+
+		assert_int_equal(addr_parse(rows[i].addr, addr), 0);
+		if (rows[i].at)
+			assert_int_equal(addr_parse(rows[i].at, at), 0);
+		policy_workload_text(&f.image,
+		                     policy_workload(&f.image, addr, rows[i].at ? at : NULL), got,
+		                     sizeof(got));
+		if (strcmp(got, rows[i].want) != 0)
+			fail_msg("%s: got %s", rows[i].title, got);
+	}
+	assert_int_equal(policy_image_workload(&f.image, 2, &w), 0);
+	assert_int_equal(w.n_sources, 1);
+	assert_int_equal(w.n_listeners, 2);
+	prefix_text(&w.listeners[1], text);
+	assert_string_equal(text, "2001:db8::1");
+	assert_int_equal(policy_image_workload(&f.image, 0, &w), 0);
+	assert_int_equal(w.n_listeners, 0);
+	fixture_close(&f);
+}
+
+static void a_policy_of_listeners_alone_has_workloads(void **state)
+{
+	uint8_t addr[ADDR_LEN], at[ADDR_LEN];
+	struct fixture f;
+
+	(void)state;
+	fixture_open(
+	    &f, "version: 1\nprofiles: {p: }\nworkloads: {w: {listener: 192.0.2.1, profile: p}}\n",
+	    NULL);
+	assert_int_equal(addr_parse("203.0.113.9", addr), 0);
+	assert_int_equal(addr_parse("192.0.2.1", at), 0);
+	assert_int_equal(policy_workload(&f.image, addr, at), 0);
+	assert_int_equal(policy_workload(&f.image, addr, NULL), POLICY_NONE);
 	fixture_close(&f);
 }
 
@@ -532,6 +605,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_longest_prefix_wins),
+		cmocka_unit_test(only_a_client_of_no_source_is_known_by_the_listener),
+		cmocka_unit_test(a_policy_of_listeners_alone_has_workloads),
 		cmocka_unit_test(single_sources_are_those_of_a_family_without_a_prefix),
 		cmocka_unit_test(at_most_sixteen_single_sources_are_told),
 		cmocka_unit_test(pinhole_numbers_are_inherited_one_by_one),

@@ -262,7 +262,7 @@ static struct rig_answer *ask_with_cookie(struct rig *rig, const char *client, b
 	cookie_make(rig->worker.settings->conf.cookie_secret, (const uint8_t *)"CLIENTS!", addr,
 	            (uint32_t)(rig->worker.wall_ns / NS_PER_S), server);
 	server[COOKIE_SERVER_LEN - 1] ^= !valid;
-	return rig_send(rig, client, false, msg, sizeof(msg));
+	return rig_send(rig, client, NULL, false, msg, sizeof(msg));
 }
 
 static void what_may_be_forged_is_answered_threefold_within_the_budget(void **state)
@@ -416,7 +416,7 @@ static void every_message_read_is_in_the_history_once(void **state)
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		struct rig_answer *answer =
-		    rig_send(rig, "10.1.0.2", false, cases[i].msg, cases[i].len);
+		    rig_send(rig, "10.1.0.2", NULL, false, cases[i].msg, cases[i].len);
 
 		answers(cases[i].title, answer, cases[i].answer);
 		if (!rig_record(rig, &record, name, sizeof(name), &told, NULL, 0))

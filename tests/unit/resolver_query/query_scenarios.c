@@ -5,7 +5,7 @@
  *   policy                      compile the YAML below; in force at once, as the next version
  *   upstream NAME TYPE [RCODE|silent]   what upstreams say: records below, "@" for authority
  *   upstreams hold|answer       their messages wait until "answer"
- *   ask CLIENT NAME TYPE [tcp|noedns|do|nord|cd|chaos|size=N]... [as LABEL] [later]
+ *   ask CLIENT NAME TYPE [tcp|noedns|do|nord|cd|chaos|size=N|at=LISTENER]... [as LABEL] [later]
  *                               "later": nothing is delivered until another command does
  *   turn | advance N[ms|s]      deliver; let time pass, then deliver
  *   expect [LABEL]              the answer, exactly: RCODE line, then records
@@ -131,6 +131,8 @@ static void do_ask(struct play *p, char **words, size_t n)
 			ask.qclass = 3;
 		else if (strncmp(words[i], "size=", 5) == 0)
 			ask.udp_bytes = (uint16_t)strtoul(words[i] + 5, NULL, 10);
+		else if (strncmp(words[i], "at=", 3) == 0)
+			ask.at = words[i] + 3;
 		else if (strcmp(words[i], "later") == 0)
 			later = true;
 		else if (strcmp(words[i], "as") == 0 && i + 1 < n)

@@ -330,6 +330,28 @@ void client_hold(struct client *client)
 
 /* fwsync. */
 
+/* " at ADDRESS NAME NAME ...": of whom the listener makes a workload, what a later policy is told.
+ */
+static void note_listener(struct rig *rig, const struct pinhole_view *view)
+{
+	const uint8_t *names = view->names, *end = names + view->request->names_len;
+	uint16_t len;
+
+	for (; names < end; names += sizeof(len) + len) {
+		char text[NAME_TEXT_LEN];
+
+		memcpy(&len, names, sizeof(len));
+		if (names == view->names) {
+			assert_int_equal(len, ADDR_LEN);
+			addr_text(names + sizeof(len), text);
+			append(rig->opened, sizeof(rig->opened), " at %s", text);
+			continue;
+		}
+		name_to_text(names + sizeof(len), text);
+		append(rig->opened, sizeof(rig->opened), " %s", text);
+	}
+}
+
 static void note_request(struct rig *rig, const struct pinhole_view *view)
 {
 	const struct pinhole_request *r = view->request;
@@ -347,6 +369,8 @@ static void note_request(struct rig *rig, const struct pinhole_view *view)
 	for (unsigned int i = 0; i < r->n_ports; i++)
 		append(rig->opened, sizeof(rig->opened), " port %u/%u", view->ports[i].proto,
 		       view->ports[i].port);
+	if (r->names_flags & PINHOLE_NAMES_LISTENER)
+		note_listener(rig, view);
 	append(rig->opened, sizeof(rig->opened), "%s\n",
 	       r->flags & PINHOLE_INTERNAL ? " internal" : "");
 }
@@ -615,8 +639,8 @@ void rig_policy(struct rig *rig, const char *text)
 	policy_free(old);
 }
 
-struct rig_answer *rig_send(struct rig *rig, const char *client, bool tcp, const uint8_t *msg,
-                            size_t len)
+struct rig_answer *rig_send(struct rig *rig, const char *client, const char *at, bool tcp,
+                            const uint8_t *msg, size_t len)
 {
 	static char connection;
 	struct rig_answer *answer;
@@ -629,6 +653,7 @@ struct rig_answer *rig_send(struct rig *rig, const char *client, bool tcp, const
 	answer->len = 0;
 	answer->port = c.port = rig->next_port++;
 	assert_int_equal(addr_parse(client, c.addr), 0);
+	assert_int_equal(addr_parse(at ? at : "::", c.local), 0);
 	query_received(&rig->worker, &c, msg, len);
 	return answer;
 }
@@ -656,7 +681,7 @@ struct rig_answer *rig_ask(struct rig *rig, const struct rig_ask *ask)
 		memcpy(msg + at, opt, sizeof(opt));
 		at += sizeof(opt);
 	}
-	return rig_send(rig, ask->client, ask->tcp, msg, at);
+	return rig_send(rig, ask->client, ask->at, ask->tcp, msg, at);
 }
 
 /* Reading what came back. */

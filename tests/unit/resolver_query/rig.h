@@ -102,6 +102,7 @@ void rig_upstream_silent(struct rig *rig, const char *name, const char *type); /
 
 struct rig_ask {
 	const char *client; /* address */
+	const char *at;     /* the listener's; NULL: ::, which is nobody's */
 	const char *name, *type;
 	bool tcp, no_edns, dnssec_ok, no_rd, cd;
 	uint16_t udp_bytes; /* 0: 1232 */
@@ -109,8 +110,8 @@ struct rig_ask {
 };
 /* Ask; returns the answer's place. rig_turn() is up to the caller. */
 struct rig_answer *rig_ask(struct rig *rig, const struct rig_ask *ask);
-struct rig_answer *rig_send(struct rig *rig, const char *client, bool tcp, const uint8_t *msg,
-                            size_t len);
+struct rig_answer *rig_send(struct rig *rig, const char *client, const char *at, bool tcp,
+                            const uint8_t *msg, size_t len);
 void rig_turn(struct rig *rig);
 void rig_advance_ms(struct rig *rig, uint64_t ms); /* time passes, deadlines fire, then a turn */
 /* fwsync answers now what it read in silence. */
