@@ -436,7 +436,6 @@ static int restart(struct fwsync *s)
 	settle_pairs(s);
 	if (s->new_conf) {
 		s->fw.conf = s->conf;
-		s->fw.flows.mark = s->conf.mark_egress;
 		r = firewall_install(&s->fw);
 		if (r < 0)
 			return give_up(s, r, "the table cannot follow the new configuration");

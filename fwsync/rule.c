@@ -140,23 +140,27 @@ static void put_related(struct rule_maker *m, const char *chain, uint32_t any_of
 	}
 }
 
-/* Is this the interface through which the source would be answered? The kernel knows the sources
- * that have no route yet (DHCP, duplicate address detection). */
-static void put_spoofed(struct rule_maker *m, const char *chain)
+/* Is this (NEQ), or is it not (EQ) the interface through which the source would be answered? */
+static void has_way_back(struct rule_maker *m, uint32_t op)
 {
 	static const uint8_t none[4];
-	struct nftnl_expr *e;
+	struct nftnl_expr *e = rule_expr(m, "fib");
 
-	if (!(m->kernel & RULE_FIB))
-		return;
-	rule_begin(m, chain);
-	e = rule_expr(m, "fib");
 	if (e) {
 		nftnl_expr_set_u32(e, NFTNL_EXPR_FIB_DREG, RULE_REG);
 		nftnl_expr_set_u32(e, NFTNL_EXPR_FIB_RESULT, NFT_FIB_RESULT_OIF);
 		nftnl_expr_set_u32(e, NFTNL_EXPR_FIB_FLAGS, NFTA_FIB_F_SADDR | NFTA_FIB_F_IIF);
 	}
-	rule_compare(m, NFT_CMP_EQ, none, sizeof(none));
+	rule_compare(m, op, none, sizeof(none));
+}
+
+/* The kernel knows the sources that have no route yet (DHCP, duplicate address detection). */
+static void put_spoofed(struct rule_maker *m, const char *chain)
+{
+	if (!(m->kernel & RULE_FIB))
+		return;
+	rule_begin(m, chain);
+	has_way_back(m, NFT_CMP_EQ);
 	rule_count_in(m, "spoofed");
 	rule_verdict(m, NF_DROP, NULL);
 	rule_end(m);
@@ -183,6 +187,27 @@ static void put_observed(struct rule_maker *m, const char *chain)
 	}
 }
 
+/* Replies to connections from outside. A SYN is none: two that cross begin a connection (RFC 9293,
+ * section 3.5), and whoever forges the first in somebody's name would have the second, and all that
+ * follows, let out to him. */
+static void put_replies(struct rule_maker *m, const char *chain)
+{
+	for (int i = 0; i < 2; i++) {
+		rule_begin(m, chain);
+		rule_has_state(m, RULE_STATE_ESTABLISHED);
+		rule_has_direction(m, IP_CT_DIR_REPLY);
+		rule_has_mark(m, m->inbound);
+		if (i == 0) {
+			rule_is_l4proto(m, IPPROTO_TCP);
+			rule_is_syn(m, NFT_CMP_NEQ);
+		} else {
+			rule_is_not_l4proto(m, IPPROTO_TCP);
+		}
+		rule_verdict(m, NF_ACCEPT, NULL);
+		rule_end(m);
+	}
+}
+
 static void put_egress(struct rule_maker *m)
 {
 	static const char *const chain = "egress";
@@ -194,12 +219,7 @@ static void put_egress(struct rule_maker *m)
 	rule_verdict(m, NF_ACCEPT, NULL);
 	rule_end(m);
 	put_related(m, chain, m->egress | m->inbound);
-	rule_begin(m, chain);
-	rule_has_state(m, RULE_STATE_ESTABLISHED);
-	rule_has_direction(m, IP_CT_DIR_REPLY);
-	rule_has_mark(m, m->inbound);
-	rule_verdict(m, NF_ACCEPT, NULL);
-	rule_end(m);
+	put_replies(m, chain);
 	rule_begin(m, chain);
 	rule_has_state(m, RULE_STATE_NEW);
 	rule_verdict(m, NFT_JUMP, "open");
@@ -255,7 +275,9 @@ static void put_open(struct rule_maker *m)
 	put_pinhole(m, NFPROTO_IPV6, 3, "pinhole6_proto");
 }
 
-/* The first datagram from outside to a port that the profile offers there. */
+/* The first datagram from outside to a port that the profile offers there. Its source must lie where
+ * it comes from: a neighbour's or an accomplice's datagram in a stranger's name would let the guarded
+ * host speak to that stranger, who need not know of it. */
 static void put_inbound(struct rule_maker *m, const char *chain)
 {
 	for (int i = 0; i < 2; i++) {
@@ -269,6 +291,8 @@ static void put_inbound(struct rule_maker *m, const char *chain)
 		rule_load_payload(m, NFT_PAYLOAD_TRANSPORT_HEADER, 2, 2,
 		                  RULE_REG + (i == 0 ? 1 : 4));
 		rule_lookup(m, i == 0 ? "inbound4" : "inbound6");
+		if (m->kernel & RULE_FIB)
+			has_way_back(m, NFT_CMP_NEQ);
 		rule_set_mark(m, m->inbound);
 		rule_verdict(m, NF_ACCEPT, NULL);
 		rule_end(m);
@@ -374,12 +398,7 @@ static void put_gateway(struct rule_maker *m, const struct rule_dns *dns)
 	put_service(m, NFPROTO_IPV4, 0, "dns4_any");
 	put_service(m, NFPROTO_IPV6, 0, "dns6_any");
 	put_service(m, NFPROTO_UNSPEC, 0, "services");
-	rule_begin(m, chain); /* replies to what the gateway itself began */
-	rule_has_state(m, RULE_STATE_ESTABLISHED);
-	rule_has_direction(m, IP_CT_DIR_REPLY);
-	rule_has_mark(m, m->inbound);
-	rule_verdict(m, NF_ACCEPT, NULL);
-	rule_end(m);
+	put_replies(m, chain); /* to what the gateway itself began */
 	/* An error about a connection that stands (its path MTU, say) opens nothing. */
 	put_related(m, chain, 0);
 	for (int i = 0; dns->untracked && i < 2; i++) {

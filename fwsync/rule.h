@@ -3,8 +3,9 @@
  * The argument in one paragraph. A packet from a guarded source passes `forward` only on a
  * conntrack entry that carries our egress bit, and only a pinhole sets that bit, on the first
  * packet. "Established" alone never lets anything pass: an entry that was born without us carries
- * no bit. Connections towards guarded hosts get the inbound bit from a TCP SYN, and nothing else
- * does (on the forward way); their replies need it. A source that the kernel would not answer
+ * no bit. Connections towards guarded hosts get the inbound bit from a TCP SYN, or by UDP at an
+ * inbound port, and from nothing else (on the forward way); their replies need it, and a SYN is no
+ * reply. A source that the kernel would not answer
  * through the interface that it came from is not its sender's: such a packet goes nowhere and is
  * told nothing, for the answer would carry its words to whom the sender chose.
  */

@@ -175,6 +175,12 @@ void rule_is_l4proto(struct rule_maker *m, uint8_t proto)
 	rule_compare(m, NFT_CMP_EQ, &proto, sizeof(proto));
 }
 
+void rule_is_not_l4proto(struct rule_maker *m, uint8_t proto)
+{
+	rule_load_meta(m, NFT_META_L4PROTO, RULE_REG);
+	rule_compare(m, NFT_CMP_NEQ, &proto, sizeof(proto));
+}
+
 void rule_transport_u8(struct rule_maker *m, uint32_t offset, uint32_t op, uint8_t value)
 {
 	rule_load_payload(m, NFT_PAYLOAD_TRANSPORT_HEADER, offset, 1, RULE_REG);

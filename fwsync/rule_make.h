@@ -53,6 +53,7 @@ void rule_verdict(struct rule_maker *m, int code, const char *chain);
 
 void rule_is_nfproto(struct rule_maker *m, uint8_t nfproto);
 void rule_is_l4proto(struct rule_maker *m, uint8_t proto);
+void rule_is_not_l4proto(struct rule_maker *m, uint8_t proto);
 void rule_transport_u8(struct rule_maker *m, uint32_t offset, uint32_t op, uint8_t value);
 void rule_has_state(struct rule_maker *m, uint32_t states);
 void rule_has_mark(struct rule_maker *m, uint32_t any_of);

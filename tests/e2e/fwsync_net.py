@@ -1,6 +1,7 @@
 """The network of the firewall role's own tests, connections in it, and a role on an empty kernel.
 
-    app 10.1.0.2, fd00:1::2 - gw - net 198.51.100.7, 2001:db8::7 (and .8); eve 10.2.0.2 is not guarded.
+    app 10.1.0.2, fd00:1::2 - gw - net 198.51.100.7, 2001:db8::7 (and .8); eve 10.2.0.2, fd00:2::2 is not
+    guarded.
 """
 import ipaddress, json, os, socket, struct, time
 import harness as h
@@ -19,14 +20,13 @@ def build():
     for name in ("gw", "app", "eve", "net"):
         h.host(name)
     h.wire("gw", ["10.1.0.1/24", "fd00:1::1/64"], "app", ["10.1.0.2/24", "10.1.0.3/24", "fd00:1::2/64"])
-    h.wire("gw", ["10.2.0.1/24"], "eve", ["10.2.0.2/24"])
+    h.wire("gw", ["10.2.0.1/24", "fd00:2::1/64"], "eve", ["10.2.0.2/24", "fd00:2::2/64"])
     h.wire("gw", ["198.51.100.1/24", "2001:db8::1/64"], "net",
            ["198.51.100.7/24", "198.51.100.8/24", "2001:db8::7/64"])
-    for ns, four, six in (("app", "10.1.0.1", "fd00:1::1"), ("eve", "10.2.0.1", None),
+    for ns, four, six in (("app", "10.1.0.1", "fd00:1::1"), ("eve", "10.2.0.1", "fd00:2::1"),
                           ("net", "198.51.100.1", "2001:db8::1")):
         h.route(ns, "default", four)
-        if six:
-            h.route(ns, "default", six)
+        h.route(ns, "default", six)
     h.forwarding("gw")
 
 
@@ -57,7 +57,7 @@ def family(a):
 class Tcp:
     """A TCP service in `server`, and a connection to it from `client`."""
 
-    def __init__(self, client, server, address, port, source=None):
+    def __init__(self, client, server, address, port, source=None):  # an address, or that and a port
         with h.inside(server):
             self.listener = socket.socket(family(address))
             self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -66,7 +66,7 @@ class Tcp:
         with h.inside(client):
             self.c = socket.socket(family(address))
             if source:
-                self.c.bind((source, 0))
+                self.c.bind(source if isinstance(source, tuple) else (source, 0))
         self.c.settimeout(1.0)
         self.address = (address, port)
         self.s = None
@@ -108,7 +108,7 @@ class Udp:
         with h.inside(client):
             self.c = socket.socket(family(address), socket.SOCK_DGRAM)
             if source:
-                self.c.bind((source, 0))
+                self.c.bind(source if isinstance(source, tuple) else (source, 0))
         self.c.connect((address, port))
         for s in (self.s, self.c):
             s.settimeout(0.4)
@@ -177,6 +177,24 @@ def checksum(data):
     total = sum(struct.unpack(f"!{len(data) // 2}H", data))
     total = (total >> 16) + (total & 0xFFFF)
     return ~(total + (total >> 16)) & 0xFFFF
+
+
+def forge(ns, source, to, syn=False):
+    """A datagram, or a SYN, from `ns` in somebody's name; source and to: (address, port)."""
+    v6, proto = ":" in to[0], 6 if syn else 17
+    a, b = (socket.inet_pton(family(x[0]), x[0]) for x in (source, to))
+    size = 20 if syn else 12
+    pseudo = a + b + (struct.pack("!II", size, proto) if v6 else struct.pack("!BBH", 0, proto, size))
+    part = struct.pack("!HHIIBBHHH", source[1], to[1], 1, 0, 0x50, 2, 65535, 0, 0) if syn else \
+        struct.pack("!HHHHI", source[1], to[1], size, 0, 0)
+    at = 16 if syn else 6
+    part = part[:at] + struct.pack("!H", checksum(pseudo + part)) + part[at + 2:]
+    head = struct.pack("!IHBB", 6 << 28, size, proto, 64) if v6 else \
+        struct.pack("!BBHHHBBH", 0x45, 0, 20 + size, 1, 0, 64, proto, 0)
+    if not v6:
+        head = head[:10] + struct.pack("!H", checksum(head + a + b)) + head[12:]
+    with h.inside(ns), socket.socket(family(to[0]), socket.SOCK_RAW, socket.IPPROTO_RAW) as s:
+        s.sendto(head + a + b + part, (to[0], 0))
 
 
 def ping(ns, address, kind=None):

@@ -6,7 +6,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import harness as h
 import fwsync_keeper as k
 from fwsync_net import (APP, CONF, NET4, NET4B, NET6, POLICY, Tcp, Udp, build, end,
-                        fresh, kernel_ranges, merged, ping, roles, tcp, udp)
+                        forge, fresh, kernel_ranges, merged, ping, roles, tcp, udp)
 
 h.enter(os.path.abspath(__file__), seconds=120)
 build()
@@ -115,6 +115,32 @@ def what_is_not_inbound_any_more_is_cut():
     h.same((kept.answered(), kept.reaches()), (False, False), "after a successor's first list")
     kept.end()
     gone.end()
+
+
+@h.case
+def what_is_forged_in_a_strangers_name_opens_no_way_to_him():
+    """eve is the stranger, and hears of it for the first time when app speaks to her."""
+    f = fresh()
+    f.policy(2, **serving(8080, 8080))
+    for own, stranger in (("10.1.0.2", "10.2.0.2"), ("fd00:1::2", "fd00:2::2")):
+        forge("net", (stranger, 8443), (own, 8080))
+        h.same(udp(stranger, 8443, server="eve", source=(own, 8080)), False, f"{own}, a datagram in her name")
+        u = Udp("eve", "app", own, 8080)
+        h.same((u.reaches(), u.answered()), (True, True), f"{own}, her own")
+        u.end()
+    # Two SYNs that cross begin a connection. With strict windows the answer's number must be guessed, too.
+    h.run(["sysctl", "-qw", "net.netfilter.nf_conntrack_tcp_be_liberal=1"], ns="gw")
+    h.nft("app", "add table inet t; add chain inet t c { type filter hook input priority 0; }; "
+          "add rule inet t c tcp flags syn / syn,ack drop")  # or its kernel refuses, and that is the end
+    try:
+        forge("net", ("10.2.0.2", 8443), ("10.1.0.2", 5000), syn=True)
+        h.same(tcp("10.2.0.2", 8443, server="eve", source=("10.1.0.2", 5000)), "refused", "a SYN in her name")
+        # Linux drops its own IPv4 addresses when they come from outside, IPv6 ones it does not.
+        forge("net", ("fd00:2::1", 22), ("fd00:1::2", 5001), syn=True)
+        h.same(tcp("fd00:2::1", 22, server="gw", source=("fd00:1::2", 5001)), "refused", "a SYN in the gateway's")
+    finally:
+        h.nft("app", "delete table inet t")
+        h.run(["sysctl", "-qw", "net.netfilter.nf_conntrack_tcp_be_liberal=0"], ns="gw")
 
 
 @h.case
