@@ -318,7 +318,8 @@ static bool same_zone(void *ctx, const uint8_t *name)
 	return fetch_zone_of(fetch, name) == fetch->zone;
 }
 
-/* Returns 0 or an error: then the message is of no use. */
+/* Returns 0, an error (the message is of no use), or the RCODE by which it is a refusal after all:
+ * its upper bits are in OPT (RFC 6891, section 6.1.3). */
 static int take_answer(struct fetch *fetch, const struct exchange *exchange, const uint8_t *msg,
                        size_t len)
 {
@@ -334,6 +335,12 @@ static int take_answer(struct fetch *fetch, const struct exchange *exchange, con
 
 	if (n < 0)
 		return n;
+	if (fetch->entries[0]->kind == ENTRY_FAILURE) {
+		int rcode = fetch->entries[0]->rcode;
+
+		entry_unref(TAKE(fetch->entries[0]));
+		return rcode;
+	}
 	fetch->n_entries = (size_t)n;
 	for (size_t i = 0; i < fetch->n_entries; i++) {
 		struct entry *entry = fetch->entries[i];
@@ -358,6 +365,14 @@ static void broken(struct fetch *fetch, size_t i, int why)
 	      why == ERR_LIMIT ? COUNT_LIMIT_UPSTREAM_MESSAGE : COUNT_UPSTREAM_MALFORMED);
 }
 
+static void refused(struct fetch *fetch, size_t i, uint16_t rcode)
+{
+	fetch->servers[i].refused = true;
+	if (!fetch->rcode_given)
+		fetch->rcode = rcode;
+	fetch->rcode_given = true;
+}
+
 static void on_event(struct exchange *exchange, enum exchange_event event, const uint8_t *msg,
                      size_t len)
 {
@@ -375,7 +390,10 @@ static void on_event(struct exchange *exchange, enum exchange_event event, const
 			fetch_end(fetch, FETCH_OK);
 			return;
 		}
-		broken(fetch, i, r);
+		if (r > 0)
+			refused(fetch, i, (uint16_t)r);
+		else
+			broken(fetch, i, r);
 		break;
 	case EXCHANGE_TRUNCATED:
 		server_answered(server, rtt_ns, now);
@@ -386,10 +404,7 @@ static void on_event(struct exchange *exchange, enum exchange_event event, const
 		break;
 	case EXCHANGE_FAILED:
 		server_answered(server, rtt_ns, now);
-		fetch->servers[i].refused = true;
-		if (!fetch->rcode_given)
-			fetch->rcode = exchange->rcode;
-		fetch->rcode_given = true;
+		refused(fetch, i, exchange->rcode);
 		break;
 	case EXCHANGE_MALFORMED: /* perhaps only what a zone's owner made it say: it is not dead */
 		server_answered(server, rtt_ns, now);

@@ -152,6 +152,47 @@ static void one_no_is_healed_by_another_yes(void **state)
 	assert_answered(world, 7);
 }
 
+/* RFC 6891, section 6.1.3: with what OPT says it is none of the RCODEs that its header says. */
+static void refuse_in_opt(struct fake *fake, struct fake_conn *conn, const uint8_t *msg, size_t len,
+                          const struct sockaddr_in *from)
+{
+	unsigned int rcode = (unsigned int)(uintptr_t)fake->ctx;
+	const uint8_t opt[11] = { 0, 0, 41, 0x04, 0xd0, (uint8_t)(rcode >> 4) };
+	uint8_t out[600];
+	size_t n = fake_empty(msg, len, rcode & 15, false, out);
+
+	out[11] = 1;
+	memcpy(out + n, opt, sizeof(opt));
+	fake_send(fake, conn, from, out, n + sizeof(opt));
+}
+
+static void an_extended_no_is_healed_by_another_yes(void **state)
+{
+	/* BADVERS, BADMODE, BADTRUNC (their low bits: NOERROR, NXDOMAIN, YXDOMAIN), BADCOOKIE */
+	static const unsigned int rcodes[] = { 16, 19, 22, 23 };
+
+	for (size_t i = 0; i < ARRAY_LEN(rcodes); i++) {
+		struct world *world;
+
+		if (i > 0) {
+			world_teardown(state);
+			world_setup(state);
+		}
+		world = *state;
+		begin(world, 2);
+		server_of(world, 0)->srtt_us = 1000; /* the first choice */
+		server_of(world, 1)->srtt_us = 2000;
+		world->servers[0].ctx = (void *)(uintptr_t)rcodes[i];
+		world->servers[0].on_query = refuse_in_opt;
+		world->servers[1].on_query = reply_well;
+		join(world, 0, NAME, 1);
+		wait_first(world);
+		assert_answered(world, 7);
+		assert_int_equal(world->servers[0].n_udp, 1);
+		assert_false(server_of(world, 0)->dead);
+	}
+}
+
 static void silence_ends_in_a_failure_within_the_deadline(void **state)
 {
 	struct world *world = *state;
@@ -428,6 +469,7 @@ int main(void)
 		WORLD_TEST(a_malformed_answer_sends_us_to_the_next_server),
 		WORLD_TEST(a_server_that_says_no_is_asked_once),
 		WORLD_TEST(one_no_is_healed_by_another_yes),
+		WORLD_TEST(an_extended_no_is_healed_by_another_yes),
 		WORLD_TEST(silence_ends_in_a_failure_within_the_deadline),
 		WORLD_TEST(a_dead_server_is_left_alone_and_found_again),
 		WORLD_TEST(a_closed_port_fails_at_once),
