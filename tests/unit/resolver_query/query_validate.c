@@ -28,6 +28,7 @@ enum lie {
 	UNSIGNED, /* there is none */
 	COSTLY,   /* true, with more NSEC records to verify */
 	HEAVY,    /* true, with as many signatures more as fit a message */
+	FLOODED,  /* instead of the good signature more bad ones than are tried */
 	LATER,    /* no answer yet */
 	NO_ROOM,  /* nobody can be asked now */
 	LOST,     /* no answer */
@@ -142,6 +143,27 @@ static void make_heavy(struct play *p, struct answer *answer)
 	}
 }
 
+static void make_flooded(struct play *p, struct answer *answer)
+{
+	struct val_row sig = { 0 };
+	unsigned int at = 0;
+
+	while (at < answer->n && answer->rows[at].type != TYPE_RRSIG)
+		at++;
+	assert_true(at < answer->n);
+	sig = answer->rows[at];
+	for (unsigned int i = 0; i < 2 * LIMIT_VAL_CHECKS_SET; i++) {
+		uint8_t *rdata = world_alloc(&p->world, sig.rdata_len);
+
+		memcpy(rdata, sig.rdata, sig.rdata_len);
+		rdata[sig.rdata_len - 1 - i] ^= 1;
+		answer->rows[at] = sig;
+		answer->rows[at].rdata = rdata;
+		at = i == 0 ? answer->n : at + 1;
+	}
+	answer->n = at;
+}
+
 static void spoil(struct play *p, struct answer *answer, enum lie lie)
 {
 	unsigned int kept = 0;
@@ -203,6 +225,7 @@ static enum rig_says on_question(struct rig *rig, const struct rig_question *que
 	case UNSIGNED:
 	case COSTLY:
 	case HEAVY:
+	case FLOODED:
 		break;
 	}
 	memset(answer, 0, sizeof(*answer));
@@ -212,6 +235,8 @@ static enum rig_says on_question(struct rig *rig, const struct rig_question *que
 		make_costly(p, answer, n);
 	if (lie == HEAVY)
 		make_heavy(p, answer);
+	if (lie == FLOODED)
+		make_flooded(p, answer);
 	spoil(p, answer, lie);
 	write_message(answer, question->name, question->type, msg, ret_len);
 	return RIG_SAYS_THIS;
@@ -411,6 +436,59 @@ static void a_retry_that_takes_too_long_is_the_failure_that_was_found(void **sta
 	second = ask(p, "10.1.0.3", "www.example", false);
 	rig_turn(p->rig);
 	expect(second, "SERVFAIL ede=6 \"www.example. A, key tag ");
+	finish(p);
+}
+
+/* Whoever makes an answer too costly would else be paid three times. */
+static void what_meets_a_limit_is_not_asked_for_again(void **state)
+{
+	struct play *p = begin(plain);
+	struct rig_answer *answer;
+
+	(void)state;
+	p->lies[0].name = "www.example.";
+	p->lies[0].type = TYPE_A;
+	p->lies[0].lie = FLOODED;
+	p->lies[0].good_in = 1;
+	answer = ask(p, "10.1.0.2", "www.example", false);
+	rig_turn(p->rig);
+	expect(answer, "SERVFAIL ede=6 \"www.example. A");
+	assert_int_equal(rig_count(p->rig, COUNT_LIMIT_VAL_CHECKS_SET), 1);
+	assert_int_equal(rig_count(p->rig, COUNT_DNSSEC_RETRIES), 0);
+	assert_null(strstr(p->rig->sent + 1, "www.example. A\n"));
+	finish(p);
+}
+
+/* RFC 9520, section 3.2: only what fails time after time is held longer each time. */
+static void a_good_answer_ends_a_row_of_failures(void **state)
+{
+	static const char *const lines[] = { "zone . 13c", "zone example. 13c", "www 60 A 8.8.100.1",
+		                             NULL };
+	static const struct {
+		unsigned int wait_ms;
+		enum lie lie;
+		const char *want;
+	} steps[] = {
+		{ 0, SPOILT, "SERVFAIL" },    { 5500, SPOILT, "SERVFAIL" }, /* held for 5 s, then */
+		{ 5500, TRUTH, "SERVFAIL" },                                /* for 10 s */
+		{ 5000, TRUTH, "8.8.100.1" }, { 61000, SPOILT, "SERVFAIL" },
+		{ 4500, TRUTH, "SERVFAIL" },  { 1000, TRUTH, "8.8.100.1" }, /* for 5 s */
+	};
+	struct play *p = begin(lines);
+
+	(void)state;
+	p->lies[0].name = "www.example.";
+	p->lies[0].type = TYPE_A;
+	p->lies[0].good_in = 3;
+	for (size_t i = 0; i < ARRAY_LEN(steps); i++) {
+		struct rig_answer *answer;
+
+		p->lies[0].lie = steps[i].lie;
+		rig_advance_ms(p->rig, steps[i].wait_ms);
+		answer = ask(p, "10.1.0.2", "www.example", false);
+		rig_turn(p->rig);
+		expect(answer, steps[i].want);
+	}
 	finish(p);
 }
 
@@ -827,6 +905,8 @@ int main(void)
 		cmocka_unit_test(a_retry_that_takes_too_long_is_the_failure_that_was_found),
 		cmocka_unit_test(a_zone_that_has_failed_is_not_asked_for_every_name_in_it),
 		cmocka_unit_test(that_we_are_busy_is_no_failure_of_a_zone),
+		cmocka_unit_test(what_meets_a_limit_is_not_asked_for_again),
+		cmocka_unit_test(a_good_answer_ends_a_row_of_failures),
 		cmocka_unit_test(a_denied_ds_is_learnt_from),
 		cmocka_unit_test(a_name_is_not_blamed_for_what_the_links_before_it_have_spent),
 		cmocka_unit_test(a_crowd_of_keys_gives_way_and_is_counted),
