@@ -416,7 +416,7 @@ static void check_inbound(struct doc_reader *r)
 		const struct doc_workload *w = &doc->workloads[i];
 		uint64_t before = n;
 
-		if (w->profile.id == POLICY_NONE)
+		if (!w->profile.name || w->profile.id == POLICY_NONE)
 			continue;
 		for (size_t s = 0; s < w->n_sources; s++)
 			n += w->sources[s].len == 128 ? doc->profiles[w->profile.id].n_inbound : 0;

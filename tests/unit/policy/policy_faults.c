@@ -202,6 +202,8 @@ static const struct fault_case fault_cases[] = {
 	  "4:7 error a workload has no key 'sources'; 'source' is the nearest" },
 	{ "neither source nor listener", WORKLOAD("{profile: p}"),
 	  "4:6 error this workload has neither 'source' nor 'listener'" },
+	{ "no profile anywhere", "version: 1\nworkloads: {w: {source: 192.0.2.1}}\n",
+	  "this workload has no 'profile'" },
 	{ "no profile", WORKLOAD("{source: 192.0.2.1}"), "this workload has no 'profile'" },
 	{ "an empty source", WORKLOAD("{source: [], profile: p}"), "0 sources" },
 	{ "source", WORKLOAD("{source: 192.0.2, profile: p}"),
