@@ -22,7 +22,7 @@ POLICY = """\
 version: 1
 profiles:
   mixed:
-    pinhole: {per_workload: 60000, floor: 1s, grace: 60s, max: 2d}
+    pinhole: {per_workload: 300000, floor: 1s, grace: 60s, max: 2d}
     allow:
       - {zone: good.test, ports: [udp/4000]}
       - {zone: open.test, ports: [none]}
