@@ -429,29 +429,14 @@ void explain_ended(struct explain *explain)
 	explain->done(explain->ctx, explain);
 }
 
-/* The question as a client would ask it. */
-static size_t make_message(const struct explain_request *request, uint8_t *msg)
-{
-	size_t len = WIRE_HEADER;
-
-	memset(msg, 0, WIRE_HEADER);
-	msg[2] = WIRE_RD;
-	wire_put16(msg + 4, 1);
-	memcpy(msg + len, request->name, request->name_len);
-	len += request->name_len;
-	wire_put16(msg + len, request->type);
-	wire_put16(msg + len + 2, CLASS_IN);
-	return len + 4;
-}
-
 void explain_start(struct worker *worker, struct explain *explain, explain_done_cb *done, void *ctx)
 {
 	static const struct refusal refused = { RCODE_FORMERR, RECORD_NO_EDE, REASON_MALFORMED,
 		                                "this is no question" };
 	static const struct refusal no_room = { RCODE_SERVFAIL, RECORD_NO_EDE, REASON_LIMIT,
 		                                "limit in_flight: too many queries wait" };
-	uint8_t msg[WIRE_HEADER + NAME_MAX_WIRE + 4];
-	size_t len = make_message(&explain->request, msg);
+	uint8_t msg[QUESTION_BYTES];
+	size_t len = question_write(explain->request.name, explain->request.type, msg);
 	struct client client = { .port = 0 };
 	struct question question;
 	struct asked asked = { .client = &client,
@@ -470,7 +455,7 @@ void explain_start(struct worker *worker, struct explain *explain, explain_done_
 		explain_ended(explain);
 		return;
 	}
-	judge_question(worker, &question, &client, &asked.j);
+	judge_question(worker, &question, &client, NULL, &asked.j);
 	if (asked.j.action != JUDGE_RESOLVE) {
 		explain_denied(explain, asked.j.verdict.reason, NULL);
 		explain_ended(explain);

@@ -567,3 +567,16 @@ size_t form_svcb_targets(const struct entry *entry, uint8_t (*ret_names)[NAME_MA
 	}
 	return n;
 }
+
+const uint8_t *form_svcb_alias(const struct entry *entry)
+{
+	const struct entry_rr *rrs = entry_rrs(entry);
+
+	for (size_t i = 0; i < entry->n_rrs; i++) {
+		const uint8_t *rdata = rdata_of(entry, &rrs[i]);
+
+		if (is_svcb(rrs[i].type) && wire_u16(rdata) == 0 && *svcb_target(rdata) != 0)
+			return svcb_target(rdata);
+	}
+	return NULL;
+}

@@ -26,6 +26,7 @@ struct form {
 	uint8_t dnssec;       /* weakest link */
 	bool stale, stripped;
 	bool synthesized;   /* a link is made of other answers' proofs */
+	bool led_on;        /* its SVCB or HTTPS targets have been looked up, see prefetch.h */
 	enum reason reason; /* REASON_NONE, or why nothing is left (REBINDING, SOURCE, DNSSEC) */
 	uint32_t min_ttl_s; /* smallest TTL at made_ns; 0 without records */
 	uint16_t n_answer, n_authority;
@@ -93,6 +94,11 @@ void form_unref(struct form *form); /* NULL is fine */
  * ".", lower case. Returns their number (clamped to @cap) . */
 size_t form_svcb_targets(const struct entry *entry, uint8_t (*ret_names)[NAME_MAX_WIRE],
                          size_t cap);
+
+/* The TargetName of the entry's first AliasMode record, in the entry's octets; NULL: it has none
+ * but
+ * "." (RFC 9460, section 2.4.2: one is enough, and ServiceMode beside it is ignored). */
+const uint8_t *form_svcb_alias(const struct entry *entry);
 
 /* Presentation form of the records that the form really carries (what the guard stripped is not
  * among them), answer section first. Off the hot path; at most LIMIT_ANSWER_RRS. @each returns

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "follow_table.h"
+#include "prefetch.h"
 #include "sallyport/clock.h"
 #include "sallyport/counter.h"
 #include "sallyport/err.h"
@@ -288,11 +289,15 @@ enum query_step guard_step(struct query *q)
 
 	if (q->explain)
 		explain_answered(q->explain, weakest(q), q->links[q->n_links - 1]->rcode);
-	if (q->prefetch) { /* the cache has it now: that was all */
+	state = weakest(q);
+	if (q->prefetch) { /* the cache has it now: that was all, but where it leads on */
+		if (q->n_before > 0 && !q->is_stale &&
+		    (state == DNSSEC_SECURE || !q->asked.j.verdict.require_dnssec))
+			prefetch_targets(worker, &q->asked, q->links[q->n_links - 1],
+			                 (unsigned int)q->n_before + q->n_links);
 		query_enter(q, QUERY_ENDED);
 		return STEP_ENDED;
 	}
-	state = weakest(q);
 	if (q->asked.j.verdict.require_dnssec && state != DNSSEC_SECURE) {
 		respond_insecure(worker, &q->asked, state);
 		query_enter(q, QUERY_ENDED);

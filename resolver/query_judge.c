@@ -1,6 +1,8 @@
 /* resolver/query_judge.c - policy, chains and special-use names, in their order. */
 #include "query_judge.h"
 
+#include <string.h>
+
 #include "client.h"
 #include "follow_table.h"
 #include "sallyport/clock.h"
@@ -63,8 +65,9 @@ static bool is_meta(uint16_t type)
 }
 
 /* A name that no rule allows, or that a feed lists, may still be the target of a chain that this
- * workload was given a moment ago. */
-static void judge_follow(struct worker *worker, const struct question *q, struct judgement *j)
+ * workload was given a moment ago, or of the one that began at @begin (NULL: of no other). */
+static void judge_follow(struct worker *worker, const struct question *q, const uint8_t *begin,
+                         struct judgement *j)
 {
 	const struct policy_image *image = &worker->policy->image;
 	struct verdict entry, verdict;
@@ -72,8 +75,10 @@ static void judge_follow(struct worker *worker, const struct question *q, struct
 	if (q->qtype != TYPE_A && q->qtype != TYPE_AAAA && q->qtype != TYPE_HTTPS &&
 	    q->qtype != TYPE_SVCB)
 		return;
-	if (!worker->follow || !follow_table_get(worker->follow, image->version, j->workload,
-	                                         q->name, worker->now_ns, j->begin))
+	if (begin)
+		memcpy(j->begin, begin, wire_name_len(begin));
+	else if (!worker->follow || !follow_table_get(worker->follow, image->version, j->workload,
+	                                              q->name, worker->now_ns, j->begin))
 		return;
 	policy_judge(image, j->workload, j->begin, q->qtype, now_s(worker), &entry);
 	if (entry.kind != VERDICT_ALLOW)
@@ -95,8 +100,8 @@ static void refuse(struct judgement *j, enum reason reason)
 	j->verdict.reason = reason;
 }
 
-void judge_policy(struct worker *worker, const struct question *q, const struct client *client,
-                  struct judgement *ret)
+static void judge(struct worker *worker, const struct question *q, const struct client *client,
+                  const uint8_t *begin, struct judgement *ret)
 {
 	struct verdict *verdict = &ret->verdict;
 	const struct policy_image *image;
@@ -130,7 +135,7 @@ void judge_policy(struct worker *worker, const struct question *q, const struct 
 	policy_judge(image, ret->workload, q->name, q->qtype, now_s(worker), verdict);
 	if (verdict->kind == VERDICT_DENY &&
 	    (verdict->reason == REASON_NO_RULE || verdict->reason == REASON_FEED))
-		judge_follow(worker, q, ret);
+		judge_follow(worker, q, begin, ret);
 
 	/* No rule names a meta type, so "the type is not allowed" means that the name is. */
 	named = verdict->kind == VERDICT_ALLOW || verdict->reason == REASON_TYPE;
@@ -150,6 +155,12 @@ void judge_policy(struct worker *worker, const struct question *q, const struct 
 		else
 			refuse(ret, REASON_META);
 	}
+}
+
+void judge_policy(struct worker *worker, const struct question *q, const struct client *client,
+                  struct judgement *ret)
+{
+	judge(worker, q, client, NULL, ret);
 }
 
 void judge_special(struct worker *worker, const struct question *q, struct judgement *j)
@@ -182,9 +193,9 @@ void judge_special(struct worker *worker, const struct question *q, struct judge
 }
 
 void judge_question(struct worker *worker, const struct question *q, const struct client *client,
-                    struct judgement *ret)
+                    const uint8_t *begin, struct judgement *ret)
 {
-	judge_policy(worker, q, client, ret);
+	judge(worker, q, client, begin, ret);
 	judge_special(worker, q, ret);
 }
 

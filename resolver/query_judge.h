@@ -43,9 +43,10 @@ void judge_policy(struct worker *worker, const struct question *q, const struct 
                   struct judgement *ret);
 /* Amend @j if the name is a special-use one that neither hosts nor a zone of its own covers. */
 void judge_special(struct worker *worker, const struct question *q, struct judgement *j);
-/* Both. */
+/* Both. @begin: where a chain began that is known to lead here, whether or not the workload has
+ * been given it; NULL: only what it has been given counts. */
 void judge_question(struct worker *worker, const struct question *q, const struct client *client,
-                    struct judgement *ret);
+                    const uint8_t *begin, struct judgement *ret);
 
 /**
  * May a chain that began under @j go on to @target?

@@ -18,11 +18,19 @@
 
 static enum query_step answer(struct query *q, uint32_t ttl_cap_s)
 {
-	if (q->form->dnssec != DNSSEC_BOGUS)
-		guard_remember(q->worker, &q->asked, q->form);
-	respond_form(q->worker, &q->asked, q->form, ttl_cap_s);
+	struct form *form = q->form;
+	bool leads_on = form->dnssec != DNSSEC_BOGUS;
+
+	if (leads_on)
+		guard_remember(q->worker, &q->asked, form);
+	respond_form(q->worker, &q->asked, form, ttl_cap_s);
 	if (q->adopted)
-		prefetch_consider(q->worker, &q->asked, q->form);
+		prefetch_consider(q->worker, &q->asked, form);
+	if (leads_on && !form->stale && !form->led_on) {
+		form->led_on = true;
+		prefetch_targets(q->worker, &q->asked, form->links[form->n_links - 1],
+		                 form->n_links);
+	}
 	query_enter(q, QUERY_ENDED);
 	return STEP_ENDED;
 }

@@ -57,17 +57,34 @@ static void forget_links(struct query *q)
 	q->n_links = q->n_validated = q->round = 0;
 }
 
+static struct tally_key ahead_of(uint32_t workload)
+{
+	return (struct tally_key){ .workload = workload, .what = TALLY_AHEAD };
+}
+
+static void unclaim(struct worker *worker, const struct tally_key *client,
+                    const struct tally_key *workload)
+{
+	tally_release_of(worker->tally, client);
+	tally_release_of(worker->tally, workload);
+	tally_release(worker->tally, TALLY_QUERIES);
+}
+
 static void let_go(struct query *q)
 {
 	struct queries *queries = q->worker->queries;
 
 	unlink_from(queries, q);
 	queries->waiting_bytes -= q->held_bytes;
-	if (!q->prefetch) {
-		tally_release_of(q->worker->tally, &q->tally_client);
-		tally_release_of(q->worker->tally, &q->tally_workload);
+	if (q->n_before > 0) {
+		const struct tally_key ahead = ahead_of(q->tally_workload.workload);
+
+		tally_release_of(q->worker->tally, &ahead);
 	}
-	tally_release(q->worker->tally, TALLY_QUERIES);
+	if (!q->prefetch || q->n_before > 0)
+		unclaim(q->worker, &q->tally_client, &q->tally_workload);
+	else
+		tally_release(q->worker->tally, TALLY_QUERIES);
 	validate_forget(q);
 	forget_links(q);
 	for (unsigned int i = 0; i < q->n_given; i++)
@@ -209,24 +226,24 @@ bool query_weigh(struct query *q, size_t most)
 	return true;
 }
 
-/* Take a place in all, of the workload and of the client. Returns 0, ERR_NOMEM or ERR_LIMIT, with
- * which limit it was. */
+/* Take a place in all, of the workload and of the client, while of each limit less than one part of
+ * @share is in use. Returns 0, ERR_NOMEM or ERR_LIMIT, with which limit it was. */
 static int claim(struct worker *worker, const struct tally_key *client,
-                 const struct tally_key *workload, const char **ret_limit)
+                 const struct tally_key *workload, unsigned int share, const char **ret_limit)
 {
 	const struct resolver_conf *conf = &worker->settings->conf;
 	struct tally *tally = worker->tally;
 	int r;
 
 	*ret_limit = "limit in_flight: too many queries wait";
-	r = tally_claim(tally, TALLY_QUERIES, conf->in_flight);
+	r = tally_claim(tally, TALLY_QUERIES, conf->in_flight / share);
 	if (r < 0)
 		return r;
 	*ret_limit = "limit in_flight_workload: too many queries of this workload wait";
-	r = tally_claim_of(tally, workload, conf->in_flight_workload);
+	r = tally_claim_of(tally, workload, conf->in_flight_workload / share);
 	if (r == 0) {
 		*ret_limit = "limit in_flight_client: too many queries of this client wait";
-		r = tally_claim_of(tally, client, conf->in_flight_client);
+		r = tally_claim_of(tally, client, conf->in_flight_client / share);
 		if (r < 0)
 			tally_release_of(tally, workload);
 	}
@@ -272,37 +289,46 @@ static struct query *make(struct worker *worker, const struct asked *asked)
 	return q;
 }
 
-struct query *query_new(struct worker *worker, const struct asked *asked)
+/* With its place taken, see claim(). Returns 0 or what that returns. */
+static int make_counted(struct worker *worker, const struct asked *asked, unsigned int share,
+                        struct query **ret_q, const char **ret_limit)
 {
 	struct tally_key client = { .workload = TALLY_CLIENT, .what = TALLY_QUERIES };
 	struct tally_key workload = { .workload = asked->j.workload, .what = TALLY_QUERIES };
-	struct refusal refusal = { RCODE_SERVFAIL, EDE_OTHER, REASON_LIMIT, NULL };
-	struct query *q = NULL;
+	struct query *q;
 	int r;
 
 	memcpy(client.addr, asked->client->addr, ADDR_LEN);
-	r = claim(worker, &client, &workload, &refusal.text);
-	if (r == ERR_LIMIT) {
-		count(worker->lane, COUNT_LIMIT_IN_FLIGHT);
-		refuse_new(worker, *asked, &refusal);
-		return NULL;
-	}
-	if (r == 0) {
-		q = make(worker, asked);
-		if (!q) {
-			tally_release_of(worker->tally, &client);
-			tally_release_of(worker->tally, &workload);
-			tally_release(worker->tally, TALLY_QUERIES);
-		}
-	}
+	r = claim(worker, &client, &workload, share, ret_limit);
+	if (r < 0)
+		return r;
+	q = make(worker, asked);
 	if (!q) {
-		refusal.reason = REASON_INTERNAL;
-		refusal.text = "out of memory";
-		refuse_new(worker, *asked, &refusal);
-		return NULL;
+		unclaim(worker, &client, &workload);
+		return ERR_NOMEM;
 	}
 	q->tally_client = client;
 	q->tally_workload = workload;
+	*ret_q = q;
+	return ERR_OK;
+}
+
+struct query *query_new(struct worker *worker, const struct asked *asked)
+{
+	struct refusal refusal = { RCODE_SERVFAIL, EDE_OTHER, REASON_LIMIT, NULL };
+	struct query *q;
+	int r = make_counted(worker, asked, 1, &q, &refusal.text);
+
+	if (r < 0) {
+		if (r == ERR_LIMIT) {
+			count(worker->lane, COUNT_LIMIT_IN_FLIGHT);
+		} else {
+			refusal.reason = REASON_INTERNAL;
+			refusal.text = "out of memory";
+		}
+		refuse_new(worker, *asked, &refusal);
+		return NULL;
+	}
 	client_hold(&q->client);
 	link_in(worker->queries, q);
 	worker->n_waited++;
@@ -328,6 +354,27 @@ struct query *query_new_prefetch(struct worker *worker, const struct asked *aske
 	return q;
 }
 
+struct query *query_new_target(struct worker *worker, const struct asked *asked,
+                               unsigned int n_before)
+{
+	const struct tally_key ahead = ahead_of(asked->j.workload);
+	struct queries *queries = worker->queries;
+	const char *limit;
+	struct query *q;
+
+	if (queries->n_prefetches >= QUERY_PREFETCHES / 2 ||
+	    tally_claim_of(worker->tally, &ahead, LIMIT_AHEAD) < 0)
+		return NULL;
+	if (make_counted(worker, asked, 2, &q, &limit) < 0) {
+		tally_release_of(worker->tally, &ahead);
+		return NULL;
+	}
+	q->prefetch = true;
+	q->n_before = (uint8_t)n_before;
+	link_in(queries, q);
+	return q;
+}
+
 /* Judging again. */
 
 uint16_t query_zone(const struct query *q, const uint8_t *name, uint16_t type)
@@ -345,12 +392,21 @@ static bool is_open_ended(const struct query *q)
 	return q->n_links > 0 && q->links[q->n_links - 1]->kind == ENTRY_ALIAS;
 }
 
+/* What only observe mode lets pass may leave because a workload has asked it (promise P2). */
+static bool is_unasked(const struct query *q, const struct verdict *verdict)
+{
+	return q->n_before > 0 && verdict->observed;
+}
+
 bool query_judge_again(struct query *q, struct judgement *ret_j, const uint8_t **ret_target,
                        struct verdict *ret_verdict)
 {
+	const uint8_t *begin = q->n_before > 0 && q->asked.j.followed ? q->asked.j.begin : NULL;
 	unsigned int n = q->n_links;
 
-	judge_question(q->worker, &q->question, &q->client, ret_j);
+	judge_question(q->worker, &q->question, &q->client, begin, ret_j);
+	if (is_unasked(q, &ret_j->verdict))
+		ret_j->action = JUDGE_DENY;
 	if (ret_j->action != JUDGE_RESOLVE)
 		return false;
 	/* Links 1.. and, of an unfinished chain, the name that comes next. */
@@ -358,7 +414,8 @@ bool query_judge_again(struct query *q, struct judgement *ret_j, const uint8_t *
 		const struct entry *owner = q->links[i - 1];
 
 		if (!judge_target(q->worker, ret_j, owner->name, owner->target, q->question.qtype,
-		                  ret_verdict)) {
+		                  ret_verdict) ||
+		    is_unasked(q, ret_verdict)) {
 			*ret_target = owner->target;
 			return false;
 		}

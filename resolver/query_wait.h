@@ -36,7 +36,7 @@ enum query_limit {
 	QUERY_OPENS = 3,             /* times that one query asks fwsync: renewals after a loss */
 	QUERY_FOLLOW_SLACK_S = 5, /* targets may be asked so long after the chain's TTL: whom it was
 	                             given with TTL 0 or 1 must still have time to ask */
-	QUERY_PREFETCHES = 64,    /* in flight, per worker */
+	QUERY_PREFETCHES = 64,    /* in flight, per worker; targets take half of it at most */
 	QUERY_PREFETCH_MARKS = 256,
 	QUERY_PREFETCH_LIFE_S = 10, /* shorter lives are not worth a prefetch */
 };
@@ -65,10 +65,12 @@ struct query {
 	bool fetching, asking; /* waiter, ask are with somebody else */
 	bool prefetch;         /* nobody waits for the answer */
 	struct explain
-	    *explain;  /* of a prefetch: it only explains; not fresh data is its purpose */
-	bool is_stale; /* a link has expired */
-	bool gave_way; /* goes on when its turn comes: it is queued */
-	bool adopted;  /* links come from a memoised form, as its guard left them */
+	    *explain;     /* of a prefetch: it only explains; not fresh data is its purpose */
+	uint8_t n_before; /* of a prefetch of an SVCB or HTTPS target: links of the chain that
+	                     leads there; else 0 */
+	bool is_stale;    /* a link has expired */
+	bool gave_way;    /* goes on when its turn comes: it is queued */
+	bool adopted;     /* links come from a memoised form, as its guard left them */
 	uint8_t n_opens;
 	uint8_t n_fetches;
 
@@ -133,6 +135,10 @@ struct queries {
 struct query *query_new(struct worker *worker, const struct asked *asked);
 /* One that asks on behalf of @asked's client without answering it. NULL: not now. */
 struct query *query_new_prefetch(struct worker *worker, const struct asked *asked);
+/* The same for a target to which a chain of @n_before links leads. It counts against the limits of
+ * @asked's client and workload, and is not begun while these have used up half of them. */
+struct query *query_new_target(struct worker *worker, const struct asked *asked,
+                               unsigned int n_before);
 /* Begin with a memoised form that lacks nothing but its pinholes. */
 void query_adopt(struct query *q, struct form *form);
 /* Go on until it waits or ends. */

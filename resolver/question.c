@@ -116,6 +116,19 @@ static enum question_result read_opt(const uint8_t *msg, size_t len, size_t pos,
 	return QUESTION_OK;
 }
 
+size_t question_write(const uint8_t *name, uint16_t type, uint8_t ret_msg[static QUESTION_BYTES])
+{
+	size_t name_len = wire_name_len(name), len = WIRE_HEADER + name_len;
+
+	memset(ret_msg, 0, WIRE_HEADER);
+	ret_msg[2] = WIRE_RD;
+	wire_put16(ret_msg + 4, 1);
+	memcpy(ret_msg + WIRE_HEADER, name, name_len);
+	wire_put16(ret_msg + len, type);
+	wire_put16(ret_msg + len + 2, CLASS_IN);
+	return len + 4;
+}
+
 enum question_result question_parse(const uint8_t *msg, size_t len, struct question *ret_q)
 {
 	struct question *q = ret_q;

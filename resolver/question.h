@@ -11,6 +11,7 @@
 
 #include "sallyport/name.h"
 
+#define QUESTION_BYTES (12 + NAME_MAX_WIRE + 4) /* header and question */
 #define COOKIE_CLIENT_LEN 8
 #define COOKIE_SERVER_MAX 32
 
@@ -42,5 +43,9 @@ enum question_result {
 	QUESTION_NOTIMP,  /* an opcode other than QUERY */
 	QUESTION_BADVERS, /* EDNS version above 0 (RFC 6891, section 6.1.3) */
 };
+/* The question (@name, @type) as a client would ask it, without EDNS: for what asks itself. Returns
+ * its length. */
+size_t question_write(const uint8_t *name, uint16_t type, uint8_t ret_msg[static QUESTION_BYTES]);
+
 /* Fills @ret_q as far as it gets. @msg stays the caller's and must outlive @ret_q. About 100 ns. */
 enum question_result question_parse(const uint8_t *msg, size_t len, struct question *ret_q);

@@ -1,9 +1,9 @@
 /* resolver/resolve.c - gather the links of an answer: hosts, cache, upstreams, along the chain.
  *
  * Each link's name is judged before anything is looked up for it, and once more when a message with
- * it is about to leave (promise P2). SVCB and HTTPS targets are not fetched here: nothing of them
- * would be in the answer (the additional section is OPT only). They are judged by the guard, and
- * resolved through this same pipeline when the client asks for them.
+ * it is about to leave (promise P2). SVCB and HTTPS targets are no links: nothing of them would be
+ * in the answer (the additional section is OPT only). They are judged by the guard, and come
+ * through this same pipeline as questions of their own, before the client asks them (prefetch.h).
  */
 
 #include <string.h>
@@ -298,6 +298,12 @@ enum query_step resolve_again(struct query *q, unsigned int i)
 	return STEP_WAIT;
 }
 
+/* A refresh, or an explanation: what is known already is not what it is for. */
+static bool asks_anew(const struct query *q)
+{
+	return q->prefetch && q->n_before == 0;
+}
+
 /* What other answers have proven (RFC 8198). Not for who sets CD: he wants to see for himself; not
  * for a refresh; nothing under a negative trust anchor or above the deepest anchor. */
 static struct entry *from_proofs(const struct query *q, const uint8_t *name, uint16_t zone)
@@ -307,7 +313,7 @@ static struct entry *from_proofs(const struct query *q, const uint8_t *name, uin
 	const struct val_anchor *anchor;
 	struct entry *entry;
 
-	if (!settings->proofs || q->question.cd || q->prefetch)
+	if (!settings->proofs || q->question.cd || asks_anew(q))
 		return NULL;
 	anchor = val_anchors_above(settings->validation.anchors, name, worker->wall_ns / NS_PER_S);
 	if (!anchor || anchor->negative)
@@ -353,7 +359,7 @@ static enum query_step look_up(struct query *q, const uint8_t *name, const struc
 		break;
 	case CACHE_STALE:
 		q->stale = entry;
-		if (!q->prefetch && cache_failed_until(worker->cache, name, type, worker->now_ns))
+		if (!asks_anew(q) && cache_failed_until(worker->cache, name, type, worker->now_ns))
 			return fall_back(q, &failed);
 		break;
 	case CACHE_MISS:

@@ -19,6 +19,7 @@ struct tally;
 enum tally_what {
 	TALLY_QUERIES = 0, /* in flight, prefetches included */
 	TALLY_CONNECTIONS, /* by TCP */
+	TALLY_AHEAD,       /* of the queries: for targets, before anybody asks */
 	TALLY_N,
 };
 #define TALLY_CLIENT UINT32_MAX

@@ -47,12 +47,16 @@
 	  "queries whose chains took too much memory to wait with")                                \
 	X(LIMIT_FOLLOW, "limit_follow", "chain targets not remembered: table full")                \
 	X(LIMIT_TARGETS, "limit_targets", "SVCB and HTTPS answers with more targets than judged")  \
+	X(LIMIT_AHEAD, "limit_ahead",                                                              \
+	  "questions about SVCB and HTTPS targets left for the client to ask: too many at once")   \
 	X(LIMIT_ADDRESSES, "limit_addresses", "answers with more addresses than the profile has")  \
 	X(CACHE_HITS, "cache_hits", "queries answered from the cache")                             \
 	X(CACHE_MISSES, "cache_misses", "queries that needed an upstream")                         \
 	X(CACHE_EVICTED, "cache_evicted", "entries evicted for room")                              \
 	X(CACHE_STALE, "cache_stale", "stale answers served")                                      \
 	X(PREFETCHES, "prefetches", "hot names refreshed before they expired")                     \
+	X(PREFETCHED_TARGETS, "prefetched_targets",                                                \
+	  "questions about SVCB and HTTPS targets looked up before a client asked them")           \
 	X(UPSTREAM_QUERIES, "upstream_queries", "questions sent upstream")                         \
 	X(UPSTREAM_TCP, "upstream_tcp", "of these by TCP")                                         \
 	X(UPSTREAM_SOCKETS, "upstream_sockets", "sockets opened to ask by UDP")                    \

@@ -80,6 +80,9 @@ enum limit {
 	LIMIT_ANSWER_AGE_MS = 500,      /* a UDP answer made so long ago is not sent: its pinholes
 	                                   outlive its TTL and the grace by as much */
 	LIMIT_FOLLOW_TARGETS = 4096,    /* chain targets a workload may ask itself */
+	LIMIT_AHEAD = 16,               /* questions about SVCB/HTTPS targets in flight that nobody
+	                                   has asked yet, of a workload; the others are left for
+	                                   the client to ask: limit_ahead */
 	LIMIT_UPSTREAM_TRIES = 6,       /* sends of one question, all servers together */
 	LIMIT_UPSTREAM_UDP_TRIES = 4,   /* of these by UDP: however slow it was, TCP has its turn */
 	LIMIT_UPSTREAM_FETCHES = 4096,  /* questions with upstreams at once, per worker */

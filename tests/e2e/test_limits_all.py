@@ -85,6 +85,8 @@ TABLE = {
                            "dropped_old"),
     "LIMIT_FOLLOW_TARGETS": ("unit/resolver_query/query_limits.c:a_chains_target_that_finds_no_place_is_counted",
                              "limit_follow"),
+    "LIMIT_AHEAD": (
+        "unit/resolver_query/query_limits.c:targets_are_asked_for_ahead_within_their_workloads_limits", "limit_ahead"),
     "LIMIT_UPSTREAM_TRIES": ("unit/resolver_io/io_fetch.c:silence_ends_in_a_failure_within_the_deadline",
                              "upstream_failed"),
     "LIMIT_UPSTREAM_UDP_TRIES": ("unit/resolver_io/io_fetch.c:silence_ends_in_a_failure_within_the_deadline",

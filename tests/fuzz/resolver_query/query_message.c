@@ -17,6 +17,8 @@ static const char policy[] = "version: 1\n"
 			     "  web:\n"
 			     "    allow:\n"
 			     "      - {zone: example.org}\n"
+			     "    deny:\n"
+			     "      - {zone: evil.test}\n"
 			     "  watch:\n"
 			     "    mode: observe\n"
 			     "    denied: refused\n"
@@ -31,18 +33,20 @@ static struct rig *start(void)
 	rig_policy(rig, policy);
 	rig_upstream(rig, "www.example.org", "A", 0, "www.example.org. 300 IN A 8.8.100.1");
 	rig_upstream(rig, "www.example.org", "HTTPS", 0,
-	             "www.example.org. 300 IN HTTPS 1 x.test. ipv4hint=8.8.100.1");
+	             "www.example.org. 300 IN HTTPS 1 x.test. ipv4hint=8.8.100.1\n"
+	             "www.example.org. 300 IN HTTPS 2 x.evil.test. ipv4hint=8.8.100.2");
 	return rig;
 }
 
-/* Of the one zone that is allowed; or DS and DNSKEY above it, which carry no label of the asker's.
- */
+/* Of the one zone that is allowed; or where it leads; or DS and DNSKEY above it, which carry no
+ * label of the asker's. */
 static bool may_leave(const char *line)
 {
-	static const char *const ancestors[] = { ". DS", ". DNSKEY", "org. DS", "org. DNSKEY" };
+	static const char *const others[] = { ". DS",        ". DNSKEY",  "org. DS",
+		                              "org. DNSKEY", "x.test. A", "x.test. AAAA" };
 
-	for (size_t i = 0; i < sizeof(ancestors) / sizeof(ancestors[0]); i++) {
-		if (strcmp(line, ancestors[i]) == 0)
+	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+		if (strcmp(line, others[i]) == 0)
 			return true;
 	}
 	return strstr(line, "example.org. ") != NULL;

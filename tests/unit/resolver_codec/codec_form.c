@@ -492,6 +492,19 @@ static void svcb_targets_are_listed_once(void **state)
 	assert_memory_equal(names[0], "\1b\7example\3org", 15);
 	assert_memory_equal(names[1], "\1c\7example\3org", 15);
 	assert_int_equal(form_svcb_targets(links.entries[0], names, 1), 1);
+	assert_null(form_svcb_alias(links.entries[0]));
+	links_free(&links);
+
+	links = links_of("w.example.org.", 64, 0,
+	                 "w.example.org. 300 IN SVCB 1 a.example.org.\n"
+	                 "w.example.org. 300 IN SVCB 0 .\n"
+	                 "w.example.org. 300 IN SVCB 0 B.example.org.\n"
+	                 "w.example.org. 300 IN SVCB 0 c.example.org.\n",
+	                 "");
+	assert_true(name_equal(form_svcb_alias(links.entries[0]), WIRE("b.example.org.")));
+	links_free(&links);
+	links = links_of("w.example.org.", 1, 0, "w.example.org. 300 IN A 9.9.9.9\n", "");
+	assert_null(form_svcb_alias(links.entries[0]));
 	links_free(&links);
 }
 

@@ -491,9 +491,81 @@ static void a_chains_target_that_finds_no_place_is_counted(void **state)
 	rig_free(rig);
 }
 
+/* Everybody but the one name waits. */
+static enum rig_says only_n1(struct rig *rig, const struct rig_question *question, uint8_t *msg,
+                             size_t *ret_len)
+{
+	uint8_t name[NAME_MAX_WIRE];
+
+	(void)rig;
+	(void)msg;
+	(void)ret_len;
+	assert_true(name_from_text("n1.example.org.", name) > 0);
+	return name_equal(question->name, name) ? RIG_SAYS_SCRIPT : RIG_SAYS_LATER;
+}
+
+/* An HTTPS answer with sixteen targets, given while their upstream says nothing; how many of them
+ * are asked for. */
+static unsigned int ahead_of(struct rig *rig)
+{
+	struct rig_ask https = { .client = "10.1.0.2", .name = "n1.example.org", .type = "HTTPS" };
+	char records[2048] = "";
+	struct rig_answer *answer;
+
+	for (unsigned int i = 0; i < LIMIT_TARGETS; i++)
+		snprintf(records + strlen(records), sizeof(records) - strlen(records),
+		         "n1.example.org. 300 IN HTTPS %u t%u.cdn.test. alpn=h2\n", i + 1, i);
+	rig_upstream(rig, "n1.example.org", "HTTPS", 0, records);
+	rig->on_question = only_n1;
+	answer = rig_ask(rig, &https);
+	rig_turn(rig);
+	answers("the answer, which waits for none of it", answer, "NOERROR");
+	return (unsigned int)queries_in_flight(&rig->worker);
+}
+
+static void targets_are_asked_for_ahead_within_their_workloads_limits(void **state)
+{
+	static const char client_full[] = "SERVFAIL ede=0 \"limit in_flight_client: ";
+	struct tally_key workload = { .workload = 0, .what = TALLY_QUERIES };
+	struct tally_key ahead = { .workload = 0, .what = TALLY_AHEAD };
+	struct rig *rig = rig_with(64, 64, 64);
+	struct tally *tally = rig->worker.tally;
+
+	(void)state;
+	/* One question for each target: the workload has no address for AAAA. */
+	_Static_assert(LIMIT_TARGETS == LIMIT_AHEAD, "one answer fills it");
+	assert_int_equal(ahead_of(rig), LIMIT_AHEAD);
+	assert_int_equal(rig_count(rig, COUNT_PREFETCHED_TARGETS), LIMIT_AHEAD);
+	assert_int_equal(rig_count(rig, COUNT_LIMIT_AHEAD), 0);
+	assert_int_equal(tally_in_use_of(tally, &workload), LIMIT_AHEAD);
+	/* And no more, until there is room. */
+	cache_flush(rig->worker.cache, (const uint8_t *)"", true);
+	assert_int_equal(ahead_of(rig), LIMIT_AHEAD);
+	assert_int_equal(rig_count(rig, COUNT_LIMIT_AHEAD), LIMIT_TARGETS);
+	rig->on_question = NULL;
+	rig_turn(rig);
+	assert_int_equal(queries_in_flight(&rig->worker), 0);
+	assert_int_equal(tally_in_use_of(tally, &workload), 0);
+	assert_int_equal(tally_in_use_of(tally, &ahead), 0);
+	rig_free(rig);
+
+	/* Half of what a client may have in flight is left to it; the query that is answered is
+	 * among the other half. */
+	rig = rig_with(64, 64, 8);
+	assert_int_equal(ahead_of(rig), 3);
+	assert_int_equal(rig_count(rig, COUNT_LIMIT_AHEAD), LIMIT_TARGETS - 3);
+	for (unsigned int i = 0; i < 5; i++)
+		answers("its own", ask_n(rig, "10.1.0.2", 100 + i), "none");
+	answers("its ninth", ask_n(rig, "10.1.0.2", 105), client_full);
+	rig->on_question = NULL;
+	rig_turn(rig);
+	rig_free(rig);
+}
+
 static void the_cached_way_allocates_nothing(void **state)
 {
 	struct rig *rig = rig_with(8, 8, 8);
+	struct rig_ask https = { .client = "10.1.0.2", .name = "n2.example.org", .type = "HTTPS" };
 	struct rig_ask cached = { .client = "10.1.0.2", .name = "n1.example.org", .type = "A" };
 	struct rig_ask denied = { .client = "10.1.0.2", .name = "x.other.test", .type = "A" };
 	unsigned long before;
@@ -504,15 +576,24 @@ static void the_cached_way_allocates_nothing(void **state)
 	rig_ask(rig, &cached);
 	rig_turn(rig);
 	assert_true(n_allocations > before); /* the counter counts */
+	rig_upstream(rig, "n2.example.org", "HTTPS", 0,
+	             "n2.example.org. 300 IN HTTPS 1 t.cdn.test. alpn=h2");
+	for (unsigned int i = 0; i < 2; i++) {
+		rig_ask(rig, &https);
+		rig_turn(rig);
+	}
+	assert_int_equal(rig_count(rig, COUNT_PREFETCHED_TARGETS), 1);
 
 	before = n_allocations;
 	for (unsigned int i = 0; i < 100; i++) {
 		answers("cached", rig_ask(rig, &cached), "NOERROR");
+		answers("cached, with a target", rig_ask(rig, &https), "NOERROR");
 		answers("denied", rig_ask(rig, &denied), "NXDOMAIN");
 	}
 	/* answers() reads with ldns, whose allocations are inside its shared library. */
 	assert_int_equal(n_allocations, before);
 	assert_int_equal(rig_count(rig, COUNT_HELD), 100);
+	assert_int_equal(rig_count(rig, COUNT_PREFETCHED_TARGETS), 1);
 	rig_free(rig);
 }
 
@@ -528,6 +609,7 @@ int main(void)
 		cmocka_unit_test(every_message_read_is_in_the_history_once),
 		cmocka_unit_test(an_answer_is_told_once_a_generation),
 		cmocka_unit_test(a_chains_target_that_finds_no_place_is_counted),
+		cmocka_unit_test(targets_are_asked_for_ahead_within_their_workloads_limits),
 		cmocka_unit_test(the_cached_way_allocates_nothing),
 	};
 
