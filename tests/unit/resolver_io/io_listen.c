@@ -15,6 +15,8 @@
 #include <cmocka.h>
 
 #include "listen_world.h"
+#include "policy/compile.h"
+#include "policy_slot.h"
 
 static void each_datagram_is_answered_once_to_its_sender(void **state)
 {
@@ -178,6 +180,43 @@ static void a_flood_is_read_at_once_and_what_does_not_fit_is_counted(void **stat
 	                 1000);
 }
 
+/* How many were received before the one that was sent to 127.0.0.77. */
+static unsigned int before_other;
+static void note_other(void)
+{
+	if (pipeline.last.local[15] == 77)
+		before_other = pipeline.n_received - 1;
+}
+
+/* Both send from one address: at a wildcard only the datagram itself says whose it is. */
+static void a_listeners_workload_that_floods_waits_for_itself(void **state)
+{
+	static const char text[] = "version: 1\nprofiles: {p: }\n"
+				   "workloads: {a: {listener: 127.0.0.1, profile: p},\n"
+				   "            b: {listener: 127.0.0.77, profile: p}}\n";
+	const struct policy_source source = { "test.yaml", text, sizeof(text) - 1 };
+	struct world *world = *state;
+	struct policy_map map = { .refs = 1 };
+	enum { N = 200 }; /* what any socket holds */
+	int flood = client(world, 0, SOCK_DGRAM, "127.0.0.1");
+	int other = client(world, 1, SOCK_DGRAM, "127.0.0.77");
+	void *image;
+	size_t len;
+
+	assert_int_equal(policy_compile(&source, NULL, 0, 1700000000, &image, &len, NULL), 0);
+	assert_int_equal(policy_image_open(image, len, 1, &map.image), 0);
+	world->io.worker.policy = &map;
+	pipeline.on_query = note_other;
+	for (unsigned int i = 1; i <= N; i++)
+		send_udp(flood, i);
+	send_udp(other, N + 1);
+	until_received(world, N + 1);
+	world->io.worker.policy = NULL;
+	free(image);
+	if (before_other > N / 2)
+		fail_msg("%u of the others' went before it", before_other);
+}
+
 /* Until @n have been received, or a while has passed; the loop does not turn. */
 static void look_until(struct world *world, unsigned int n, unsigned int ms)
 {
@@ -283,6 +322,8 @@ int main(void)
 		WORLD_TEST(an_oversize_datagram_is_cut_and_handed_on),
 		WORLD_TEST(what_the_kernel_drops_is_counted),
 		WORLD_TEST(a_flood_is_read_at_once_and_what_does_not_fit_is_counted),
+		cmocka_unit_test_setup_teardown(a_listeners_workload_that_floods_waits_for_itself,
+		                                world_setup_wildcard, world_teardown),
 		WORLD_TEST(a_look_in_the_middle_of_a_turn_reads_and_answers),
 		WORLD_TEST(a_new_set_keeps_adds_and_closes),
 		WORLD_TEST(draining_answers_what_was_asked_and_takes_no_more),
