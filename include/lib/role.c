@@ -98,8 +98,10 @@ int role_recv(int channel, uint8_t *buf, size_t cap, struct role_msg *ret_msg)
 	if (n < 0)
 		return errno == ECONNRESET ? ERR_CLOSED : -errno;
 	take_fds(&msg, ret_msg);
-	if (n == 0)
+	if (n == 0) { /* the end, or an empty message, with which descriptors may come */
+		role_msg_close(ret_msg);
 		return ERR_CLOSED;
+	}
 	if ((size_t)n < sizeof(wire) || (msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) ||
 	    wire.magic != ROLE_MAGIC || wire.len != (size_t)n - sizeof(wire) ||
 	    wire.n_fds != ret_msg->n_fds) {

@@ -93,14 +93,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct world world = { .child = { .role = ROLE_RESOLVER, .ops = &child_ops } };
 	struct channel *channel;
 	struct record record;
-	int lowest, pair[2];
+	unsigned int n_open;
+	int pair[2];
 
 	if (size == 0)
 		return 0;
 	if (!has_loop && uv_loop_init(&loop) < 0)
 		abort();
 	has_loop = true;
-	lowest = record_lowest_fd();
+	n_open = record_open_fds();
 	world.speaker = (enum speaker)(data[0] % SPEAKER_N);
 	world.compile = hear_compile_new();
 	world.verify = hear_verify_new();
@@ -126,6 +127,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	uv_run(&loop, UV_RUN_DEFAULT);
 	hear_compile_end(world.compile);
 	hear_verify_end(world.verify);
-	assert(record_lowest_fd() == lowest);
+	assert(record_open_fds() == n_open);
 	return 0;
 }

@@ -49,6 +49,33 @@ static void a_broken_role_message_is_refused_and_its_descriptors_closed(void **s
 	close(pair[1]);
 }
 
+/* It counts as the end; what came with it would stay open in whoever goes on after that. */
+static void an_empty_role_message_leaves_no_descriptor_open(void **state)
+{
+	static uint8_t buf[LIMIT_ROLE_MESSAGE];
+	_Alignas(struct cmsghdr) uint8_t control[CMSG_SPACE(sizeof(int))] = { 0 };
+	struct msghdr empty = { .msg_control = control, .msg_controllen = sizeof(control) };
+	struct cmsghdr *cmsg = CMSG_FIRSTHDR(&empty);
+	struct role_msg msg;
+	int pair[2], ends[2];
+
+	(void)state; /* cmocka's signature */
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
+	assert_int_equal(pipe2(ends, O_CLOEXEC | O_NONBLOCK), 0);
+	cmsg->cmsg_level = SOL_SOCKET;
+	cmsg->cmsg_type = SCM_RIGHTS;
+	cmsg->cmsg_len = CMSG_LEN(sizeof(int));
+	memcpy(CMSG_DATA(cmsg), &ends[1], sizeof(int));
+	assert_int_equal(sendmsg(pair[0], &empty, 0), 0);
+	close(ends[1]);
+	assert_int_equal(role_recv(pair[1], buf, sizeof(buf), &msg), ERR_CLOSED);
+	assert_int_equal(msg.n_fds, 0);
+	assert_int_equal(read(ends[0], buf, 1), 0); /* nobody can write any more */
+	close(ends[0]);
+	close(pair[0]);
+	close(pair[1]);
+}
+
 static void control_frames_split_into_words(void **state)
 {
 	static const uint8_t request[] = "explain\0app01\0db.corp.test";
@@ -102,6 +129,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(role_messages_carry_payload_and_descriptors),
 		cmocka_unit_test(a_broken_role_message_is_refused_and_its_descriptors_closed),
+		cmocka_unit_test(an_empty_role_message_leaves_no_descriptor_open),
 		cmocka_unit_test(control_frames_split_into_words),
 		cmocka_unit_test(sealed_memory_cannot_shrink_or_change),
 	};
