@@ -20,6 +20,8 @@
  *         is STATE [WHY] [FIELD=VALUE...]   play it: questions= checks= hashes= turns= ttl=
  *                                           zone= tag= at=NAME/TYPE met=LIMIT (val_budget.h)
  *                                           known=0|1 (was the failure known before?)
+ *                                           told=N/SPAN (proofs on the way that others may use,
+ *                                           and for how long the last of them)
  *         times N STATE ...                 the same N times
  *         without STATE [WHY]               what comes when the faults are left out
  *
@@ -55,7 +57,7 @@ enum {
 	 * and what the last RRset or name begun in it still takes. */
 	CHECKS_MAX = VAL_TURN_CHECKS - 1 + LIMIT_VAL_CHECKS_SET,
 	HASHES_MAX = VAL_TURN_HASHES - 1 + 151 * 5 + 8,
-	CASES_MIN = 431,
+	CASES_MIN = 454,
 };
 
 struct line {
@@ -97,7 +99,8 @@ struct player {
 	/* what must come without faults */
 	const char *control;
 	bool has_faults;
-	unsigned int n_questions;
+	unsigned int n_questions, n_told;
+	uint32_t told_ttl_s;
 	struct val_budget budget;
 	uint32_t checks_a_turn, hashes_a_turn, n_turns;
 };
@@ -462,11 +465,23 @@ static bool fits(const char *want, const char *got)
 	return true;
 }
 
+static void on_denied(void *ctx, const struct val_denial *denial, const struct val_set *soa,
+                      uint32_t ttl_s)
+{
+	struct player *player = ctx;
+
+	assert_true(name_equal(denial->zone, soa->owner));
+	player->n_told++;
+	player->told_ttl_s = ttl_s;
+}
+
 static void play(struct player *player, const struct line *line, const char *want)
 {
 	const struct val_config config = { .rules = &player->rules,
 		                           .anchors = player->anchors,
-		                           .table = player->table };
+		                           .table = player->table,
+		                           .denied = on_denied,
+		                           .ctx = player };
 	char got[2800], spent[100];
 	struct val_subject subject;
 
@@ -489,6 +504,7 @@ static void play(struct player *player, const struct line *line, const char *wan
 	if (!player->keeps_budget)
 		val_budget_init(&player->budget);
 	player->budget.met = 0;
+	player->n_told = player->told_ttl_s = 0;
 
 	const uint32_t checks = player->budget.checks, hashes = player->budget.hashes;
 	CLEANUP(val_job_free)
@@ -499,9 +515,10 @@ static void play(struct player *player, const struct line *line, const char *wan
 	if (val_job_result(job)->state == VAL_BOGUS)
 		val_job_hold(job);
 	describe(val_job_result(job), got, sizeof(got));
-	snprintf(spent, sizeof(spent), " questions=%u checks=%u hashes=%u turns=%u",
+	snprintf(spent, sizeof(spent), " questions=%u checks=%u hashes=%u turns=%u told=%u/%u",
 	         player->n_questions, checks - player->budget.checks,
-	         hashes - player->budget.hashes, player->n_turns);
+	         hashes - player->budget.hashes, player->n_turns, player->n_told,
+	         player->told_ttl_s);
 	strcat(got, spent);
 	describe_met(player->budget.met, got + strlen(got), sizeof(got) - strlen(got));
 	player->n_played++;
