@@ -6,14 +6,15 @@
 #include "../role_records.h"
 #include "sallyport/shm.h"
 
-static size_t mapped; /* octets of the epoch page */
+static size_t mapped; /* octets of the newest mapping */
 
 static int noting_map(int fd, enum shm_access access, size_t min_len, void **ret_data,
                       size_t *ret_len)
 {
 	int r = shm_map(fd, access, min_len, ret_data, ret_len);
 
-	mapped = r < 0 ? mapped : *ret_len;
+	if (r == 0)
+		mapped = *ret_len;
 	return r;
 }
 
@@ -40,22 +41,24 @@ static const size_t sizes[8] = { [1] = sizeof(struct fwsync_conf),
 	                         [3] = 4096,
 	                         [4] = 65536 };
 
-/* One message, and what it has replaced. */
-static int hear(struct fwsync *s)
+/* One message, and what it has replaced. @epoch_len: octets of the epoch page. */
+static int hear(struct fwsync *s, size_t *epoch_len)
 {
 	struct stats_page *stats = s->stats;
 	struct pinhole_epoch *epoch = s->fw.epoch_page;
-	size_t epoch_len = mapped;
 	int r = turn_channel(s);
 
 	if (stats && stats != s->stats)
 		munmap(stats, sizeof(*stats));
-	if (epoch && epoch != s->fw.epoch_page)
-		munmap(epoch, epoch_len);
+	if (epoch == s->fw.epoch_page)
+		return r;
+	if (epoch)
+		munmap(epoch, *epoch_len);
+	*epoch_len = mapped;
 	return r;
 }
 
-static void end(struct fwsync *s)
+static void end(struct fwsync *s, size_t epoch_len)
 {
 	for (unsigned int w = 0; w < LIMIT_WORKERS; w++) {
 		struct pair *pair = &s->pairs[w];
@@ -75,13 +78,14 @@ static void end(struct fwsync *s)
 	if (s->stats)
 		munmap(s->stats, sizeof(*s->stats));
 	if (s->fw.epoch_page)
-		munmap(s->fw.epoch_page, mapped);
+		munmap(s->fw.epoch_page, epoch_len);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static struct fwsync state;
 	unsigned int n_open = record_open_fds();
+	size_t epoch_len = 0;
 	int pair[2], r = ERR_OK;
 	struct record record;
 
@@ -94,11 +98,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		state.pairs[w].fd = state.pairs[w].next_fd = -1;
 	while (r == ERR_OK && !state.draining && record_next(&data, &size, &record)) {
 		(void)record_send(pair[1], &record, sizes); /* what is no message is refused */
-		r = hear(&state);
+		r = hear(&state, &epoch_len);
 		if (state.running)
 			abort();
 	}
-	end(&state);
+	end(&state, epoch_len);
 	close(pair[0]);
 	close(pair[1]);
 	if (record_open_fds() != n_open)
