@@ -89,8 +89,8 @@ int verb_profile_list(struct cli *cli, const char *const *words, size_t n_words)
 
 static const struct table_column pinhole_columns[] = {
 	{ "WORKLOAD", false }, { "SOURCE", false }, { "DESTINATION", false }, { "PORT", false },
-	{ "AGE", true },       { "LEFT", true },    { "NAME", false },        { "RULE", false },
-	{ "POLICY", true },    { "QUERY", false },
+	{ "AGE", true },       { "LEFT", true },    { "USE", true },          { "NAME", false },
+	{ "RULE", false },     { "POLICY", true },  { "QUERY", false },
 };
 
 static void pinhole_row(const struct cli *cli, struct table *table, const json_t *object)
@@ -99,6 +99,7 @@ static void pinhole_row(const struct cli *cli, struct table *table, const json_t
 	const json_t *chain = json_object_get(object, "chain");
 	const char *rule = json_string_value(json_object_get(object, "rule"));
 	const json_t *query = json_object_get(object, "query_id");
+	const json_t *flows = json_object_get(json_object_get(object, "use"), "flows");
 	char age[TEXT_SPAN_LEN], left[TEXT_SPAN_LEN];
 	CLEANUP(free) char *links = json_join(object, "chain", " > ", "");
 
@@ -115,6 +116,10 @@ static void pinhole_row(const struct cli *cli, struct table *table, const json_t
 		table_putf(table, "%s", json_text(object, "proto"));
 	table_put(table, COLOR_NONE, TEXT_PROSE, age);
 	table_put(table, COLOR_NONE, TEXT_PROSE, left);
+	if (json_is_integer(flows))
+		table_putf(table, "%" PRId64, (int64_t)json_integer_value(flows));
+	else
+		table_put(table, COLOR_DIM, TEXT_PROSE, "?");
 	table_putf(table, "%s%s%s", json_text(object, "name"), json_array_size(chain) ? " > " : "",
 	           links ? links : "");
 	table_put(table, COLOR_NONE, TEXT_PROSE, rule);

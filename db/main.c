@@ -391,6 +391,8 @@ static void on_message(struct role_state *s, struct role_msg *msg)
 	case ROLE_MSG_KEYS:
 	case ROLE_MSG_SEEN:
 	case ROLE_MSG_EXPLAINED:
+	case ROLE_MSG_USE:
+	case ROLE_MSG_USED:
 		log_warning(TAG, "message %u is not for the historian", msg->type);
 		break;
 	}

@@ -418,12 +418,18 @@ struct element_ids book_element_ids(const struct book *book, const struct ledger
 	return ids;
 }
 
+uint32_t book_next(const struct book *book, const struct ledger_element *element, uint32_t row)
+{
+	uint32_t i = row == BOOK_NONE ? chain_of(book, element) : book->links[row].next;
+
+	while (i != BOOK_NONE && !same_element(&book->ledger.rows[i].element, element))
+		i = book->links[i].next;
+	return i;
+}
+
 bool book_explains(const struct book *book, const struct ledger_element *element)
 {
-	for (uint32_t i = chain_of(book, element); i != BOOK_NONE; i = book->links[i].next)
-		if (same_element(&book->ledger.rows[i].element, element))
-			return true;
-	return false;
+	return book_next(book, element, BOOK_NONE) != BOOK_NONE;
 }
 
 uint32_t book_size(const struct book *book)

@@ -95,6 +95,9 @@ bool book_speaks(const struct book *book, uint32_t row, uint32_t policy_version)
  * wants it longest. */
 struct element_ids book_ids(const struct book *book, uint32_t row);
 struct element_ids book_element_ids(const struct book *book, const struct ledger_element *element);
+/* The row of @element behind @row (BOOK_NONE: its first), lingering ones included; BOOK_NONE: there
+ * is no other. */
+uint32_t book_next(const struct book *book, const struct ledger_element *element, uint32_t row);
 /* Any row at all, lingering ones included? */
 bool book_explains(const struct book *book, const struct ledger_element *element);
 

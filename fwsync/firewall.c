@@ -136,6 +136,7 @@ int firewall_open(struct firewall *fw, int netlink_fd, const char **ret_why)
 	fw->kernel = (struct kernel){ kernel_upsert, kernel_remove, kernel_restore, kernel_now,
 		                      kernel_wall,   kernel_pause,  kernel_epoch };
 	fw->flows.dump_fd = fw->flows.cut_fd = fw->monitor.fd = fw->nl.read_fd = -1;
+	fw->count.dump_fd = fw->count.cut_fd = -1;
 	*ret_why = "no memory for the firewall's transactions";
 	fw->wishes = malloc(FIREWALL_WISHES * sizeof(*fw->wishes));
 	fw->closed = malloc(FIREWALL_CLOSED * sizeof(*fw->closed));
@@ -161,12 +162,17 @@ int firewall_open(struct firewall *fw, int netlink_fd, const char **ret_why)
 	if (r < 0)
 		return r;
 	*ret_why = "conntrack cannot be opened (CONFIG_NF_CT_NETLINK?)";
-	return flows_open(&fw->flows, fw->conf.mark_egress, fw->conf.mark_inbound);
+	r = flows_open(&fw->flows, fw->conf.mark_egress, fw->conf.mark_inbound);
+	if (r < 0)
+		return r;
+	return flows_open(&fw->count, fw->conf.mark_egress, fw->conf.mark_inbound);
 }
 
 void firewall_fini(struct firewall *fw)
 {
 	flows_close(&fw->flows);
+	flows_close(&fw->count);
+	use_fini(&fw->use);
 	monitor_close(&fw->monitor);
 	nl_fini(&fw->nl);
 	guard_fini(&fw->guard);
@@ -182,7 +188,7 @@ void firewall_fini(struct firewall *fw)
 
 void firewall_flows(struct firewall *fw)
 {
-	int r = flows_read(&fw->flows, fw->book, &fw->guarded.inbound);
+	int r = flows_read(&fw->flows, fw->book, &fw->guarded.inbound, NULL);
 
 	if (r == 0)
 		return;
@@ -204,6 +210,39 @@ void firewall_flows(struct firewall *fw)
 	fw->passes_failed = 0;
 	if (!flows_were_inbound(&fw->flows))
 		book_flows_passed(fw->book);
+}
+
+static void counted(struct firewall *fw, int r)
+{
+	if (r < 0)
+		log_warning("flows", "the connections could not be counted: %s", err_str(r));
+	use_end(&fw->use, r);
+}
+
+void firewall_count(struct firewall *fw)
+{
+	uint64_t now_ns = clock_mono_ns();
+	int r = flows_read(&fw->count, fw->book, &fw->guarded.inbound, &fw->use);
+
+	if (r == 0)
+		return;
+	fw->recount_ns = now_ns + (now_ns - fw->count_begun_ns);
+	counted(fw, r);
+}
+
+/* Whoever asks again and again has half of our time at most. */
+static void tick_count(struct firewall *fw, uint64_t now_ns)
+{
+	int r;
+
+	if (!use_waits(&fw->use) || fw->count.running || now_ns < fw->recount_ns)
+		return;
+	count(fw->lane, COUNT_FW_USE_COUNTS);
+	use_begin(&fw->use, now_ns);
+	fw->count_begun_ns = now_ns;
+	r = flows_start(&fw->count, FLOWS_COUNT);
+	if (r < 0)
+		counted(fw, r);
 }
 
 static int tick_flows(struct firewall *fw, uint64_t now_ns)
@@ -269,5 +308,6 @@ int firewall_tick(struct firewall *fw)
 		if (r < 0)
 			return r;
 	}
+	tick_count(fw, now_ns);
 	return tick_flows(fw, now_ns);
 }

@@ -5,6 +5,7 @@
  *   close       rows without a reason any more: elements removed, connections cut
  *   news        somebody else changed the table: put it right, raise the epoch
  *   tick        expiry, verification at a bounded rate, passes over connections
+ *   counted     for who asks how much pinholes are used: a pass beside the others
  *
  * Every loss and every revocation raises the epoch: what the resolver remembers as held from before
  * is asked for again.
@@ -25,6 +26,7 @@
 #include "monitor.h"
 #include "nl.h"
 #include "table.h"
+#include "use.h"
 
 struct firewall {
 	struct kernel kernel; /* first: the planner's functions find us by it */
@@ -39,6 +41,9 @@ struct firewall {
 	bool guarded_kept; /* it has what a predecessor's policy said, and we have no policy yet */
 	char (*interfaces)[GUARD_IFNAME_LEN];
 	struct flows flows;
+	struct flows count; /* a socket of its own: who only asks delays no revocation */
+	struct use use;
+	uint64_t count_begun_ns, recount_ns; /* the last pass; no other before then */
 	struct monitor monitor;
 	/* Had at the start: what is lost or revoked must not wait for memory. */
 	struct element_wish *wishes;   /* of one transaction */
@@ -97,5 +102,7 @@ bool firewall_closed(struct firewall *fw, uint32_t *ret_version, uint64_t *ret_r
 int firewall_news(struct firewall *fw);
 /* The flows' descriptor is readable. */
 void firewall_flows(struct firewall *fw);
+/* That of the counting pass is. */
+void firewall_count(struct firewall *fw);
 /* Once a turn of the loop. Returns 0, or an error that cannot be lived with. */
 int firewall_tick(struct firewall *fw);

@@ -127,14 +127,16 @@ int flows_start(struct flows *flows, enum flows_purpose purpose)
 	if (flows->running)
 		return ERR_AGAIN;
 	flows->mark = purpose == FLOWS_CUT_INBOUND ? flows->inbound : flows->egress;
-	msg = head(buf, ++flows->seq, IPCTNL_MSG_CT_GET, NLM_F_DUMP, AF_UNSPEC);
+	flows->pass_seq = ++flows->seq;
+	msg = head(buf, flows->pass_seq, IPCTNL_MSG_CT_GET, NLM_F_DUMP, AF_UNSPEC);
 	mnl_attr_put_u32(msg, CTA_MARK, htonl(flows->mark));
 	mnl_attr_put_u32(msg, CTA_MARK_MASK, htonl(flows->mark));
 	r = say(flows->dump_fd, msg);
 	if (r < 0)
 		return r;
 	flows->running = true;
-	flows->cutting = purpose != FLOWS_LOOK;
+	flows->cutting = purpose == FLOWS_CUT || purpose == FLOWS_CUT_INBOUND;
+	flows->counting = purpose == FLOWS_COUNT;
 	flows->n_cut = flows->n_seen = 0;
 	flows->err = 0;
 	return ERR_OK;
@@ -226,8 +228,24 @@ static bool inbound_stands(const struct inbound *inbound, const struct nf_conntr
 	       inbound_has(inbound, dst, port);
 }
 
+/* What has passed through it both ways, if the kernel keeps account. */
+static struct use_flow passed(const struct nf_conntrack *ct)
+{
+	struct use_flow flow = { 0 };
+
+	if (nfct_attr_is_set(ct, ATTR_ORIG_COUNTER_PACKETS) <= 0 ||
+	    nfct_attr_is_set(ct, ATTR_REPL_COUNTER_PACKETS) <= 0)
+		return flow;
+	flow.accounted = true;
+	flow.packets = nfct_get_attr_u64(ct, ATTR_ORIG_COUNTER_PACKETS) +
+	               nfct_get_attr_u64(ct, ATTR_REPL_COUNTER_PACKETS);
+	flow.octets = nfct_get_attr_u64(ct, ATTR_ORIG_COUNTER_BYTES) +
+	              nfct_get_attr_u64(ct, ATTR_REPL_COUNTER_BYTES);
+	return flow;
+}
+
 static void on_flow(struct flows *flows, struct book *book, const struct inbound *inbound,
-                    const struct nlmsghdr *msg)
+                    struct use *use, const struct nlmsghdr *msg)
 {
 	CLEANUP(nfct_destroy) struct nf_conntrack *ct = nfct_new();
 	struct ledger_element candidates[ELEMENT_CANDIDATES];
@@ -248,7 +266,9 @@ static void on_flow(struct flows *flows, struct book *book, const struct inbound
 		explained = inbound_stands(inbound, ct);
 	else if (endpoints(ct, src, dst, &proto, &port)) {
 		element_candidates(src, dst, proto, port, candidates);
-		for (int i = 0; i < ELEMENT_CANDIDATES; i++) {
+		if (flows->counting && !over)
+			use_count(use, book, candidates, passed(ct));
+		for (int i = 0; i < ELEMENT_CANDIDATES && !flows->counting; i++) {
 			explained |= book_explains(book, &candidates[i]);
 			if (!over)
 				book_flow_seen(book, &candidates[i]);
@@ -268,7 +288,8 @@ bool flows_were_inbound(const struct flows *flows)
 	return flows->mark == flows->inbound;
 }
 
-int flows_read(struct flows *flows, struct book *book, const struct inbound *inbound)
+int flows_read(struct flows *flows, struct book *book, const struct inbound *inbound,
+               struct use *use)
 {
 	_Alignas(8) uint8_t buf[PIECE_BYTES];
 	ssize_t n = recv(flows->dump_fd, buf, sizeof(buf), MSG_DONTWAIT);
@@ -283,6 +304,10 @@ int flows_read(struct flows *flows, struct book *book, const struct inbound *inb
 	left = (int)n;
 	for (struct nlmsghdr *msg = (void *)buf; mnl_nlmsg_ok(msg, left);
 	     msg = mnl_nlmsg_next(msg, &left)) {
+		if (msg->nlmsg_seq != flows->pass_seq)
+			continue; /* what a pass that failed has left behind */
+		if (flows->counting && (msg->nlmsg_flags & NLM_F_DUMP_INTR))
+			flows->err = -EINTR;
 		if (msg->nlmsg_type == NLMSG_DONE || msg->nlmsg_type == NLMSG_ERROR) {
 			int32_t err = 0;
 
@@ -292,7 +317,7 @@ int flows_read(struct flows *flows, struct book *book, const struct inbound *inb
 			err = err < 0 ? err : flows->err;
 			return err < 0 ? err : 1;
 		}
-		on_flow(flows, book, inbound, msg);
+		on_flow(flows, book, inbound, use, msg);
 	}
 	return 0;
 }

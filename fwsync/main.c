@@ -3,7 +3,7 @@
  *   channel   the keeper's messages: configuration, policy versions, what to close
  *   pairs     one a resolver worker: batches of requests in, results out
  *   monitor   strangers' changes to nf_tables
- *   flows     passes over the kernel's connections
+ *   flows     passes over the kernel's connections, and one that counts them
  *
  * Everything is done in that order once a turn, so a new policy version is in force before any
  * batch that arrived after it. A batch's transaction is synchronous; what arrives meanwhile waits
@@ -328,6 +328,16 @@ static int on_close(struct fwsync *s, const struct role_msg *msg)
 	return r < 0 ? give_up(s, r, "what was revoked cannot be closed") : ERR_OK;
 }
 
+static int on_use(struct fwsync *s, int fd, uint64_t number)
+{
+	int r = use_ask(&s->fw.use, fd, number);
+
+	if (r == 0)
+		return ERR_OK;
+	log_warning(TAG, "no memory to count connections in: %s", err_str(r));
+	return role_send(s->channel, ROLE_MSG_USED, number, 0, NULL, 0, NULL, 0);
+}
+
 /* Pairs named since the last END take over; after a whole configuration the others are closed. */
 static void settle_pairs(struct fwsync *s)
 {
@@ -467,6 +477,8 @@ static int on_message(struct fwsync *s, struct role_msg *msg)
 		return has_fd ? on_guard(s, msg) : ERR_OK;
 	case ROLE_MSG_CLOSE:
 		return on_close(s, msg);
+	case ROLE_MSG_USE:
+		return has_fd && s->running ? on_use(s, msg->fds[0], msg->a) : ERR_OK;
 	case ROLE_MSG_END:
 		return s->running ? restart(s) : start(s);
 	case ROLE_MSG_DRAIN:
@@ -491,42 +503,49 @@ static int turn_channel(struct fwsync *s)
 	return r;
 }
 
-/* What a running role does once a turn, after the keeper's words. @fds: monitor, flows, pairs. */
+/* What a running role does once a turn, after the keeper's words. @fds: monitor, flows, count,
+ * pairs. */
 static int turn_running(struct fwsync *s, const struct pollfd *fds)
 {
 	uint32_t version;
-	uint64_t removed;
+	uint64_t removed, number, begun_ns;
 	int r = 0;
 
 	if (fds[0].revents)
 		r = firewall_news(&s->fw);
 	if (r < 0)
 		return give_up(s, r, "the table is lost");
-	turn_pairs(s, fds + 2);
+	turn_pairs(s, fds + 3);
 	for (int i = 0; i < FLOW_PIECES && s->fw.flows.running; i++)
 		firewall_flows(&s->fw);
+	if (s->fw.count.running)
+		firewall_count(&s->fw);
 	r = firewall_tick(&s->fw);
 	if (r < 0)
 		return give_up(s, r, "the firewall cannot be kept in order");
 	if (firewall_closed(&s->fw, &version, &removed))
-		return role_send(s->channel, ROLE_MSG_CLOSED, version, removed, NULL, 0, NULL, 0);
-	return ERR_OK;
+		r = role_send(s->channel, ROLE_MSG_CLOSED, version, removed, NULL, 0, NULL, 0);
+	if (r == 0 && use_take(&s->fw.use, &number, &begun_ns))
+		r = role_send(s->channel, ROLE_MSG_USED, number, begun_ns, NULL, 0, NULL, 0);
+	return r;
 }
 
 static int turn(struct fwsync *s)
 {
-	struct pollfd fds[3 + LIMIT_WORKERS];
+	struct pollfd fds[4 + LIMIT_WORKERS];
 	const struct firewall *fw = &s->fw;
-	bool busy =
-	    s->running && (fw->verifying || fw->want_cut || fw->flows.running || fw->table_lost);
+	bool busy = s->running && (fw->verifying || fw->want_cut || fw->flows.running ||
+	                           fw->table_lost || use_waits(&fw->use) || fw->count.running);
 	int r;
 
 	fds[0] = (struct pollfd){ .fd = s->channel, .events = POLLIN };
 	fds[1] = (struct pollfd){ .fd = s->running ? fw->monitor.fd : -1, .events = POLLIN };
 	fds[2] = (struct pollfd){ .fd = s->running && fw->flows.running ? fw->flows.dump_fd : -1,
 		                  .events = POLLIN };
+	fds[3] = (struct pollfd){ .fd = s->running && fw->count.running ? fw->count.dump_fd : -1,
+		                  .events = POLLIN };
 	for (unsigned int w = 0; w < LIMIT_WORKERS; w++)
-		fds[3 + w] =
+		fds[4 + w] =
 		    (struct pollfd){ .fd = s->running ? s->pairs[w].fd : -1, .events = POLLIN };
 	if (poll(fds, ARRAY_LEN(fds), busy ? BUSY_TURN_MS : TURN_MS) < 0 && errno != EINTR)
 		return -errno;

@@ -119,6 +119,8 @@ static void on_child_message(void *owner, struct child *child, struct role_msg *
 		refresh_keys(k, msg);
 	else if (msg->type == ROLE_MSG_EXPLAINED && child->role == ROLE_RESOLVER)
 		request_explained_dnssec(k, msg);
+	else if (msg->type == ROLE_MSG_USED && child->role == ROLE_FWSYNC)
+		use_counted(k, msg);
 	else
 		rollout_message(&k->rollout, child->role, msg);
 	start_resolver(k);
@@ -132,6 +134,8 @@ static void on_child_down(void *owner, struct child *child)
 	if (child->role == ROLE_RESOLVER) {
 		request_flush_lost(k);
 		request_dnssec_lost(k);
+	} else if (child->role == ROLE_FWSYNC) {
+		use_lost(k);
 	}
 	rollout_child_down(&k->rollout, child->role);
 	if (k->stopping)
@@ -500,6 +504,7 @@ static void on_pulse(uv_timer_t *timer)
 	tell_pulse(k, now);
 	refresh_pulse(k, now);
 	request_dnssec_pulse(k, now);
+	use_pulse(k, now);
 	look_at_unfiltered(k);
 	start_resolver(k);
 	tell_ready(k);
@@ -645,6 +650,7 @@ static void close_all(struct keeper *k)
 	request_dnssec_lost(k);
 	server_free(k->server);
 	tell_fini(k);
+	use_fini(&k->use);
 	refresh_stop(k);
 	apply_cancel(k->apply);
 	compile_cancel(k->explain.compile);

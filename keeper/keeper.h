@@ -28,6 +28,7 @@
 #include "tell.h"
 #include "trail.h"
 #include "unfiltered.h"
+#include "use.h"
 
 #define KEEPER_EDITIONS 4 /* older versions kept for explaining */
 #define KEEPER_FLUSHES 16 /* callers that wait for one */
@@ -69,7 +70,8 @@ struct keeper {
 	struct keeper_explain explain; /* one at a time */
 	struct keeper_dnssec dnssec[KEEPER_DNSSEC];
 	uint64_t dnssec_last; /* the newest id */
-	struct trail trail; /* of those who may only read */
+	struct use use;       /* of pinholes */
+	struct trail trail;   /* of those who may only read */
 	struct restart restart;
 	struct tell tell;
 	struct ntas ntas;      /* by command */

@@ -14,8 +14,11 @@
 #define ROWS_A_TURN 4096 /* looked at before the loop gets its turn again */
 
 struct walk {
+	struct use_waiter waiter; /* first: what is counted finds the walk by it */
 	struct keeper *keeper;
+	struct server_client *client;
 	uint32_t next;
+	bool use_known, warned;
 	char workload[LIMIT_WORKLOAD_NAME + 1]; /* "": all */
 };
 
@@ -84,9 +87,24 @@ static json_t *rule_of(const struct keeper *k, const struct ledger_reason *reaso
 	return request_text(text);
 }
 
-static void put_row(const struct keeper *k, struct server_client *client,
+/* The connections of row @i; null when that is not known. */
+static json_t *use_of(const struct walk *walk, uint32_t i, const struct ledger_row *row)
+{
+	struct role_use use;
+	bool all;
+
+	if (!walk->use_known || !use_read(&walk->keeper->use, i, row->opened_ns, &use))
+		return json_null();
+	all = use.unaccounted == 0;
+	return json_pack("{s:I,s:o,s:o}", "flows", (json_int_t)use.flows, "packets",
+	                 all ? json_integer((json_int_t)use.packets) : json_null(), "octets",
+	                 all ? json_integer((json_int_t)use.octets) : json_null());
+}
+
+static void put_row(const struct walk *walk, struct server_client *client, uint32_t i,
                     const struct ledger_row *row, const struct ledger_reason *reason)
 {
+	const struct keeper *k = walk->keeper;
 	uint64_t now = clock_mono_ns(), wall = clock_wall_ns();
 	uint64_t age = now > row->opened_ns ? now - row->opened_ns : 0;
 	uint64_t left = row->expires_ns > now ? row->expires_ns - now : 0;
@@ -110,6 +128,7 @@ static void put_row(const struct keeper *k, struct server_client *client,
 	json_object_set_new(object, "age_s", json_integer((json_int_t)(age / NS_PER_S)));
 	json_object_set_new(object, "expires", request_time(wall + left));
 	json_object_set_new(object, "left_s", json_integer((json_int_t)(left / NS_PER_S)));
+	json_object_set_new(object, "use", use_of(walk, i, row));
 	server_json_give(client, object);
 }
 
@@ -131,9 +150,32 @@ static int more_rows(struct server_client *client, void *state)
 			continue;
 		if (*walk->workload && strcmp(walk->workload, reason.workload) != 0)
 			continue;
-		put_row(walk->keeper, client, &row, &reason);
+		if (!walk->use_known && !walk->warned) {
+			server_error(client, "warning: how much the pinholes are used is not "
+			                     "known: the firewall role could not count "
+			                     "connections, or not in time; see its log");
+			walk->warned = true;
+		}
+		put_row(walk, client, walk->next - 1, &row, &reason);
 	}
 	return 1;
+}
+
+static void walk_done(void *arg)
+{
+	struct walk *walk = arg;
+
+	use_leave(walk->keeper, &walk->waiter);
+	free(walk);
+}
+
+static void begin(struct use_waiter *waiter, bool known)
+{
+	struct walk *walk = (struct walk *)(void *)waiter;
+
+	walk->use_known = known;
+	server_watch(walk->client, NULL, NULL);
+	server_stream(walk->client, &(struct server_stream){ more_rows, walk_done, walk });
 }
 
 void request_pinholes(struct keeper *k, struct server_client *client,
@@ -148,8 +190,10 @@ void request_pinholes(struct keeper *k, struct server_client *client,
 		server_exit(client, 2);
 		return;
 	}
-	walk->keeper = k;
+	*walk = (struct walk){ .waiter.counted = begin, .keeper = k, .client = client };
 	if (request->n_words == 2)
 		memcpy(walk->workload, request->words[1], strlen(request->words[1]) + 1);
-	server_stream(client, &(struct server_stream){ more_rows, free, walk });
+	server_watch(client, walk_done, walk);
+	if (!use_wait(k, &walk->waiter))
+		begin(&walk->waiter, false);
 }

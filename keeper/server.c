@@ -269,6 +269,8 @@ void server_stream(struct server_client *c, const struct server_stream *stream)
 		return;
 	}
 	c->stream = *stream;
+	if (!c->in_request)
+		rearm(c);
 }
 
 /* --- events of one caller -------------------------------------------------------------------- */

@@ -14,7 +14,7 @@ PATIENCE_S = 20  # for a child to tidy up after Ctrl-C
 # What these measure, a neighbour would change.
 ALONE = {f"test_{name}.py" for name in ("chaos", "clients_hostile", "crash", "faults", "flush", "history_attack",
                                         "hostile", "interrupt", "pinholes", "shim", "switch", "untracked",
-                                        "upstream", "upstream_way", "upstream_cost")}
+                                        "upstream", "upstream_way", "upstream_cost", "use")}
 passed, failed, skipped = 0, [], []
 
 

@@ -48,7 +48,8 @@
  *   profile-list         {profile, mode, denied, allow, deny, feeds, workloads,
  *                        pinhole:{floor_s, grace_s, max_s, addresses, per_workload}}
  *   pinholes [WORKLOAD]  {workload, source, destination, proto, port?, name, chain:[name], rule?,
- *                        policy_version, query_id, opened, age_s, expires, left_s}
+ *                        policy_version, query_id, opened, age_s, expires, left_s,
+ *                        use?:{flows, packets?, octets?}}
  *   flush NAME [below] | flush --all
  *                        {flushed}
  *   reload               {reloaded:true, warnings:[text]}

@@ -168,6 +168,8 @@
 	X(FW_UNFILTERED, "fw_unfiltered", "packets forwarded meanwhile, at most, of all hosts")    \
 	X(FW_CLOSED, "fw_closed", "elements removed by a revocation")                              \
 	X(FW_FLOWS_CUT, "fw_flows_cut", "live flows ended by a revocation")                        \
+	X(FW_USE_COUNTS, "fw_use_counts", "times that connections were counted for somebody")      \
+	X(LIMIT_USE, "limit_use", "lists of pinholes that went without their use")                 \
 	X(LIMIT_AUDIT, "limit_audit",                                                              \
 	  "refusals and explanations that the audit trail had no room for")                        \
 	X(HISTORY_ROWS, "history_rows", "rows written")                                            \

@@ -144,6 +144,8 @@ enum limit {
 	LIMIT_ROLE_DEATHS_MS = 10000,
 	LIMIT_ROLE_HUNG_MS = 5000,  /* no heartbeat for so long: replaced */
 	LIMIT_ROLE_BUSY_MS = 60000, /* a heartbeat so far ahead announces one long call */
+	LIMIT_USE_MS = 5000,        /* `pinholes` waits so long for connections to be counted; then
+	                               it is answered without */
 	LIMIT_EXPLAINS = 1,         /* answers that are validated anew to be explained, at once */
 	LIMIT_EXPLAIN_BYTES =
 	    60000,                  /* what one of them is told in; the steps beyond are left out */

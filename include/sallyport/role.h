@@ -61,6 +61,8 @@ enum role_msg_type {
 	                      EXPLAINED, always */
 	ROLE_MSG_DRAIN,    /* stop reading new queries, finish what is in flight, then exit 0 */
 	ROLE_MSG_ROTATE,   /* historian: apply retention now (tests, and once an hour by itself) */
+	ROLE_MSG_USE, /* fwsync: [memory of struct role_use[], zeros] a: its number. Answered USED;
+	                 a newer one takes the place of one that is not answered yet */
 
 	/* role to keeper */
 	ROLE_MSG_READY = 64, /* a: 0 */
@@ -72,6 +74,8 @@ enum role_msg_type {
 	ROLE_MSG_KEYS, /* resolver: payload as in sallyport/keys.h; passed on to sallyport-anchor */
 	ROLE_MSG_SEEN, /* sallyport-anchor: payload struct keys_seen */
 	ROLE_MSG_EXPLAINED, /* a: the number, payload: rows (explain.h) */
+	ROLE_MSG_USED, /* fwsync: a: the number, b: when counting began, CLOCK_MONOTONIC; 0: the
+	                  connections could not be counted, and what is in the memory is no use */
 };
 
 enum role_close { ROLE_CLOSE_LAST = 1 }; /* bits: the last message of a list */
@@ -82,6 +86,14 @@ struct role_close_row {
 	uint64_t opened_ns;
 	uint32_t row;
 	uint32_t policy_version;
+};
+
+/* The connections that one row of the ledger lets through, at the row's number in the memory of
+ * ROLE_MSG_USE. Of a row that was opened after the counting began it says nothing. */
+struct role_use {
+	uint64_t packets, octets; /* both ways, of those that the kernel has counted */
+	uint32_t flows;
+	uint32_t unaccounted; /* of these without counters (nf_conntrack_acct was off) */
 };
 
 struct role_msg {

@@ -127,6 +127,8 @@ TABLE = {
     "LIMIT_ROLE_DEATHS_MS": ("unit/keeper/keeper_child.c:the_fifth_quick_death_backs_off",),
     "LIMIT_ROLE_HUNG_MS": ("unit/keeper/keeper_child.c:a_thread_without_a_heartbeat_is_a_death",),
     "LIMIT_ROLE_BUSY_MS": ("unit/keeper/keeper_child.c:a_heartbeat_ahead_is_believed_up_to_a_limit",),
+    "LIMIT_USE_MS": ("unit/keeper/keeper_use.c:who_waits_too_long_goes_without_and_a_late_answer_is_nobodys",
+                     "limit_use"),
     "LIMIT_EXPLAINS": ("e2e/test_dnssec.py:one_is_explained_at_a_time", "limit_explain"),
     "LIMIT_EXPLAIN_BYTES": ("e2e/test_dnssec.py:what_is_told_is_bounded_but_the_verdict_is_told",),
     "LIMIT_EXPLAIN_TEXT": ("unit/keeper/keeper_explained.c:a_length_that_does_not_fit_is_refused",),

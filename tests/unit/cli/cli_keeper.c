@@ -81,11 +81,13 @@ static const struct script scripts[] = {
 		"\"proto\":\"tcp\",\"port\":443,\"name\":\"www.test.\",\"chain\":[\"cdn.test.\"],"
 		"\"rule\":\"allow www.test\",\"policy_version\":3,\"query_id\":77,"
 		"\"opened\":\"2026-11-23T09:00:00.000000Z\",\"age_s\":61,"
-		"\"expires\":\"2026-11-23T09:05:00.000000Z\",\"left_s\":239}"),
+		"\"expires\":\"2026-11-23T09:05:00.000000Z\",\"left_s\":239,"
+		"\"use\":{\"flows\":12,\"packets\":null,\"octets\":null}}"),
 	    FRAME_DATA(
 		"{\"workload\":\"app01\",\"source\":\"192.0.2.7\",\"destination\":\"192.0.2.81\","
 		"\"proto\":\"any\",\"port\":null,\"name\":\"x.test.\",\"chain\":[],"
-		"\"rule\":null,\"policy_version\":3,\"query_id\":78,\"age_s\":1,\"left_s\":2}"),
+		"\"rule\":null,\"policy_version\":3,\"query_id\":78,\"age_s\":1,\"left_s\":2,"
+		"\"use\":null}"),
 	    FRAME_EXIT("\0") } },
 	{ "policy-versions ",
 	  { FRAME_DATA("{\"version\":3,\"time\":\"2026-11-23T09:00:00.000000Z\",\"uid\":0,"
@@ -188,11 +190,11 @@ static const struct {
 	  "64 an answer, 4096 in all\n",
 	  "", "[profile-list]\n" },
 	{ "pinholes", "pinholes", 0,
-	  "app01     192.0.2.7  192.0.2.80   tcp/443  1m 1s  3m 59s  www.test. > cdn.test.  "
+	  "app01     192.0.2.7  192.0.2.80   tcp/443  1m 1s  3m 59s   12  www.test. > cdn.test.  "
 	  "allow www.test       3  77\n",
 	  "", "[pinholes]\n" },
-	{ "pinholes without a port", "pinholes|-w|app01", 0, "192.0.2.81   any         1s", "",
-	  "[pinholes] [app01]\n" },
+	{ "pinholes without a port", "pinholes|-w|app01", 0,
+	  "192.0.2.81   any         1s      2s    ?  x.test.", "", "[pinholes] [app01]\n" },
 	{ "policy versions", "policy|versions", 0,
 	  "     *3  2026-11-23 09:00:00.000Z  root      4          1  0123456789ab  p.yaml  why\n",
 	  "", "[policy-versions]\n" },
