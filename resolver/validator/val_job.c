@@ -121,9 +121,14 @@ static void forget_no_cut(struct val_table *table, const uint8_t *name, const st
 void val_job_doubt(struct val_job *job, const struct val_now *now)
 {
 	const struct val_result *result = &job->result;
+	const struct val_trust *parent = job->chain.parent;
 
 	if (result->why == VAL_WHY_NO_KEY && result->has_zone)
 		val_table_forget(job->config.table, result->zone);
+	/* The same keys were tried at a DS, or at what proves that there is none. */
+	if (result->why == VAL_WHY_NO_KEY && job->chain.failed && parent &&
+	    result->type == VAL_TYPE_DS)
+		val_table_forget(job->config.table, parent->name);
 	forget_no_cut(job->config.table, result->name, now);
 	for (unsigned int i = 0; i < job->n_signers; i++)
 		forget_no_cut(job->config.table, job->signers[i], now);

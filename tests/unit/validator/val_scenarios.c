@@ -17,6 +17,7 @@
  *         fault zone|record|anchor|now ...  a line that is a fault
  *         heal                              no more faults from here
  *         same                              what is asked from here is one query's: one budget
+ *         doubt                             what fails from here is asked for anew, not held
  *         is STATE [WHY] [FIELD=VALUE...]   play it: questions= checks= hashes= turns= ttl=
  *                                           zone= tag= at=NAME/TYPE met=LIMIT (val_budget.h)
  *                                           known=0|1 (was the failure known before?)
@@ -57,7 +58,7 @@ enum {
 	 * and what the last RRset or name begun in it still takes. */
 	CHECKS_MAX = VAL_TURN_CHECKS - 1 + LIMIT_VAL_CHECKS_SET,
 	HASHES_MAX = VAL_TURN_HASHES - 1 + 151 * 5 + 8,
-	CASES_MIN = 454,
+	CASES_MIN = 461,
 };
 
 struct line {
@@ -96,6 +97,7 @@ struct player {
 	const struct line *faults[LINES];
 	int claim;         /* enum val_kind, or -1 */
 	bool keeps_budget; /* what is asked next is the same query's */
+	bool doubts;
 	/* what must come without faults */
 	const char *control;
 	bool has_faults;
@@ -512,7 +514,9 @@ static void play(struct player *player, const struct line *line, const char *wan
 
 	assert_non_null(job);
 	run_job(player, line, job);
-	if (val_job_result(job)->state == VAL_BOGUS)
+	if (val_job_result(job)->state == VAL_BOGUS && player->doubts)
+		val_job_doubt(job, &player->now);
+	else if (val_job_result(job)->state == VAL_BOGUS)
 		val_job_hold(job);
 	describe(val_job_result(job), got, sizeof(got));
 	snprintf(spent, sizeof(spent), " questions=%u checks=%u hashes=%u turns=%u told=%u/%u",
@@ -613,6 +617,8 @@ static void case_line(struct player *player, const struct line *line)
 		on_claim(player, line, rest);
 	} else if (after(text, "heal")) {
 		player->n_faults = 0;
+	} else if (after(text, "doubt")) {
+		player->doubts = true;
 	} else if (after(text, "same")) {
 		player->keeps_budget = true;
 		val_budget_init(&player->budget);
