@@ -275,9 +275,9 @@ static void put_open(struct rule_maker *m)
 	put_pinhole(m, NFPROTO_IPV6, 3, "pinhole6_proto");
 }
 
-/* The first datagram from outside to a port that the profile offers there. Its source must lie where
- * it comes from: a neighbour's or an accomplice's datagram in a stranger's name would let the guarded
- * host speak to that stranger, who need not know of it. */
+/* The first datagram from outside to a port that the profile offers there. Its source must lie
+ * where it comes from: a neighbour's or an accomplice's datagram in a stranger's name would let the
+ * guarded host speak to that stranger, who need not know of it. */
 static void put_inbound(struct rule_maker *m, const char *chain)
 {
 	for (int i = 0; i < 2; i++) {

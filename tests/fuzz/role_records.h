@@ -3,9 +3,9 @@
  *     form | length (2, little endian) | octets         and so on
  *
  * Form, bit 0: the octets are a whole datagram, head and all; else they are type, a (8), b (8) and
- * payload, and the head is made right. Bits 1 to 3: how many descriptors come along, each of a memfd
- * that holds the payload; bit 4: a writable one. Bits 5 to 7: the memfd is as long as sizes[] says,
- * zeros behind the payload (0: no longer).
+ * payload, and the head is made right. Bits 1 to 3: how many descriptors come along, each of a
+ * memfd that holds the payload; bit 4: a writable one. Bits 5 to 7: the memfd is as long as sizes[]
+ * says, zeros behind the payload (0: no longer).
  */
 #pragma once
 

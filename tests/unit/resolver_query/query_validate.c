@@ -462,8 +462,8 @@ static void what_meets_a_limit_is_not_asked_for_again(void **state)
 /* RFC 9520, section 3.2: only what fails time after time is held longer each time. */
 static void a_good_answer_ends_a_row_of_failures(void **state)
 {
-	static const char *const lines[] = { "zone . 13c", "zone example. 13c", "www 60 A 8.8.100.1",
-		                             NULL };
+	static const char *const lines[] = { "zone . 13c", "zone example. 13c",
+		                             "www 60 A 8.8.100.1", NULL };
 	static const struct {
 		unsigned int wait_ms;
 		enum lie lie;

@@ -258,6 +258,33 @@ static void the_bits_at_a_cut_tell_what_it_is(void **state)
 	}
 }
 
+/* What is not there is not read, and nothing supports it. */
+static void what_is_too_short_to_name_a_key_is_unsupported(void **state)
+{
+	static const uint8_t whole[] = { 0x12, 0x34, VAL_ED25519, VAL_ED25519 };
+	CLEANUP(val_message_free)
+	struct val_message *message = records_message(
+	    &world, "@ DNSKEY 257 3 15 l02Woi0iS8Aa25FQkUd9RMzZHJpBoRQwAQEX1SxZJA4=", NULL, NULL,
+	    VAL_ANSWER);
+	struct val_budget budget;
+	struct val_verified verified;
+
+	(void)state;
+	val_budget_init(&budget);
+	for (uint16_t len = 0; len <= sizeof(whole); len++) {
+		CLEANUP(free) uint8_t *octets = malloc(len + 1u);
+		struct val_rdata rdata = { octets, len };
+
+		memcpy(octets, whole, len);
+		octets[len] = len == 3 ? VAL_ED25519 : VAL_SHA256;
+		assert_int_equal(val_ds_usable(&rdata, 1, &val_rules_default),
+		                 VAL_WHY_DS_ALGORITHM);
+		assert_int_equal(val_verify_keys(&message->sets[0], &rdata, 1, true,
+		                                 &val_rules_default, 0, &budget, &verified),
+		                 len < 4 ? VAL_WHY_DS_ALGORITHM : VAL_WHY_RRSIG_MISSING);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -267,6 +294,7 @@ int main(void)
 		cmocka_unit_test(times_are_compared_across_the_wrap),
 		cmocka_unit_test(fields_are_checked_before_keys),
 		cmocka_unit_test(the_bits_at_a_cut_tell_what_it_is),
+		cmocka_unit_test(what_is_too_short_to_name_a_key_is_unsupported),
 	};
 
 	return cmocka_run_group_tests(tests, open_world, close_world);
