@@ -39,7 +39,8 @@ struct config {
 	uint32_t log_form, log_level;    /* enum log_form, enum log_level */
 	uint32_t workers;                /* also in the confs below */
 	struct ntas ntas;                /* dnssec.negative_trust_anchors */
-	uint32_t rfc5011;                /* 1: anchors keep themselves up */
+	bool vouched[LIMIT_ZONES]; /* upstreams[].dnssec is "validate", in the order of zones */
+	uint32_t rfc5011;          /* 1: anchors keep themselves up */
 	uint32_t hold_down_s, refresh_s; /* RFC 5011's, or less in tests */
 
 	/* Filled but for what only a running keeper knows (secrets, id_base). */

@@ -309,7 +309,8 @@ static const struct conf_anchor *anchor_above(const struct resolver_conf *conf, 
 }
 
 /* The public tree knows nothing of most internal zones, and proves it: what their servers say is
- * bogus then. Whether one is delegated with a DS cannot be seen from here. */
+ * bogus then. Whether one is delegated with a DS cannot be seen from here, and to ask would tell of
+ * it: who knows says so. */
 static void warn_internal(struct config_reader *r, struct fy_node *root)
 {
 	const struct resolver_conf *conf = &r->config->resolver;
@@ -319,16 +320,35 @@ static void warn_internal(struct config_reader *r, struct fy_node *root)
 		const struct conf_anchor *anchor = anchor_above(conf, zone->name);
 		char name[NAME_TEXT_LEN];
 
-		if (!zone->internal || zone->dnssec_off || zone->name[0] == 0 || !anchor ||
-		    anchor->name[0] != 0 || is_excepted(&r->config->ntas, zone->name))
+		if (!zone->internal || zone->dnssec_off || r->config->vouched[i] ||
+		    zone->name[0] == 0 || !anchor || anchor->name[0] != 0 ||
+		    is_excepted(&r->config->ntas, zone->name))
 			continue;
 		name_to_text(zone->name, name);
 		yaml_warn(&r->yaml, root,
 		          "upstreams: the internal zone %s is validated from the root down: unless "
 		          "its parents delegate it with a DS, its answers are bogus; write "
 		          "\"dnssec: off\" for it, or name a file with its own DS in "
-		          "dnssec.trust_anchors",
+		          "dnssec.trust_anchors, or, if they do, write \"dnssec: validate\"",
 		          name);
+	}
+}
+
+/* Who writes "validate" relies on it. */
+static void fault_vouched(struct config_reader *r, struct fy_node *root)
+{
+	const struct resolver_conf *conf = &r->config->resolver;
+
+	for (uint32_t i = 0; i < conf->n_zones; i++) {
+		char name[NAME_TEXT_LEN];
+
+		if (!r->config->vouched[i])
+			continue;
+		name_to_text(conf->zones[i].name, name);
+		yaml_fault(&r->yaml, root,
+		           "upstreams: dnssec of %s is \"validate\", but dnssec.mode is off and "
+		           "nothing is validated; make it validate, or remove the zone's",
+		           name);
 	}
 }
 
@@ -354,4 +374,6 @@ void config_dnssec_check(struct config_reader *r, struct fy_node *root)
 		load_anchors(r, root, ANCHOR_FILE_ROOT);
 	if (conf->dnssec == DNSSEC_MODE_VALIDATE)
 		warn_internal(r, root);
+	else
+		fault_vouched(r, root);
 }

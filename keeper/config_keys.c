@@ -322,7 +322,8 @@ struct zone_words {
 	uint32_t internal, dnssec;
 };
 static const char *const no_yes[] = { "false", "true", NULL };
-static const char *const off_only[] = { "off", "!validate", NULL };
+enum zone_dnssec { ZONE_DNSSEC_OFF, ZONE_DNSSEC_VALIDATE };
+static const char *const zone_dnssec[] = { "off", "validate", NULL };
 static const struct key zone_keys[] = {
 	{ .name = "zone", .kind = KEY_OWN, .flags = KEY_REQUIRED, .own = own_zone },
 	{ .name = "internal",
@@ -332,7 +333,7 @@ static const struct key zone_keys[] = {
 	{ .name = "dnssec",
 	  .kind = KEY_WORD,
 	  .offset = offsetof(struct zone_words, dnssec),
-	  .words = off_only },
+	  .words = zone_dnssec },
 	{ .name = "servers",
 	  .kind = KEY_LIST,
 	  .flags = KEY_REQUIRED,
@@ -354,7 +355,8 @@ static void own_upstream(struct config_reader *r, struct fy_node *key, struct fy
 	if (r->yaml.diag->n_errors != before)
 		return;
 	zone->internal = (uint8_t)words.internal;
-	zone->dnssec_off = words.dnssec == 0;
+	zone->dnssec_off = words.dnssec == ZONE_DNSSEC_OFF;
+	r->config->vouched[r->config->resolver.n_zones] = words.dnssec == ZONE_DNSSEC_VALIDATE;
 	r->config->resolver.n_zones++;
 }
 

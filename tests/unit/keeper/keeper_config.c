@@ -456,7 +456,12 @@ static const struct {
 	  "upstreams: [{zone: ., internal: 7, servers: [{address: 192.0.2.53}]}]\n",
 	  "use false, true" },
 	{ "upstreams.dnssec",
-	  "upstreams: [{zone: ., dnssec: on, servers: [{address: 192.0.2.53}]}]\n", "use off" },
+	  "upstreams: [{zone: ., dnssec: on, servers: [{address: 192.0.2.53}]}]\n",
+	  "use off, validate" },
+	{ "upstreams.dnssec",
+	  "upstreams: [{zone: ., dnssec: validate, servers: [{address: 192.0.2.53}]}]\n"
+	  "dnssec: {mode: off}\n",
+	  "dnssec of . is \"validate\", but dnssec.mode is off" },
 	{ "upstreams.servers", "upstreams: [{zone: .}]\n", "upstreams.servers is missing" },
 	{ "upstreams.servers", "upstreams: [{zone: ., servers: []}]\n", "servers is empty" },
 	{ "upstreams.servers.address", "upstreams: [{zone: ., servers: [{address: 0.0.0.0}]}]\n",
@@ -612,6 +617,8 @@ static void an_internal_zone_without_its_own_trust_is_warned_of(void **state)
 		{ "as many DS as count", "zone: a.test, internal: true",
 		  "mode: validate, trust_anchors: [eight.ds]", false },
 		{ "off", "zone: lan.test, internal: true, dnssec: off", "mode: validate", false },
+		{ "delegated with a DS", "zone: lan.test, internal: true, dnssec: validate",
+		  "mode: validate", false },
 		{ "not internal", "zone: lan.test", "mode: validate", false },
 		{ "no validation", "zone: lan.test, internal: true", "mode: off", false },
 	};
