@@ -152,7 +152,6 @@ static enum query_step begin(struct query *q, const struct entry *entry)
 		subject.kind = VAL_ALIAS;
 		subject.target = entry_octets(entry) + rrs[entry->n_rrs - 1].rdata;
 	}
-	q->failed = q->failed || entry->dnssec == DNSSEC_BOGUS;
 	if (q->round == FETCH_FIRST)
 		q->whole = val_budget_is_whole(&q->budget);
 	q->records = message_of(entry, q->worker->now_ns);
@@ -455,7 +454,6 @@ static enum query_step conclude_bogus(struct query *q, struct entry *entry,
 	const uint64_t known_until_ns = result->held_ns;
 	enum query_step step;
 
-	q->failed = true;
 	q->failure = (struct val_failure){ .why = (uint8_t)why,
 		                           .labels = (uint8_t)name_labels(result->name),
 		                           .type = result->type,
@@ -519,9 +517,7 @@ static void conclude(struct query *q, struct entry *entry, enum dnssec_state sta
 		until_ns = MIN(until_ns, signed_until_ns);
 	}
 	entry_set_validated(entry, state, result->why, until_ns, signed_until_ns);
-	if (q->failed)
-		val_failures_forget(q->worker->settings->failures, entry->name, entry->type);
-	q->failed = false;
+	val_failures_forget(q->worker->settings->failures, entry->name, entry->type);
 	count(q->worker->lane, counter);
 	count_why(q, result->why);
 	next_link(q);

@@ -95,7 +95,6 @@ struct query {
 	uint8_t n_validated, round;
 	struct val_failure failure; /* of the round before */
 	struct entry *doubted;      /* what came in it, for who has set CD */
-	bool failed;                /* its answer has been bogus before */
 	bool whole;                 /* nothing was spent before the link at hand */
 	uint8_t avoid[ADDR_LEN]; /* who gave the link of that round: in this one nothing is asked */
 	uint16_t avoid_port;     /* there while there is another */
