@@ -186,8 +186,8 @@ int note_file_open(const char *dir, struct note_file *ret_file, struct note *ret
 		r = read_newest(&file, ret_note);
 	if (r < 0 && r != ERR_DAMAGED)
 		return r;
+	file.fd = fd_take(&fd);
 	*ret_file = file;
-	fd = -1;
 	return r;
 }
 

@@ -204,7 +204,8 @@ void firewall_flows(struct firewall *fw)
 		else
 			fw->want_cut |= fw->flows.cutting;
 		fw->again_ns = clock_mono_ns() +
-		               MIN(RECUT_MS << MIN(fw->passes_failed++, 8u), LOOK_MS) * NS_PER_MS;
+		               MIN(RECUT_MS << MIN(fw->passes_failed, 8u), LOOK_MS) * NS_PER_MS;
+		fw->passes_failed++;
 		return;
 	}
 	fw->passes_failed = 0;

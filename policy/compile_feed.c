@@ -198,8 +198,8 @@ int feed_table_add(struct feed_table *table, uint32_t feed, const uint8_t *name,
 		table->labels_min = MIN(table->labels_min, labels);
 		table->labels_max = MAX(table->labels_max, labels);
 	}
-	memcpy(&combination, entry, 2);
 	/* NOLINTNEXTLINE(clang-analyzer-core.CallAndMessage): what a slot points at was written */
+	memcpy(&combination, entry, 2);
 	r = change_combination(table, combination, feed, act, &next);
 	if (r < 0)
 		return r;

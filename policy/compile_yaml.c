@@ -188,6 +188,7 @@ static int close_collection(struct builder *b)
 	size_t n = b->n_pending - first;
 	int r;
 
+	/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): what is open has its node */
 	node->items = region_alloc(b->region, (n + 1) * sizeof(struct yaml_node *));
 	if (!node->items)
 		return ERR_NOMEM;

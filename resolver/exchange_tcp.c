@@ -333,7 +333,7 @@ static struct upstream_tcp *who_goes(const struct server *server, uint32_t class
 
 		if (!may_go(c) || has < mine || (has <= mine + 1 && !hung))
 			continue;
-		if (has > most || (has == most && c->joined_ns < found->joined_ns)) {
+		if (!found || has > most || (has == most && c->joined_ns < found->joined_ns)) {
 			found = c;
 			most = has;
 		}
@@ -377,6 +377,7 @@ static int conn_get(const struct exchange *exchange, struct upstream_tcp **ret_c
 		count(worker->lane, COUNT_LIMIT_UPSTREAM);
 	if (r < 0)
 		return r;
+	/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): conn_open() has made it */
 	(*ret_conn)->class = exchange->class;
 	(*ret_conn)->slow = exchange->alone;
 	return 0;

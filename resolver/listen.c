@@ -88,7 +88,7 @@ static struct listener *find(struct listeners *listeners, ino_t ino)
 
 static int describe(struct listener *listener, const struct conf_listener *conf)
 {
-	union listen_addr bound;
+	union listen_addr bound = { 0 };
 	socklen_t len = sizeof(bound);
 	struct stat st;
 
