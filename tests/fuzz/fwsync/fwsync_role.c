@@ -1,7 +1,8 @@
 /* tests/fuzz/fwsync/fwsync_role.c - whatever a keeper says to the firewall role before it runs.
  *
- * It reads through its own main.c; no descriptor is a netlink socket, so it never comes so far as to
- * ask the kernel for anything. What was mapped twice (a keeper sends it once) is given back here.
+ * It reads through its own main.c; no descriptor is a netlink socket, so it never comes so far as
+ * to ask the kernel for anything. What was mapped twice (a keeper sends it once) is given back
+ * here.
  */
 #include "../role_records.h"
 #include "sallyport/shm.h"
@@ -22,6 +23,7 @@ int fwsync_main(int argc, char **argv);
 #define main fwsync_main
 #define log_msg say_nothing
 #define shm_map noting_map
+/* NOLINTNEXTLINE(bugprone-suspicious-include): to reach what is static in it */
 #include "main.c"
 #undef main
 #undef log_msg
@@ -36,10 +38,9 @@ void say_nothing(enum log_level level, const char *tag, const char *format, ...)
 	(void)format;
 }
 
-static const size_t sizes[8] = { [1] = sizeof(struct fwsync_conf),
-	                         [2] = sizeof(struct stats_page),
-	                         [3] = 4096,
-	                         [4] = 65536 };
+static const size_t sizes[8] = {
+	[1] = sizeof(struct fwsync_conf), [2] = sizeof(struct stats_page), [3] = 4096, [4] = 65536
+};
 
 /* One message, and what it has replaced. @epoch_len: octets of the epoch page. */
 static int hear(struct fwsync *s, size_t *epoch_len)

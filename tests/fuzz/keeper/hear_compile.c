@@ -1,4 +1,6 @@
-/* tests/fuzz/keeper/hear_compile.c - keeper/compile.c, and what sallyport-compile has said to it. */
+/* tests/fuzz/keeper/hear_compile.c - keeper/compile.c, and what sallyport-compile has said to it.
+ */
+/* NOLINTNEXTLINE(bugprone-suspicious-include): to reach what is static in it */
 #include "compile.c"
 
 #include "hear.h"
