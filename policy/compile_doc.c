@@ -230,18 +230,24 @@ static void read_feed(struct doc_reader *r, const struct yaml_node *key,
 
 /* workloads */
 
+/* The items of a list, or what stands there instead of one: borrowed from @value. */
+static const struct yaml_node *const *items_of(const struct yaml_node *const *value, size_t *ret_n)
+{
+	if ((*value)->kind != YAML_LIST) {
+		*ret_n = 1;
+		return value;
+	}
+	*ret_n = (*value)->n;
+	return (const struct yaml_node *const *)(*value)->items;
+}
+
 static void read_source(struct doc_reader *r, void *target, const struct yaml_node *value)
 {
 	struct doc_workload *w = target;
-	const struct yaml_node *one[1] = { value };
-	const struct yaml_node *const *items = one;
-	size_t n = 1;
+	size_t n;
+	const struct yaml_node *const *items = items_of(&value, &n);
 
 	w->known = true;
-	if (value->kind == YAML_LIST) {
-		items = (const struct yaml_node *const *)value->items;
-		n = value->n;
-	}
 	if (n == 0 || n > LIMIT_WORKLOAD_SOURCES) {
 		fault(r, value, "%zu sources; a workload has 1 to %d", n, LIMIT_WORKLOAD_SOURCES);
 		return;
@@ -295,15 +301,10 @@ static bool is_listeners(const uint8_t addr[static ADDR_LEN])
 static void read_listener(struct doc_reader *r, void *target, const struct yaml_node *value)
 {
 	struct doc_workload *w = target;
-	const struct yaml_node *one[1] = { value };
-	const struct yaml_node *const *items = one;
-	size_t n = 1;
+	size_t n;
+	const struct yaml_node *const *items = items_of(&value, &n);
 
 	w->known = true;
-	if (value->kind == YAML_LIST) {
-		items = (const struct yaml_node *const *)value->items;
-		n = value->n;
-	}
 	if (n == 0 || n > LIMIT_WORKLOAD_LISTENERS) {
 		fault(r, value, "%zu listeners; a workload has 1 to %d", n,
 		      LIMIT_WORKLOAD_LISTENERS);
